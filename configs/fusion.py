@@ -1,0 +1,48 @@
+"""The fusion detector.
+
+    python scripts/train.py --config fusion.py            the embedded data at a size two CPU cores train in minutes
+    python scripts/train.py --config fusion.py:sample     the same
+    python scripts/train.py --config fusion.py:ffpp --config.data.dir=SHARDS      ResNet-50, 224 px, for GPUs
+
+``:ffpp`` follows the usual FaceForensics++ recipe (c23, 1.3x crops, contiguous clips) and wants shards made by
+``scripts/prepare.py --dataset faceforensics``. It has not been run to convergence by us: no number is claimed for it.
+"""
+
+from fusion_dfd import config as c
+
+
+def get_config(variant: str = "") -> c.Config:
+    variants = {"": sample, "sample": sample, "ffpp": ffpp}
+    if variant not in variants:
+        raise c.ConfigError(f"fusion.py has no variant {variant!r}; it has {', '.join(filter(None, variants))}")
+    return variants[variant]()
+
+
+def sample() -> c.Config:
+    """Small enough for a laptop: 64 px, 16 frames, a ResNet-18 of width 16 without its last stage."""
+    return c.Config(
+        name="fusion",
+        faces=c.Faces(size=80, clip_length=48, clips=1),
+        data=c.Data(frames=16, size=64),
+        model=c.Model(
+            backbone=c.Backbone(name="resnet18", width=16, stages=3),
+            micro=c.Micro(inputs=("difference", "flow"), size=64, widths=(16, 32, 64)),
+            recurrent=(64, 32),
+            dense=(128, 64),
+            token=64,
+            dropout=0.3,
+        ),
+        optim=c.Optim(lr=1e-3, warmup=50, ema=0.99),
+        train=c.Train(steps=800, batch_size=16, eval_every=200, log_every=10),
+        evaluate=c.Evaluate(batch_size=16),
+    )
+
+
+def ffpp() -> c.Config:
+    """Full size: the model figure as drawn, on 224 px crops."""
+    return c.Config(
+        name="fusion-ffpp",
+        model=c.Model(bfloat16=True),
+        optim=c.Optim(lr=3e-4, warmup=1000, ema=0.999),
+        train=c.Train(steps=40000, batch_size=32, eval_every=1000, patience=10),
+    )

@@ -1,0 +1,10 @@
+"""Deepfake video detection: spatial, temporal and micro-expression evidence, fused."""
+
+__version__ = "0.1.0"
+
+
+def load(run: str):
+    """A trained run as a :class:`fusion_dfd.predict.Detector`: ``load(RUN).predict("clip.mp4")``."""
+    from fusion_dfd import predict
+
+    return predict.load(run)

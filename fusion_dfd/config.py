@@ -1,0 +1,282 @@
+"""Every option of the system: typed, with unit and range, checked before anything is built.
+
+``configs/*.py`` hold ``get_config(variant)`` functions that return a :class:`Config`; the command line changes single
+fields (``--config.optim.lr=3e-4``) and refuses unknown names and wrong types. After :meth:`Config.validate` the value
+is only read.
+
+No ``from __future__ import annotations`` here: ml_collections reads the field types, and needs them as types.
+"""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+BRANCHES = ("spatial", "temporal", "micro")
+MICRO_INPUTS = ("rgb", "difference", "flow")
+
+
+class ConfigError(ValueError):
+    """An option out of range. The message names the option, the value and what is allowed."""
+
+
+@dataclasses.dataclass
+class Sample:
+    """The embedded, procedurally generated data set."""
+
+    seed: int = 0
+    pairs: tuple[int, ...] = (40, 8, 10)
+    """Pairs of identities in train, val, test. A pair gives 2 real videos and 2 fakes of each of the 4 methods."""
+    frames: int = 48
+    """Frames per video, at 25 frames per second."""
+    size: int = 160
+    """Width and height of the videos, pixels."""
+    crf: int = 23
+    """H.264 constant rate factor, 0 (lossless) .. 51; 23 is FaceForensics++'s c23."""
+
+
+@dataclasses.dataclass
+class Faces:
+    """Finding, following and cropping faces."""
+
+    detector: str = "mtcnn"
+    every: int = 8
+    """Detect on every n-th frame, interpolate between."""
+    threshold: float = 0.9
+    """Least confidence of a face, 0..1."""
+    min_size: int = 32
+    """Least side of a face box, pixels of the video."""
+    scale: float = 1.3
+    """Side of the square crop relative to the face box (FaceForensics++ uses 1.3)."""
+    size: int = 256
+    """Side of the stored crop, pixels."""
+    clip_length: int = 32
+    """Contiguous frames per stored clip."""
+    clips: int = 8
+    """At most this many clips per video, spread evenly over it."""
+    time_limit: float = 300.0
+    """Seconds one video may take before it is given up and reported."""
+
+
+@dataclasses.dataclass
+class Augment:
+    """Clip-consistent augmentation: each draw is made once per clip. A probability of 0 switches a part off."""
+
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    crop: float = 0.1
+    """Largest shrink and shift of the crop, as a fraction of its side, 0 .. 0.5."""
+    colour: float = 0.2
+    """Largest change of brightness, contrast and saturation, as a fraction, 0 .. 1."""
+    blur: float = 0.1
+    """Probability of a Gaussian blur."""
+    jpeg: float = 0.3
+    """Probability of a JPEG round trip."""
+    jpeg_quality: tuple[int, ...] = (40, 100)
+
+
+@dataclasses.dataclass
+class Data:
+    """From shards to batches."""
+
+    dir: str | None = None
+    """Folder of prepared shards; None makes and prepares the embedded data set."""
+    frames: int = 16
+    """Frames per clip given to the model; contiguous."""
+    size: int = 224
+    """Side of the frames given to the model, pixels."""
+    threads: int = 0
+    """Reading and decoding threads; 0 = one per core."""
+    augment: Augment = dataclasses.field(default_factory=Augment)
+
+
+@dataclasses.dataclass
+class Backbone:
+    name: str = "resnet50"
+    """A name of ``fusion_dfd.backbones.registry``."""
+    width: int = 64
+    """Channels after the stem; the published networks have 64."""
+    stages: int = 4
+    """Stages kept. Fewer for small frames: no map may be smaller than the kernel that reads it."""
+
+
+@dataclasses.dataclass
+class Micro:
+    """The micro-expression branch."""
+
+    inputs: tuple[str, ...] = MICRO_INPUTS
+    """Any of rgb, difference (to the previous frame), flow (u, v, strain); concatenated."""
+    size: int = 64
+    """Side of the stabilised face, pixels."""
+    widths: tuple[int, ...] = (32, 64, 128)
+    """Channels of the convolution blocks; each halves the map."""
+
+
+@dataclasses.dataclass
+class Model:
+    branches: tuple[str, ...] = BRANCHES
+    """Any non-empty subset of spatial, temporal, micro."""
+    backbone: Backbone = dataclasses.field(default_factory=Backbone)
+    micro: Micro = dataclasses.field(default_factory=Micro)
+    recurrent: tuple[int, ...] = (128, 64)
+    """Units per direction of the stacked BiLSTMs."""
+    dense: tuple[int, ...] = (256, 128)
+    """Widths of the dense layers of the micro-expression branch."""
+    head: tuple[int, ...] = (256, 128, 64)
+    """Widths of the layers before the logit."""
+    token: int = 128
+    """Width of the branch tokens that the fusion attends over."""
+    dropout: float = 0.5
+    branch_dropout: float = 0.0
+    """Probability of hiding a branch from the fusion while training (modality dropout), 0 .. 1."""
+    bfloat16: bool = False
+    """Convolutions in bfloat16; everything else stays float32."""
+    remat: bool = False
+    """Recompute the backbone's activations in the backward pass: less memory, about a third more time."""
+
+
+@dataclasses.dataclass
+class Optim:
+    lr: float = 3e-4
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.05
+    """Applied to kernels only, not to biases and norm scales."""
+    warmup: int = 500
+    """Steps of linear warm-up; a cosine to zero follows."""
+    clip: float = 1.0
+    """Largest global norm of the gradient."""
+    label_smoothing: float = 0.05
+    auxiliary: float = 0.3
+    """Weight of each branch's own loss beside the fused one."""
+    ema: float = 0.999
+    """Decay per step of the averaged parameters that are evaluated; 0 switches averaging off."""
+    accumulate: int = 1
+    """Parts a batch is worked off in, one after another, their gradients averaged: less memory, same batch."""
+
+
+@dataclasses.dataclass
+class Train:
+    steps: int = 20000
+    """Optimiser steps."""
+    batch_size: int = 32
+    """Clips per batch over all devices; even, because a batch is made of pairs."""
+    eval_every: int = 1000
+    """Steps between evaluations on val, each followed by a checkpoint."""
+    patience: int = 0
+    """Stop after this many evaluations without a better val AUC; 0 = never."""
+    log_every: int = 20
+
+
+@dataclasses.dataclass
+class Evaluate:
+    batch_size: int = 32
+    clips: int = 0
+    """Clips scored per video, spread evenly; 0 = all."""
+    bootstrap: int = 1000
+    """Resamplings over groups behind every interval."""
+
+
+@dataclasses.dataclass
+class Config:
+    name: str = "fusion"
+    seed: int = 0
+    workdir: str | None = None
+    """Folder of the run; None = runs/<name>."""
+    sample: Sample = dataclasses.field(default_factory=Sample)
+    faces: Faces = dataclasses.field(default_factory=Faces)
+    data: Data = dataclasses.field(default_factory=Data)
+    model: Model = dataclasses.field(default_factory=Model)
+    optim: Optim = dataclasses.field(default_factory=Optim)
+    train: Train = dataclasses.field(default_factory=Train)
+    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+
+    def validate(self) -> "Config":
+        """Check every range; list all that is wrong in one :class:`ConfigError`. Returns self."""
+        wrong = [message for ok, message in _checks(self) if not ok]
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+        return self
+
+
+def _checks(config: Config):
+    """Pairs (holds, sentence if not) over the whole configuration."""
+    model, data, faces, optim, train = config.model, config.data, config.faces, config.optim, config.train
+    known = set(model.branches) <= set(BRANCHES) and len(set(model.branches)) == len(model.branches)
+    yield bool(model.branches) and known, f"model.branches={model.branches}: want a non-empty subset of {BRANCHES}"
+    inputs = model.micro.inputs
+    yield (
+        bool(inputs) and set(inputs) <= set(MICRO_INPUTS),
+        f"model.micro.inputs={inputs}: want a subset of {MICRO_INPUTS}",
+    )
+    for name, value, low, high in [
+        ("model.dropout", model.dropout, 0, 0.99),
+        ("model.branch_dropout", model.branch_dropout, 0, 0.99),
+        ("model.backbone.stages", model.backbone.stages, 1, 4),
+        ("model.backbone.width", model.backbone.width, 1, 1024),
+        ("data.frames", data.frames, 1, 1024),
+        ("data.size", data.size, 16, 2048),
+        ("data.threads", data.threads, 0, 1024),
+        ("data.augment.flip", data.augment.flip, 0, 1),
+        ("data.augment.crop", data.augment.crop, 0, 0.5),
+        ("data.augment.colour", data.augment.colour, 0, 1),
+        ("data.augment.blur", data.augment.blur, 0, 1),
+        ("data.augment.jpeg", data.augment.jpeg, 0, 1),
+        ("faces.every", faces.every, 1, 1000),
+        ("faces.threshold", faces.threshold, 0, 1),
+        ("faces.min_size", faces.min_size, 12, 10000),
+        ("faces.scale", faces.scale, 1, 4),
+        ("faces.size", faces.size, 16, 2048),
+        ("faces.clip_length", faces.clip_length, 1, 10000),
+        ("faces.clips", faces.clips, 1, 100000),
+        ("sample.frames", config.sample.frames, 1, 100000),
+        ("sample.size", config.sample.size, 96, 2048),
+        ("sample.crf", config.sample.crf, 0, 51),
+        ("optim.lr", optim.lr, 0, 10),
+        ("optim.weight_decay", optim.weight_decay, 0, 10),
+        ("optim.warmup", optim.warmup, 0, train.steps),
+        ("optim.label_smoothing", optim.label_smoothing, 0, 0.99),
+        ("optim.ema", optim.ema, 0, 0.999999),
+        ("optim.accumulate", optim.accumulate, 1, 10000),
+        ("optim.auxiliary", optim.auxiliary, 0, 100),
+        ("train.steps", train.steps, 1, math.inf),
+        ("train.eval_every", train.eval_every, 1, math.inf),
+        ("train.log_every", train.log_every, 1, math.inf),
+        ("train.patience", train.patience, 0, math.inf),
+        ("evaluate.batch_size", config.evaluate.batch_size, 1, 100000),
+        ("evaluate.bootstrap", config.evaluate.bootstrap, 0, 1000000),
+    ]:
+        yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
+    yield optim.clip > 0, f"optim.clip={optim.clip}: want a positive norm"
+    even = train.batch_size >= 2 and train.batch_size % 2 == 0
+    yield even, f"train.batch_size={train.batch_size}: want an even number, a batch is made of real-fake pairs"
+    fits = data.dir is not None or faces.clip_length >= data.frames
+    yield fits, f"data.frames={data.frames} is longer than the stored clips, faces.clip_length={faces.clip_length}"
+    three = len(config.sample.pairs) == 3 and min(config.sample.pairs) >= 1
+    yield three, f"sample.pairs={config.sample.pairs}: want three positive numbers, for train, val and test"
+
+
+def to_json(config: Config) -> str:
+    """The resolved configuration as JSON text, as it lies in every run folder and checkpoint."""
+    return json.dumps(dataclasses.asdict(config), indent=2)
+
+
+def from_json(text: str) -> Config:
+    """Inverse of :func:`to_json`. Unknown or missing fields raise :class:`ConfigError` and are all named."""
+    return _build(Config, json.loads(text), "config")
+
+
+def _build(cls: type, values: dict[str, Any], where: str):
+    template = cls()
+    names = {field.name for field in dataclasses.fields(cls)}
+    odd = [f"{where}.{name}" for name in sorted(names ^ set(values))]
+    if odd:
+        raise ConfigError(f"fields that this version and the file do not share: {', '.join(odd)}")
+    out = {}
+    for name, value in values.items():
+        default = getattr(template, name)
+        if dataclasses.is_dataclass(default):
+            value = _build(type(default), value, f"{where}.{name}")
+        elif isinstance(default, tuple):
+            value = tuple(value)
+        out[name] = value
+    return cls(**out)

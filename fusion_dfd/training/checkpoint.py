@@ -1,0 +1,171 @@
+"""Checkpoints: all that continues a run, and all that scores a video, through Orbax.
+
+A run folder holds::
+
+    config.json            the resolved configuration
+    checkpoints/last/N/    state, position in the data, progress: what a stopped run continues from (two are kept)
+    checkpoints/best/N/    averaged weights and configuration of the best step on val: what evaluates and predicts
+
+A save goes to a temporary folder that Orbax renames when it is complete, so a killed run leaves the previous one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import Sharding
+
+from fusion_dfd import config as c
+from fusion_dfd.training import state as s
+from fusion_dfd.types import DataError
+
+
+class Checkpoints:
+    """The checkpoints of one run folder."""
+
+    def __init__(self, workdir: str, config: c.Config):
+        self.workdir = os.path.abspath(workdir)
+        self.config = config
+        self._last = _manager(self.workdir, "last", keep=2)
+        self._best = _manager(self.workdir, "best", keep=1)
+
+    @property
+    def last_step(self) -> int | None:
+        return self._last.latest_step()
+
+    def save_last(self, state: s.TrainState, data: dict, progress: dict[str, Any]) -> None:
+        """Save what a stopped run continues from; does nothing when this step is saved already."""
+        step = int(state.step)
+        if step == self.last_step:
+            return
+        meta = {"config": c.to_json(self.config), "data": data, "progress": progress}
+        with _writing(self.workdir):
+            self._last.save(step, args=_args(ocp.args.StandardSave(state), ocp.args.JsonSave(meta)), force=True)
+
+    def save_best(self, state: s.TrainState, metrics: dict[str, Any]) -> None:
+        """Save the averaged weights as the run's best."""
+        meta = {"config": c.to_json(self.config), "metrics": metrics}
+        with _writing(self.workdir):
+            args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
+            self._best.save(int(state.step), args=args, force=True)
+
+    def restore_last(self, state: s.TrainState) -> tuple[s.TrainState, dict, dict[str, Any]]:
+        """The newest state, onto the shardings of ``state``; the position in the data; the progress.
+
+        Raises:
+          DataError: the run was started with another model, optimiser or data configuration.
+        """
+        step = self.last_step
+        for later in (best for best in self._best.all_steps() if best > step):
+            self._best.delete(later)  # chosen after this state was saved: that step will be evaluated again
+        meta = self._last.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+        _same_run(_saved_config(meta, self.workdir), self.config, self.workdir)
+        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+        return self._last.restore(step, args=args)["state"], meta["data"], meta["progress"]
+
+    def close(self) -> None:
+        self._last.close()
+        self._best.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model as it lies in a run folder."""
+
+    config: c.Config
+    weights: dict
+    """``{"params", "stats"}``."""
+    step: int
+    metrics: dict[str, Any]
+    """The val metrics that chose this step."""
+
+
+def load_best(run: str, sharding: Sharding | None = None) -> Trained:
+    """The best checkpoint of a run folder.
+
+    Raises:
+      DataError: ``run`` is not a run folder, has no finished evaluation yet, or was written by another version.
+    """
+    run = os.path.abspath(run)
+    if not os.path.isdir(os.path.join(run, "checkpoints", "best")):
+        raise DataError(f"{run} holds no checkpoints/best; give the folder that scripts/train.py printed as the run")
+    manager = _manager(run, "best", keep=1)
+    try:
+        step = manager.latest_step()
+        if step is None:
+            raise DataError(f"{run} has no best checkpoint yet: training has not reached its first evaluation")
+        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+        config = _saved_config(meta, run)
+        sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), s.abstract_variables(config.model)
+        )
+        weights = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+    except (ValueError, KeyError, FileNotFoundError, json.JSONDecodeError) as error:
+        first = str(error).strip().splitlines()[0][:300]
+        raise DataError(f"checkpoint {run}/checkpoints/best/{step} cannot be read ({first}); train again") from error
+    finally:
+        manager.close()
+    return Trained(config, weights, step, meta["metrics"])
+
+
+def _saved_config(meta: dict, run: str) -> c.Config:
+    try:
+        return c.from_json(meta["config"])
+    except c.ConfigError as error:
+        raise DataError(f"{run} was written by another version of fusion_dfd: {error}") from error
+
+
+def _manager(run: str, name: str, keep: int) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=False)
+    return ocp.CheckpointManager(os.path.join(run, "checkpoints", name), options=options)
+
+
+def _args(state, meta) -> ocp.args.Composite:
+    return ocp.args.Composite(state=state, meta=meta)
+
+
+@contextlib.contextmanager
+def _writing(workdir: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # TensorStore reports a full disk as a ValueError; whatever it is, the previous checkpoint is untouched.
+        first = str(error).strip().splitlines()[0][:300]
+        raise DataError(
+            f"checkpoint could not be written under {workdir} ({first}); the previous one is whole: "
+            "free some space and start the same command again"
+        ) from error
+
+
+def _same_run(saved: c.Config, wanted: c.Config, workdir: str) -> None:
+    """What shapes the state or the data order must be equal; how long, how often and where may change."""
+    differing = [
+        f"{name}: {old!r} there, {new!r} here"
+        for (name, old), (_, new) in zip(_identity(saved), _identity(wanted), strict=True)
+        if old != new
+    ]
+    if differing:
+        raise DataError(
+            f"{workdir} holds a run of another configuration ({'; '.join(differing)}); "
+            "give another --config.workdir, or delete that folder"
+        )
+
+
+def _identity(config: c.Config) -> list[tuple[str, Any]]:
+    sections = [
+        (f"{section}.{name}", value)
+        for section in ("model", "optim", "data")
+        for name, value in vars(getattr(config, section)).items()
+    ]
+    free = ("data.dir", "data.threads")
+    rest = [("seed", config.seed), ("train.batch_size", config.train.batch_size), ("train.steps", config.train.steps)]
+    return [item for item in sections if item[0] not in free] + rest

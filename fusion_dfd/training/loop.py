@@ -1,0 +1,238 @@
+"""The training loop, in one documented order: evaluate, save, fetch, step, log.
+
+Values of a step are read from the device one step late, so that the device never waits for the host. A run that is
+stopped (Ctrl-C, SIGTERM) saves and returns; the same command continues it to the same numbers, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+
+from fusion_dfd import config as c
+from fusion_dfd.evaluation import evaluate, metrics, scores
+from fusion_dfd.input import pipeline
+from fusion_dfd.shards.table import Split
+from fusion_dfd.training import optim, state, step
+from fusion_dfd.training.checkpoint import Checkpoints
+from fusion_dfd.training.writer import Writer
+from fusion_dfd.types import DataError
+
+GIVE_UP = 10
+"""Consecutive steps without a finite loss after which training stops."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """What the loop remembers between evaluations, saved with every checkpoint."""
+
+    best_auc: float | None = None
+    best_step: int = 0
+    worse: int = 0
+    """Evaluations since the best one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    progress: Progress
+    step: int
+    finished: bool
+    """False when a signal stopped the run; the same command continues it."""
+
+
+def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
+    """Train on ``train``, select on ``val``, keep everything in ``workdir``. Continues a run it finds there.
+
+    Raises:
+      DataError: the folder holds another run; the loss stayed not finite; the disk is full.
+    """
+    mesh = state.data_mesh()
+    replicated, split_batch = state.shardings(mesh)
+    parts = jax.device_count() * 2 * config.optim.accumulate
+    if config.train.batch_size % parts:
+        raise DataError(
+            f"train.batch_size={config.train.batch_size} cannot be split into real-fake pairs over "
+            f"{jax.device_count()} devices x {config.optim.accumulate} parts; use a multiple of {parts}"
+        )
+    tx = optim.build(config.optim, config.train.steps)
+    graphs = state.graphs(config.model)
+    checkpoints = Checkpoints(workdir, config)
+    now = state.create(config.model, tx, config.seed, replicated)
+    process = (jax.process_index(), jax.process_count())
+    batches = iter(
+        pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process)
+    )
+    progress = Progress()
+    resumed = checkpoints.last_step is not None
+    if resumed:
+        now, position, saved = checkpoints.restore_last(now)
+        batches.set_state(position)
+        progress = Progress(**saved)
+    start = int(now.step)
+    _write_config(workdir, config)
+    writer = Writer(workdir, start, config.train.steps, resumed)
+    if resumed:
+        writer.say(f"continuing {workdir} from step {start}")
+    try:
+        run = _Run(
+            config=config,
+            train_step=step.make_train_step(graphs, tx, config.optim, replicated),
+            validate=_validation(config, graphs, val, split_batch, replicated),
+            schedule=optim.schedule(config.optim, config.train.steps),
+            checkpoints=checkpoints,
+            writer=writer,
+            progress=progress,
+        )
+        return run.loop(now, batches)
+    finally:
+        writer.close()
+        checkpoints.close()
+
+
+@dataclasses.dataclass
+class _Run:
+    config: c.Config
+    train_step: Callable
+    validate: Callable[[dict], dict[str, Any]]
+    schedule: Callable
+    checkpoints: Checkpoints
+    writer: Writer
+    progress: Progress
+    _pending: tuple[int, dict] | None = None
+    _skipped: int = 0
+    _clock: tuple[int, float] = (0, 0.0)
+    _val_text: str = ""
+
+    def loop(self, now: state.TrainState, batches) -> Fitted:
+        train = self.config.train
+        key = jax.random.key(self.config.seed)
+        at = start = int(now.step)
+        self._clock = (at, time.monotonic())
+        with _stop_signal() as stopped:
+            while True:
+                if at > start and (at % train.eval_every == 0 or at >= train.steps):
+                    self._flush()
+                    self._evaluate(now, at)
+                    self._save(now, batches)
+                over = self._over(at)
+                if over or stopped():
+                    self._flush()
+                    self._save(now, batches)
+                    return Fitted(self.progress, at, over)
+                batch = next(batches)
+                now, terms = self.train_step(now, batch, key)
+                at += 1
+                self._flush()
+                self._pending = (at, terms)
+
+    def _over(self, at: int) -> bool:
+        train = self.config.train
+        if 0 < train.patience <= self.progress.worse:
+            self.writer.say(f"no better val AUC in {train.patience} evaluations: training ends at step {at}")
+            return True
+        return at >= train.steps
+
+    def _evaluate(self, now: state.TrainState, at: int) -> None:
+        values = self.validate(now.average)
+        self.writer.log(at, {f"val/{name}": value for name, value in values.items()})
+        auc = values["auc"]
+        # Without both classes there is no AUC; then the least loss chooses.
+        score = auc if auc is not None else -values["loss"]
+        better = self.progress.best_auc is None or score > self.progress.best_auc
+        if better:
+            self.progress = Progress(score, at, 0)
+            self.checkpoints.save_best(now, values)
+        else:
+            self.progress = dataclasses.replace(self.progress, worse=self.progress.worse + 1)
+        shown = "undefined" if auc is None else f"{auc:.3f}"
+        self._val_text = f"val AUC {shown}"
+        self.writer.say(f"step {at:>6}  val AUC {shown}  val loss {values['loss']:.3f}{'  best' if better else ''}")
+        self._clock = (at, time.monotonic())
+
+    def _save(self, now: state.TrainState, batches) -> None:
+        self.checkpoints.save_last(now, batches.get_state(), dataclasses.asdict(self.progress))
+
+    def _flush(self) -> None:
+        """Read the values of the step before, now that the device is busy with the next."""
+        if self._pending is None:
+            return
+        at, terms = self._pending
+        self._pending = None
+        values = {name: float(value) for name, value in jax.device_get(terms).items()}
+        self._guard(at, values)
+        if at % self.config.train.log_every:
+            return
+        begun, since = self._clock
+        rate = (at - begun) * self.config.train.batch_size / max(time.monotonic() - since, 1e-9)
+        self._clock = (at, time.monotonic())
+        self.writer.log(at, values | {"lr": float(self.schedule(at)), "clips_per_second": round(rate, 2)})
+        self.writer.show(at, f"loss {values['loss']:.3f}  {self._val_text}  {rate:.0f} clips/s")
+
+    def _guard(self, at: int, values: dict[str, float]) -> None:
+        self._skipped = self._skipped + 1 if values["skipped"] else 0
+        if values["skipped"]:
+            self.writer.say(f"step {at}: loss {values['loss']} or its gradient is not finite; the step was skipped")
+        if self._skipped >= GIVE_UP:
+            raise DataError(
+                f"the loss was not finite for {GIVE_UP} steps up to step {at}; the last checkpoint, at step "
+                f"{self.checkpoints.last_step}, is whole: lower optim.lr or optim.clip and continue from a new run"
+            )
+
+
+def _validation(config, graphs, val: Split, split_batch, replicated) -> Callable[[dict], dict[str, Any]]:
+    predict = step.make_predict(graphs, replicated)
+    size = divisible(config.evaluate.batch_size)
+
+    def validate(weights: dict) -> dict[str, Any]:
+        batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch)
+        clips, _ = evaluate.score_clips(lambda batch: predict(weights, batch), batches, windows, val.table)
+        rows = scores.videos(clips)
+        values = metrics.compute([row.label for row in rows], [row.probability for row in rows])
+        return {"auc": values["auc"], "loss": values["log_loss"], "accuracy": values["accuracy"], "eer": values["eer"]}
+
+    return validate
+
+
+def divisible(size: int) -> int:
+    """The least multiple of the device count that is at least ``size``."""
+    return math.ceil(size / jax.device_count()) * jax.device_count()
+
+
+def _write_config(workdir: str, config: c.Config) -> None:
+    if jax.process_index() == 0:
+        os.makedirs(workdir, exist_ok=True)
+        with open(os.path.join(workdir, "config.json"), "w") as file:
+            json.dump(json.loads(c.to_json(config)), file, indent=2)
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[Callable[[], bool]]:
+    """SIGTERM and Ctrl-C ask for an orderly stop instead of killing; a second one kills as usual."""
+    asked = False
+
+    def ask(number, frame):
+        nonlocal asked
+        asked = True
+        for one, old in before.items():
+            signal.signal(one, old)
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for one in before:
+            signal.signal(one, ask)
+    except ValueError:  # not the main thread (a notebook's, a test's): signals stay with their owner
+        before = {}
+    try:
+        yield lambda: asked
+    finally:
+        for one, old in before.items():
+            signal.signal(one, old)

@@ -1,0 +1,76 @@
+"""What a run says while it works: JSON lines always, TensorBoard beside them, a progress bar for the person."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import tensorboardX
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Writer:
+    """Log of one run: ``log.jsonl`` and ``tensorboard/`` in the run folder, and the terminal.
+
+    A resumed run appends; lines past the step it resumed from are dropped first, because those steps are done again.
+    """
+
+    def __init__(self, workdir: str, start: int, steps: int, resumed: bool = False):
+        os.makedirs(workdir, exist_ok=True)
+        self._path = os.path.join(workdir, "log.jsonl")
+        kept = [row for row in read_log(workdir) if row["step"] <= start] if resumed else []
+        with open(self._path, "w") as file:
+            file.writelines(json.dumps(row) + "\n" for row in kept)
+        self._board = tensorboardX.SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=start)
+        self.console = Console()
+        self._progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(speed_estimate_period=120),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._progress.add_task("training", total=steps, completed=start, text="compiling")
+        self._progress.start()
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write one row of numbers."""
+        with open(self._path, "a") as file:
+            file.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
+        for name, value in values.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, text: str) -> None:
+        """Move the progress bar."""
+        self._progress.update(self._task, completed=step, text=text)
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self._progress.console.print(text, highlight=False)
+
+    def close(self) -> None:
+        self._progress.stop()
+        self._board.close()
+
+
+def read_log(workdir: str) -> list[dict[str, Any]]:
+    """Rows of ``log.jsonl``; a half-written last line (a killed run) is left out. No file gives no rows."""
+    path = os.path.join(workdir, "log.jsonl")
+    if not os.path.exists(path):
+        return []
+    rows = []
+    with open(path) as file:
+        for line in file:
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+    return rows

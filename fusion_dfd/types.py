@@ -1,0 +1,145 @@
+"""The values that pass between layers, with their shapes and units.
+
+A video becomes a verdict through these types, in this order::
+
+    Video -> FaceTrack -> (record in a shard) -> Batch -> Outputs -> Score
+
+Letters used for axes everywhere: b batch, t time (frames of a clip), h w height and width in pixels, c channels,
+k branches. Boxes are ``x0, y0, x1, y1`` in pixels. The five landmarks are, in this order, the eye, the eye, the nose
+tip, the mouth corner, the mouth corner, the one at the left of the *picture* first (the order of MTCNN and RetinaFace).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import flax
+import jax
+import numpy as np
+
+LABELS = ("real", "fake")
+"""Class names; the place of a name is its label: 0 = real, 1 = fake. A logit above 0 says fake."""
+
+ORIGINAL = "original"
+"""The ``method`` of a video that nobody manipulated."""
+
+
+class DataError(Exception):
+    """Input that cannot be used. The message is one sentence for the user: the file, the value, the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Video:
+    """One video of a data set, as its adapter describes it. Nothing here is guessed downstream.
+
+    ``key`` identifies it: FaceForensics++ uses one file name for all its methods, so the name alone does not.
+    """
+
+    id: str
+    """File stem, unique within (dataset, method, compression)."""
+    path: str
+    label: int
+    """0 = real, 1 = fake."""
+    dataset: str
+    method: str
+    """Manipulation, e.g. ``Deepfakes``; ``original`` for a real video."""
+    compression: str
+    """``raw``, ``c23`` or ``c40`` where the data set has such a notion, else ``""``."""
+    split: str
+    """``train``, ``val`` or ``test``."""
+    group: str
+    """Videos that share an identity or a source clip share a group; a group lies in one split only."""
+    source: str
+    """``id`` of the real video a fake was made from (its background and pose); of a real video, its own ``id``."""
+
+    @property
+    def key(self) -> str:
+        return "/".join((self.dataset, self.method, self.compression, self.id))
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceTrack:
+    """One face through contiguous frames, cropped by **one** transform for the whole clip."""
+
+    frames: np.ndarray
+    """uint8 [t, h, w, 3], RGB crops."""
+    boxes: np.ndarray
+    """float32 [t, 4], detected face box in pixels of the source frame."""
+    landmarks: np.ndarray
+    """float32 [t, 5, 2], x and y in pixels of the crop."""
+    scores: np.ndarray
+    """float32 [t], detector confidence in 0..1; between detections, the lower of the two neighbours."""
+    indices: np.ndarray
+    """int32 [t], number of each frame in the source video, in decode order from 0."""
+    transform: np.ndarray
+    """float32 [2, 3], maps source pixels to crop pixels."""
+    track: int = 0
+    """Which face of the video this is; 0 is the one that counts."""
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@flax.struct.dataclass
+class Batch:
+    """What the input pipeline yields and the model, the losses and the evaluation read."""
+
+    frames: jax.Array
+    """uint8 [b, t, h, w, 3], RGB."""
+    landmarks: jax.Array
+    """float32 [b, t, 5, 2], pixels of the frames."""
+    length: jax.Array
+    """int32 [b], valid frames; frames at and beyond it are padding (zeros)."""
+    label: jax.Array
+    """int32 [b], 0 = real, 1 = fake."""
+    weight: jax.Array
+    """float32 [b], 0 for rows that only fill a batch up."""
+    row: jax.Array
+    """int32 [b], row of the source's table (``ClipTable``) the clip was cut from; -1 for filling."""
+
+
+@flax.struct.dataclass
+class Outputs:
+    """All that a model knows about a batch. ``k`` counts the branches in use, in the order of ``branches``."""
+
+    logit: jax.Array
+    """float32 [b]; above 0 says fake."""
+    branch_logits: dict[str, jax.Array]
+    """Auxiliary logit [b] of each branch."""
+    branch_weights: jax.Array
+    """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k."""
+    frame_logits: jax.Array | None = None
+    """float32 [b, t], the spatial branch's opinion of each frame alone; None without that branch."""
+    frame_attention: jax.Array | None = None
+    """float32 [b, t], temporal attention; sums to 1 over valid frames, 0 on padding."""
+    spatial_attention: jax.Array | None = None
+    """float32 [b, t, h', w'] in 0..1, where the spatial branch looks."""
+    motion_attention: jax.Array | None = None
+    """float32 [b, t, h', w'] in 0..1, where the micro-expression branch looks, on the stabilised face."""
+    micro_frame_attention: jax.Array | None = None
+    """float32 [b, t], temporal attention of the micro-expression branch."""
+
+    @property
+    def probability(self) -> jax.Array:
+        """float32 [b] in 0..1, the sigmoid head."""
+        return jax.nn.sigmoid(self.logit)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Score:
+    """One scored clip: a row of every table of scores."""
+
+    video: str
+    """``Video.key``."""
+    clip: int
+    """Number of the clip in its video."""
+    track: int
+    dataset: str
+    method: str
+    compression: str
+    group: str
+    label: int
+    """0 or 1; -1 where nobody knows (prediction)."""
+    logit: float
+    start: int = 0
+    """First frame of the clip in the source video."""

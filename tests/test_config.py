@@ -1,0 +1,72 @@
+"""Options: what is wrong is said, all of it, before anything is built."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from fusion_dfd import config as c
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def load(name: str, variant: str) -> c.Config:
+    space: dict = {}
+    exec(compile((ROOT / "configs" / f"{name}.py").read_text(), name, "exec"), space)
+    return space["get_config"](variant)
+
+
+@pytest.mark.parametrize("variant", ["", "sample", "ffpp"])
+def test_shipped_configurations_are_valid_and_survive_json(variant):
+    config = load("fusion", variant).validate()
+    assert c.from_json(c.to_json(config)) == config
+
+
+def test_all_that_is_wrong_is_named_at_once():
+    config = c.Config()
+    config.optim.lr = -1.0
+    config.model.branches = ("spatial", "sound")
+    config.train.batch_size = 3
+    with pytest.raises(c.ConfigError) as caught:
+        config.validate()
+    for name in ("optim.lr=-1.0", "sound", "train.batch_size=3"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("branches", [(), ("micro", "micro"), ("eye",)])
+def test_branches_must_be_a_non_empty_subset(branches):
+    config = c.Config()
+    config.model.branches = branches
+    with pytest.raises(c.ConfigError, match=r"model\.branches"):
+        config.validate()
+
+
+def test_json_of_another_version_names_the_fields():
+    text = c.to_json(c.Config()).replace('"lr"', '"rate"')
+    with pytest.raises(c.ConfigError, match=r"config\.optim\.lr, config\.optim\.rate"):
+        c.from_json(text)
+
+
+def train(*flags: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config", "fusion.py", "--config.optim.lrr=3"], "Field lrr not found"),
+        (["--config", "fusion.py", "--config.seed=1.5"], "--config.seed=1.5"),
+        (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want a positive norm"),
+        (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp"),
+        (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: fusion.py"),
+        (["--config", "fusion.py", "--optim.lr=3"], "optim.lr"),
+    ],
+)
+def test_a_typo_is_one_sentence_at_the_command_line(flags, message):
+    done = train(*flags)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
