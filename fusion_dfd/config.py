@@ -228,6 +228,8 @@ def _checks(config: Config):
         ("faces.size", faces.size, 16, 2048),
         ("faces.clip_length", faces.clip_length, 1, 10000),
         ("faces.clips", faces.clips, 1, 100000),
+        ("seed", config.seed, 0, 2**31 - 1),
+        ("sample.seed", config.sample.seed, 0, 2**31 - 1),
         ("sample.frames", config.sample.frames, 1, 100000),
         ("sample.size", config.sample.size, 96, 2048),
         ("sample.crf", config.sample.crf, 0, 51),
@@ -246,6 +248,9 @@ def _checks(config: Config):
         ("evaluate.bootstrap", config.evaluate.bootstrap, 0, 1000000),
     ]:
         yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
+    quality = data.augment.jpeg_quality
+    ordered = len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 100
+    yield ordered, f"data.augment.jpeg_quality={quality}: want two numbers in order, within 1 .. 100"
     yield optim.clip > 0, f"optim.clip={optim.clip}: want a positive norm"
     even = train.batch_size >= 2 and train.batch_size % 2 == 0
     yield even, f"train.batch_size={train.batch_size}: want an even number, a batch is made of real-fake pairs"

@@ -1,9 +1,13 @@
-"""Settings that must stand before JAX is first used: no accelerator, eight CPU devices, one seed, no preallocation."""
+"""Settings that must stand before JAX is first used: no accelerator, eight CPU devices, compiled programs shared."""
 
 import os
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # worker processes of one test run inherit it
+    _cache = tempfile.TemporaryDirectory(prefix="fusion_dfd_jax_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["FUSION_DFD_CACHE"] = _cache.name
 
 import absl.flags
 import numpy as np

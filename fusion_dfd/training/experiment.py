@@ -18,7 +18,7 @@ from fusion_dfd.input import pipeline
 from fusion_dfd.shards import embedded, table
 from fusion_dfd.training import checkpoint, loop, state, step
 from fusion_dfd.training.writer import read_log
-from fusion_dfd.types import Batch, DataError, Outputs
+from fusion_dfd.types import Batch, Outputs, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,14 +89,20 @@ def predictor(trained: checkpoint.Trained, replicated=None) -> Callable[[Batch],
     return lambda batch: predict(trained.weights, batch)
 
 
-def thumbnails(split: table.Split, data: c.Data, count: int = 8) -> Callable[[Any], np.ndarray]:
-    """A function from a score to a strip [h, count * w, 3] of frames of its clip, as the model saw them."""
-    rows = {
-        (video, clip): row for row, (video, clip) in enumerate(zip(split.table.video, split.table.clip, strict=True))
-    }
+def thumbnails(split: table.Split, data: c.Data, count: int = 8) -> Callable[[Score], np.ndarray]:
+    """A function from a score to a strip uint8 [h, count * w, 3] of frames of its clip, as the model saw them."""
+    keys = zip(split.table.video.tolist(), split.table.clip.tolist(), split.table.track.tolist(), strict=True)
+    row_of = {key: row for row, key in enumerate(keys)}
 
-    def strip(score) -> np.ndarray:
-        raise DataError("wired when the rooms are in")
+    def strip(score: Score) -> np.ndarray:
+        row = row_of[score.video, score.clip, score.track]
+        clip = example.decode(split.source[row])
+        first = score.start - int(split.table.start[row])
+        jpegs = clip.frames[first : first + data.frames]
+        chosen = np.linspace(0, len(jpegs) - 1, min(count, len(jpegs))).round().astype(int)
+        frames = example.decode_frames([jpegs[i] for i in chosen])
+        seen, _ = augment.apply(frames, clip.landmarks[first + chosen], augment.Params(), data.size)
+        return np.concatenate(list(seen), axis=1)
 
     return strip
 

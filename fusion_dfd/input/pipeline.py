@@ -1,0 +1,259 @@
+"""From an opened split to batches: Grain reads, decodes and augments in threads; uint8 goes to the device.
+
+Training is an endless sequence of pairs, each a pure function of (seed, number), so the state of an iterator is one
+number, resume is exact, and neither threads nor processes change what is read. Evaluation lists every window once.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+import cv2
+import grain
+import jax
+import numpy as np
+
+from fusion_dfd.config import ConfigError, Data
+from fusion_dfd.input import augment
+from fusion_dfd.input.sampling import PairIndex, Windows, windows
+from fusion_dfd.shards import example
+from fusion_dfd.shards.table import Split
+from fusion_dfd.types import Batch, DataError
+
+REPLACEMENTS = 100
+"""Damaged pairs in a row after which training gives up."""
+
+_DRAWS = 3
+"""Stream of random numbers for windows and augmentation, apart from those of :mod:`fusion_dfd.input.sampling`."""
+
+_log = logging.getLogger(__name__)
+
+
+def train_batches(
+    split: Split,
+    data: Data,
+    batch_size: int,
+    seed: int,
+    sharding: jax.sharding.Sharding | None = None,
+    process: tuple[int, int] = (0, 1),
+) -> grain.IterDataset[Batch]:
+    """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
+
+    :class:`PairIndex` says which clips are drawn. Both halves of a pair draw their own window of ``data.frames``
+    frames, and share one draw of the augmentation: whatever it leaves in the pixels is then the same for both labels
+    in every single batch, not only on average, and what differs within a pair is the forgery. A damaged record is
+    logged once and its pair replaced by the next one of its method, the same way in every run.
+
+    ``iter(...)`` of the result has ``get_state()`` (a small JSON-able dict) and ``set_state(state)``; it continues with
+    exactly the batch that would have followed, in as many processes as the state was taken in.
+
+    Args:
+      split: an opened split with real and fake clips.
+      data: frames, size, threads and augmentation.
+      batch_size: clips per batch over all processes; a multiple of twice their number.
+      seed: of order, windows and augmentation; not negative.
+      sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays, this process's part.
+      process: (index, count). All processes together read what one would.
+
+    Raises:
+      DataError: no real or no fake clips. While iterating: too many damaged records in a row.
+      ConfigError: a batch size that cannot be split into pairs.
+    """
+    index, count = process
+    if batch_size < 2 or batch_size % (2 * count):
+        raise ConfigError(
+            f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
+        )
+    reader = _PairReader(split, data, seed)
+    numbers = grain.MapDataset.range(sys.maxsize)[index::count]
+    return _batched(numbers.map(reader), data, batch_size // (2 * count), sharding)
+
+
+def eval_batches(
+    split: Split,
+    data: Data,
+    batch_size: int,
+    clips: int = 0,
+    sharding: jax.sharding.Sharding | None = None,
+    process: tuple[int, int] | None = None,
+) -> tuple[EvalBatches, Windows]:
+    """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
+
+    The last batch is filled up with rows of weight 0 and row -1. A clip shorter than ``data.frames`` is padded with
+    zeros at its end, and ``Batch.length`` says so.
+
+    Args:
+      split: an opened split.
+      data: frames, size and threads.
+      batch_size: clips per batch over all processes; a multiple of their number.
+      clips: at most this many windows per video, see :func:`fusion_dfd.input.sampling.windows`; 0 = all.
+      sharding: as for :func:`train_batches`.
+      process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
+
+    Raises:
+      DataError: an empty split. While iterating: a damaged record, named.
+      ConfigError: a batch size that does not divide by the number of processes.
+    """
+    if process is None:
+        process = (0, 1) if sharding is None else (jax.process_index(), jax.process_count())
+    if batch_size < 1 or batch_size % process[1]:
+        raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
+    found = windows(split.table, data.frames, clips)
+    return EvalBatches(split, data, found, batch_size, sharding, process), found
+
+
+class EvalBatches:
+    """Batches of an evaluation: can be iterated again and again, and knows its length."""
+
+    def __init__(self, split: Split, data: Data, found: Windows, batch_size: int, sharding, process: tuple[int, int]):
+        self._length = -(-len(found) // batch_size)
+        index, count = process
+        part = batch_size // count
+        reader = _WindowReader(split, data, found)
+        # Each process reads its own block of every batch, so that the rows of a global array stay in order.
+        places = grain.MapDataset.range(self._length * part).map(
+            lambda number: number // part * batch_size + index * part + number % part
+        )
+        self._dataset = _batched(places.map(reader), data, part, sharding)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._dataset)
+
+
+def _batched(elements: grain.MapDataset[Batch], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:
+    """Join ``count`` elements to a batch; read in threads; join and send to the device in the caller's."""
+    # OpenCV's own threads would compete with Grain's, which already keep every core busy.
+    cv2.setNumThreads(0)
+    threads = data.threads or _cores()
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(count, 2 * threads))
+    batches = elements.to_iter_dataset(options).batch(count, drop_remainder=True, batch_fn=_join)
+    if sharding is None:
+        return batches
+    place = functools.partial(jax.make_array_from_process_local_data, sharding)
+    return batches.map(functools.partial(jax.tree.map, place))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _join(parts: Sequence[Batch]) -> Batch:
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+
+
+def _pad(values: np.ndarray, count: int) -> np.ndarray:
+    """Zeros at the end of the first axis up to ``count``."""
+    missing = count - len(values)
+    return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)]) if missing else values
+
+
+class _ClipReader:
+    """Reads a window of a record: only the JPEGs of that window are decoded."""
+
+    def __init__(self, split: Split, data: Data):
+        self._split, self._data = split, data
+
+    def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
+        """A batch of one; ``name`` becomes its ``row``. DataError names the shard and the record."""
+        record = self._split.source[row]
+        try:
+            frames, landmarks = self._cut(record, row, start)
+            frames, landmarks = augment.apply(frames, landmarks, params, self._data.size)
+        except (DataError, cv2.error) as error:
+            raise DataError(f"{self._place(row)}: {error}") from error
+        return Batch(
+            frames=_pad(frames, self._data.frames)[None],
+            landmarks=_pad(landmarks, self._data.frames)[None],
+            length=np.array([len(frames)], np.int32),
+            label=np.array([self._split.table.label[row]], np.int32),
+            weight=np.ones(1, np.float32),
+            row=np.array([name], np.int32),
+        )
+
+    def _cut(self, record: bytes, row: int, start: int) -> tuple[np.ndarray, np.ndarray]:
+        clip = example.decode(record)
+        stored = int(self._split.table.frames[row])
+        if len(clip) != stored:
+            raise DataError(f"holds {len(clip)} frames where the index says {stored}; prepare the folder again")
+        window = slice(start, start + self._data.frames)
+        landmarks = clip.landmarks[window]
+        if not np.isfinite(landmarks).all():
+            raise DataError("holds landmarks that are not finite; prepare the folder again")
+        return example.decode_frames(clip.frames[window]), landmarks
+
+    def _place(self, row: int) -> str:
+        shards = self._split.table.shard
+        first = int(np.flatnonzero(shards == shards[row])[0])
+        return f"{self._split.source.paths[shards[row]]}: record {row - first}"
+
+
+class _PairReader:
+    """Number of a pair -> a batch of two, real and fake."""
+
+    def __init__(self, split: Split, data: Data, seed: int):
+        self._clips, self._data, self._seed = _ClipReader(split, data), data, seed
+        self._stored = split.table.frames
+        self._index = PairIndex(split.table, seed)
+        self._damaged: set[int] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, number: int) -> Batch:
+        for attempt in range(REPLACEMENTS):
+            try:
+                return self._read(number, attempt)
+            except DataError as error:
+                last = error
+        raise DataError(f"{REPLACEMENTS} damaged pairs of clips in a row, the last: {last}")
+
+    def _read(self, number: int, attempt: int) -> Batch:
+        rng = np.random.default_rng((self._seed, _DRAWS, number))
+        params = augment.draw(rng, self._data.augment)
+        return _join([self._half(row, params, rng) for row in self._index.pair(number, attempt)])
+
+    def _half(self, row: int, params: augment.Params, rng: np.random.Generator) -> Batch:
+        start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
+        try:
+            return self._clips.read(row, start, params, row)
+        except DataError as error:
+            self._report(row, error)
+            raise
+
+    def _report(self, row: int, error: DataError) -> None:
+        # Only the log remembers: a record that fails in one window alone must do so in every run, resumed or not.
+        with self._lock:
+            if row in self._damaged:
+                return
+            self._damaged.add(row)
+            _log.warning("skipped a damaged record, the %d. of this run: %s", len(self._damaged), error)
+
+
+class _WindowReader:
+    """Place in a list of windows -> a batch of one; places beyond the list give filling."""
+
+    def __init__(self, split: Split, data: Data, found: Windows):
+        self._clips, self._data, self._windows = _ClipReader(split, data), data, found
+
+    def __call__(self, place: int) -> Batch:
+        if place >= len(self._windows):
+            return _filling(self._data)
+        row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
+        return self._clips.read(row, start, augment.Params(), place)
+
+
+def _filling(data: Data) -> Batch:
+    return Batch(
+        frames=np.zeros((1, data.frames, data.size, data.size, 3), np.uint8),
+        landmarks=np.zeros((1, data.frames, 5, 2), np.float32),
+        length=np.zeros(1, np.int32),
+        label=np.zeros(1, np.int32),
+        weight=np.zeros(1, np.float32),
+        row=np.full(1, -1, np.int32),
+    )

@@ -1,0 +1,164 @@
+"""Which clips are read when: pure functions of (table, seed, number). No state, so resume is a number.
+
+Training counts *pairs* (a real and a fake clip) from 0 on without end; evaluation lists windows once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from fusion_dfd.shards.table import ClipTable
+from fusion_dfd.types import DataError
+
+_METHODS, _CLIPS, _REALS = range(3)
+"""Streams of random numbers that never meet."""
+
+
+class PairIndex:
+    """Number of a pair -> the table rows of its real and its fake clip.
+
+    With m methods, each run of m consecutive pairs, counted from a multiple of m, holds every method once, in a random
+    order. The fakes of one method are drawn without replacement: n clips make an epoch of that method, and each epoch
+    has its own permutation. The real is a clip of the video the fake was made from (same data set, compression and
+    source); where the table has none, of the same group; else of the same data set and compression; else any. Which of
+    those clips is taken turns with the fake's place in its video, from a start drawn per epoch and video, so that
+    fakes and their reals are seen equally often. A real video that none of this reaches is not trained on.
+
+    Args:
+      table: one row per record.
+      seed: of everything drawn here.
+
+    Raises:
+      DataError: the table lacks real or fake clips.
+    """
+
+    def __init__(self, table: ClipTable, seed: int):
+        labels = np.asarray(table.label)
+        self._reals, fakes = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+        for rows, name in ((self._reals, "real"), (fakes, "fake")):
+            if not len(rows):
+                raise DataError(
+                    f"training needs real and fake clips, but none of the {len(labels)} stored clips is {name}; "
+                    "prepare a data set that has both"
+                )
+        methods = np.asarray(table.method)
+        self.methods = tuple(sorted({str(methods[row]) for row in fakes}))
+        self._fakes = [fakes[methods[fakes] == method] for method in self.methods]
+        self._partners = _partners(table, self._reals, fakes)
+        self._place = _places(table, fakes)
+        self._seed = seed
+        # Threads work on neighbouring pairs: the current and the next epoch of each method are all they ask for.
+        self._permutation = functools.lru_cache(maxsize=2 * len(self.methods) + 2)(self._permute)
+
+    def pair(self, number: int, attempt: int = 0) -> tuple[int, int]:
+        """Rows of (real, fake) of pair ``number``.
+
+        ``attempt`` > 0 asks for a replacement: the following fake of the same method's permutation, and its real.
+        """
+        block, place = divmod(number, len(self.methods))
+        method = int(self._rng(_METHODS, block).permutation(len(self.methods))[place])
+        epoch, position = divmod(block, len(self._fakes[method]))
+        order = self._permutation(method, epoch)
+        fake = int(order[(position + attempt) % len(order)])
+        video, turn = self._place[fake]
+        partners = self._partners[fake]
+        start = int(self._rng(_REALS, method, epoch, video).integers(len(partners)))
+        return int(partners[(start + turn + attempt) % len(partners)]), fake
+
+    def _permute(self, method: int, epoch: int) -> np.ndarray:
+        return self._rng(_CLIPS, method, epoch).permutation(self._fakes[method])
+
+    def _rng(self, *stream: int) -> np.random.Generator:
+        return np.random.default_rng((self._seed, *stream))
+
+
+def _partners(table: ClipTable, reals: np.ndarray, fakes: np.ndarray) -> dict[int, np.ndarray]:
+    """Rows of the real clips that may stand beside each fake: the closest kin that the table has."""
+    kinships = [
+        [table.dataset, table.compression, table.source],
+        [table.dataset, table.compression, table.group],
+        [table.dataset, table.compression],
+        [],
+    ]
+    groups = [_by_key(columns, reals) for columns in kinships]
+
+    def closest(row: int) -> np.ndarray:
+        keys = (tuple(str(column[row]) for column in columns) for columns in kinships)
+        return next(found[key] for found, key in zip(groups, keys, strict=True) if key in found)
+
+    return {int(row): closest(row) for row in fakes}
+
+
+def _by_key(columns: list, rows: np.ndarray) -> dict[tuple, np.ndarray]:
+    found: dict[tuple, list[int]] = {}
+    for row in rows:
+        found.setdefault(tuple(str(column[row]) for column in columns), []).append(int(row))
+    return {key: np.array(members) for key, members in found.items()}
+
+
+def _places(table: ClipTable, rows: np.ndarray) -> dict[int, tuple[int, int]]:
+    """Of each row: the number of its video, and its place among the rows of that video."""
+    groups = _by_key([table.video], rows).values()
+    return {int(row): (number, place) for number, group in enumerate(groups) for place, row in enumerate(group)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """What an evaluation reads, in this order; ``Batch.row`` points here."""
+
+    rows: np.ndarray
+    """int32 [n], row of the clip table."""
+    starts: np.ndarray
+    """int32 [n], first frame of the window in the stored clip."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def window_starts(stored: int, frames: int) -> np.ndarray:
+    """First frames of the max(1, stored // frames) windows of a clip: disjoint, each in the middle of an equal share.
+
+    A clip shorter than a window has one, which starts at 0. int32 [n].
+    """
+    count = max(1, stored // frames)
+    middle = (stored * (2 * np.arange(count) + 1) - frames * count) // (2 * count)
+    return np.maximum(middle, 0).astype(np.int32)
+
+
+def windows(table: ClipTable, frames: int, clips: int = 0) -> Windows:
+    """All windows of ``frames`` frames of all clips, in table order.
+
+    ``clips`` > 0 keeps at most that many per video, spread evenly over all windows of that video in the order of track
+    and time; several records of one video count together.
+
+    Raises:
+      DataError: the table is empty.
+    """
+    stored = np.asarray(table.frames, np.int64)
+    if not len(stored):
+        raise DataError("the split holds no clips; prepare a data set that has some for it")
+    starts = [window_starts(int(length), frames) for length in stored]
+    rows = np.repeat(np.arange(len(stored), dtype=np.int32), [len(part) for part in starts])
+    found = Windows(rows, np.concatenate(starts))
+    if not clips:
+        return found
+    kept = np.sort(np.concatenate([_spread(part, clips) for part in _by_video(table, found)]))
+    return Windows(found.rows[kept], found.starts[kept])
+
+
+def _by_video(table: ClipTable, found: Windows) -> list[np.ndarray]:
+    """Places in ``found`` of the windows of each video, by track and time."""
+    time = np.asarray(table.start)[found.rows] + found.starts
+    _, video = np.unique(np.asarray(table.video)[found.rows], return_inverse=True)
+    order = np.lexsort((time, np.asarray(table.track)[found.rows], video))
+    return np.split(order, np.flatnonzero(np.diff(video[order])) + 1)
+
+
+def _spread(items: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of ``items``, the middles of equal shares."""
+    if len(items) <= count:
+        return items
+    return items[(2 * np.arange(count) + 1) * len(items) // (2 * count)]

@@ -1,0 +1,169 @@
+"""Runs: stopped and continued is the same run; what is selected is selected on val; other configurations are refused."""
+
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from fusion_dfd import config as c
+from fusion_dfd.shards import table
+from fusion_dfd.training import checkpoint, loop, optim, state, writer
+from fusion_dfd.types import DataError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def fit(config: c.Config, workdir: str | None = None) -> loop.Fitted:
+    train, val = (table.open_split(config.data.dir, split) for split in ("train", "val"))
+    return loop.fit(config, train, val, workdir or config.workdir)
+
+
+def last_state(config: c.Config, workdir: str):
+    kept = checkpoint.Checkpoints(workdir, config)
+    blank = state.create(
+        config.model, optim.build(config.optim, config.train.steps), 1, state.shardings(state.data_mesh())[0]
+    )
+    restored = kept.restore_last(blank)
+    kept.close()
+    return restored
+
+
+def assert_equal(left, right):
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), left, right)
+
+
+def stop_after(monkeypatch, step: int) -> None:
+    """The orderly stop of a signal, at a known step."""
+    import contextlib
+
+    @contextlib.contextmanager
+    def signalled():
+        calls = iter(range(step + 1))
+        yield lambda: next(calls, None) == step
+
+    monkeypatch.setattr(loop, "_stop_signal", signalled)
+
+
+def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, monkeypatch):
+    whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
+    assert fit(tiny, whole).finished
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        stopped = fit(tiny, parts)
+    assert (stopped.step, stopped.finished) == (3, False)
+    assert fit(tiny, parts).finished
+    (one, data_one, progress_one), (two, data_two, progress_two) = last_state(tiny, whole), last_state(tiny, parts)
+    assert int(one.step) == int(two.step) == 4
+    assert_equal(one, two)
+    assert data_one == data_two
+    assert progress_one == progress_two
+    losses = [[row["loss"] for row in writer.read_log(run) if "loss" in row] for run in (whole, parts)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 4
+
+
+def test_best_checkpoint_holds_the_averaged_weights_of_the_best_step(tiny):
+    fitted = fit(tiny)
+    best = checkpoint.load_best(tiny.workdir)
+    assert best.step == fitted.progress.best_step
+    assert best.config == tiny
+    assert best.metrics["auc"] == fitted.progress.best_auc
+    if best.step == 4:
+        assert_equal(best.weights, last_state(tiny, tiny.workdir)[0].average)
+
+
+def test_a_finished_run_is_not_trained_again(tiny):
+    fit(tiny)
+    log = writer.read_log(tiny.workdir)
+    assert fit(tiny).finished
+    assert writer.read_log(tiny.workdir) == log
+
+
+def test_early_stopping_ends_the_run_and_stays_ended(tiny):
+    tiny.train.patience = 1
+    tiny.optim.lr, tiny.optim.ema, tiny.train.steps = 0.0, 0.0, 20  # nothing is learned; statistics alone move
+    tiny.model.dropout = 0.0
+    first = fit(tiny)
+    assert first.finished
+    assert first.step < 20
+    assert fit(tiny).step == first.step
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [("model", "dropout", 0.1), ("optim", "lr", 0.5), ("data", "size", 16), ("train", "batch_size", 32)],
+)
+def test_a_run_of_another_configuration_is_refused(tiny, section, name, value):
+    tiny.train.steps = 2
+    fit(tiny)
+    other = c.from_json(c.to_json(tiny))
+    setattr(getattr(other, section), name, value)
+    with pytest.raises(DataError, match=rf"{section}\.{name}.*another --config\.workdir"):
+        fit(other)
+
+
+def test_a_loss_that_stays_not_finite_ends_the_run_with_a_sentence(tiny, monkeypatch):
+    tiny.train.steps, tiny.train.eval_every, tiny.optim.lr = 20, 20, 1.0
+    monkeypatch.setattr(loop.step, "make_train_step", lambda *_: _broken_step)
+    with pytest.raises(DataError, match="not finite for 10 steps"):
+        fit(tiny)
+
+
+def _broken_step(now, batch, key):
+    terms = {"loss": np.float32(np.nan), "accuracy": 0.0, "skipped": 1.0, "grad_norm": np.float32(np.nan)}
+    return now.replace(step=now.step + 1), terms
+
+
+def test_no_checkpoint_yet_is_a_sentence(tmp_path):
+    with pytest.raises(DataError, match="holds no checkpoints/best"):
+        checkpoint.load_best(str(tmp_path))
+
+
+def test_a_damaged_checkpoint_is_a_sentence(tiny):
+    tiny.train.steps = 2
+    fit(tiny)
+    for path in pathlib.Path(tiny.workdir, "checkpoints", "best").rglob("*"):
+        if path.is_file() and path.stat().st_size > 500:
+            path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match="cannot be read"):
+        checkpoint.load_best(tiny.workdir)
+
+
+def test_a_batch_that_does_not_fit_the_devices_is_refused(tiny):
+    tiny.train.batch_size = 12
+    with pytest.raises(DataError, match="use a multiple of 16"):
+        fit(tiny)
+
+
+def test_sigterm_saves_and_exits_zero(tiny, tmp_path):
+    config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=100000, eval_every=100000))
+    file = tmp_path / "config.json"
+    file.write_text(c.to_json(config))
+    code = (
+        "import sys; from fusion_dfd import config as c; from fusion_dfd.training import experiment\n"
+        "if __name__ == '__main__': experiment.run(c.from_json(open(sys.argv[1]).read()))"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1", "FUSION_DFD_CACHE": str(tmp_path / "cache")}
+    process = subprocess.Popen([sys.executable, str(script), str(file)], cwd=ROOT, env=environment)
+    try:
+        until = time.monotonic() + 200
+        while not writer.read_log(config.workdir):
+            assert process.poll() is None, "the run ended by itself"
+            assert time.monotonic() < until, "no step in 200 s"
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=100) == 0
+    finally:
+        process.kill()
+    kept = checkpoint.Checkpoints(config.workdir, config)
+    assert kept.last_step > 0
+    kept.close()
