@@ -1,4 +1,4 @@
-"""Runs: stopped and continued is the same run; what is selected is selected on val; other configurations are refused."""
+"""Runs: stopped and continued is the same run; selection is on val alone; other configurations are refused."""
 
 import dataclasses
 import os

@@ -1,0 +1,78 @@
+"""A summary as tables in the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fusion_dfd.evaluation.metrics import METRICS
+from fusion_dfd.evaluation.summary import Summary, headline
+
+METHOD_METRICS = ("auc", "ap", "eer", "recall", "tpr_at_5_fpr")
+"""What a table per method shows: numbers of one method beside all reals."""
+
+
+def print_summary(summary: Summary, console: Console | None = None) -> None:
+    """Print the result in one line, every metric per unit, and the video metrics per method."""
+    console = console or Console()
+    console.print(f"[bold]{headline(summary)}[/bold]", highlight=False)
+    console.print(_by_unit(summary))
+    if summary["units"]["video"]["methods"]:
+        console.print(_by_method(summary))
+    for line in remarks(summary):
+        console.print(line, highlight=False, markup=False)
+
+
+def remarks(summary: Summary) -> list[str]:
+    """Sentences that must stand beside the numbers: why some are undefined, and which videos have no score."""
+    notes: dict[str, list[str]] = {}
+    for unit in summary["units"].values():
+        for name, entry in unit["overall"]["metrics"].items():
+            if entry["note"]:
+                notes.setdefault(f"{unit['title']}: {entry['note']}", []).append(METRICS[name].title)
+    lines = [f"{where} ({', '.join(names)})" for where, names in notes.items()]
+    unscored = summary["unscored"]
+    if unscored["videos"]:
+        lines.append(
+            f"Videos without a score: {unscored['real']} real, {unscored['fake']} fake; "
+            f"'{summary['units']['video_with_unscored']['title']}' counts them at probability 0.5."
+        )
+    return lines
+
+
+def _by_unit(summary: Summary) -> Table:
+    table = Table(title=f"Metrics with 95 % intervals, threshold {summary['threshold']:g}", box=box.SIMPLE_HEAD)
+    table.add_column("metric")
+    units = [unit["overall"] | {"title": unit["title"]} for unit in summary["units"].values()]
+    for unit in units:
+        table.add_column(f"{unit['title']}\nn={unit['counts']['rows']}", justify="right")
+    for name, metric in METRICS.items():
+        table.add_row(metric.title, *(_short(unit["metrics"][name]) for unit in units))
+    return table
+
+
+def _by_method(summary: Summary) -> Table:
+    table = Table(title="Videos by method, each against all reals", box=box.SIMPLE_HEAD)
+    table.add_column("method")
+    table.add_column("fakes", justify="right")
+    for name in METHOD_METRICS:
+        table.add_column(METRICS[name].title, justify="right")
+    for method, block in summary["units"]["video"]["methods"].items():
+        values = [_short(block["metrics"][name], interval=name == "auc") for name in METHOD_METRICS]
+        table.add_row(method, str(block["counts"]["fake"]), *values)
+    return table
+
+
+def _short(entry: dict, interval: bool = True) -> str:
+    """Four characters a number, so that three units with their intervals fit a terminal of 80 columns."""
+    if entry["value"] is None:
+        return "undefined"
+    value, low, high = (_four(entry[name]) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" if interval and low else value
+
+
+def _four(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:.3f}"[1:] if number < 0.9995 else f"{number:.2f}"

@@ -1,0 +1,128 @@
+"""From a model and batches to rows of scores, and from rows to statistics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from rich.progress import Progress
+
+from fusion_dfd.evaluation.console import print_summary
+from fusion_dfd.evaluation.scores import FrameScore
+from fusion_dfd.evaluation.summary import Summary, Unscored, summarise
+from fusion_dfd.input.sampling import Windows
+from fusion_dfd.shards.table import MANIFEST, ClipTable
+from fusion_dfd.types import Batch, DataError, Outputs, Score
+
+__all__ = ["Summary", "Unscored", "print_summary", "score_clips", "summarise", "unscored"]
+
+
+def score_clips(
+    predict: Callable[[Batch], Outputs],
+    batches: Iterable[Batch],
+    windows: Windows,
+    table: ClipTable,
+    progress: Progress | None = None,
+) -> tuple[list[Score], list[FrameScore] | None]:
+    """Score every window once: rows of clips, and of frames where the model gives ``Outputs.frame_logits`` (else None).
+
+    Args:
+      predict: the model; may return before the device is done.
+      batches: with ``row`` pointing into ``windows``; rows of weight 0 are filling. Any order.
+      windows: row of ``table`` and first frame in the stored clip, of each window.
+      table: what is known of each stored clip.
+      progress: a running progress display, which gets a bar with the number of clips.
+
+    A NaN logit is kept: the metrics say so. Raises :class:`DataError` when the batches do not hold every window.
+    """
+    collected = _Collected(len(windows))
+    task = progress.add_task("scoring clips", total=len(windows)) if progress else None
+    pending = None
+    for batch in batches:
+        outputs = predict(batch)
+        now = batch.row, batch.weight, batch.length, outputs.logit, outputs.frame_logits
+        # Read one batch late: the device works on this batch while the host handles the one before.
+        count = collected.add(pending)
+        pending = now
+        if progress:
+            progress.advance(task, count)
+    count = collected.add(pending)
+    if progress:
+        progress.advance(task, count)
+    if not collected.done.all():
+        count = int(collected.done.sum())
+        raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
+    rows = [_row(windows, table, number) for number in range(len(windows))]
+    clips = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
+    if len(collected.frames) < len(windows):
+        return clips, None
+    frames = [
+        FrameScore(**row, logit=float(logit), frame=row["start"] + t)
+        for number, row in enumerate(rows)
+        for t, logit in enumerate(collected.frames[number])
+    ]
+    return clips, frames
+
+
+class _Collected:
+    """Logits by number of the window."""
+
+    def __init__(self, count: int):
+        self.logits = np.full(count, np.nan)
+        self.done = np.zeros(count, dtype=bool)
+        self.frames: dict[int, np.ndarray] = {}
+
+    def add(self, pending: tuple | None) -> int:
+        """Wait for a batch and keep its rows; returns their number."""
+        if pending is None:
+            return 0
+        row, weight, length, logit, frame_logits = map(_on_host, pending)
+        real = weight > 0
+        self.logits[row[real]] = logit[real]
+        self.done[row[real]] = True
+        if frame_logits is not None:
+            self.frames |= {int(row[i]): frame_logits[i, : length[i]] for i in np.flatnonzero(real)}
+        return int(real.sum())
+
+
+def _on_host(array: Any) -> np.ndarray | None:
+    """A whole array, also when other processes hold parts of it."""
+    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+        return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+    return None if array is None else np.asarray(array)
+
+
+def _row(windows: Windows, table: ClipTable, number: int) -> dict:
+    row = int(windows.rows[number])
+    return {
+        **{name: str(getattr(table, name)[row]) for name in ("video", "dataset", "method", "compression", "group")},
+        **{name: int(getattr(table, name)[row]) for name in ("clip", "track", "label")},
+        "start": int(table.start[row]) + int(windows.starts[number]),
+    }
+
+
+def unscored(folder: str | os.PathLike, split: str) -> list[Unscored]:
+    """Videos of ``split`` that a prepared folder holds no clip of, by its manifest: unreadable, then faceless.
+
+    Raises :class:`DataError` when the manifest is missing, damaged, or does not say split, label and group of each.
+    """
+    path = os.path.join(folder, MANIFEST)
+    try:
+        with open(path, encoding="utf-8") as file:
+            manifest = json.load(file)
+        found = [entry for kind in ("failed", "faceless") for entry in manifest[kind]]
+        return [_unscored(entry) for entry in found if entry["split"] == split]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; prepare the folder again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not a manifest of this version ({error!r}); prepare the folder again") from error
+
+
+def _unscored(entry: dict) -> Unscored:
+    dataset, method, compression, _ = entry["video"].split("/", 3)
+    return Unscored(entry["video"], dataset, method, compression, entry["group"], int(entry["label"]), entry["reason"])

@@ -1,0 +1,200 @@
+"""Figures of a report as inline SVG that follows the colours of the page, light or dark.
+
+Matplotlib draws with stand-in colours, which are then replaced by the page's CSS variables. Figures are made with the
+object-oriented API, under a style that is set for the time of the call only.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID, REAL, FAKE, THIRD, FOURTH, FIFTH = (f"#{n:02x}{n:02x}{n:02x}" for n in range(0x11, 0x19))
+VARIABLES = dict(
+    zip(
+        (INK, MUTED, GRID, REAL, FAKE, THIRD, FOURTH, FIFTH),
+        ("ink", "muted", "grid", "real", "fake", "third", "fourth", "fifth"),
+        strict=True,
+    )
+)
+"""Stand-in colour -> name of the page's CSS variable."""
+
+LINES = (REAL, FAKE, THIRD, FOURTH, FIFTH)
+
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: it takes the page's font and can be found
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "figure.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "svg.hashsalt": "fusion_dfd",  # equal figures give equal text
+    "legend.labelcolor": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}
+
+
+def _svg(figure: Figure, name: str, label: str) -> str:
+    """The figure as an ``<svg>`` element; ``name`` makes its ids unique on the page, ``label`` says what it shows."""
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    svg = text.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    width = float(re.search(r'width="([\d.]+)pt"', svg).group(1))
+    box = re.search(r'viewBox="[^"]*"', svg).group(0)
+    opening = f'<svg {box} style="width:{width * 4 / 3:.0f}px" role="img"><title>{html.escape(label)}</title>'
+    svg = opening + svg[svg.index(">") + 1 :]
+    for stand_in, variable in VARIABLES.items():
+        svg = svg.replace(stand_in, f"var(--{variable})")
+    return svg.strip()
+
+
+def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, columns, squeeze=False)[0]
+
+
+@matplotlib.rc_context(_STYLE)
+def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
+    """ROC curves; ``curves`` maps the name of a unit to ``({fpr, tpr}, AUC)``."""
+    figure, (axes,) = _axes(4.6, 4.2)
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
+    for (name, (curve, auc)), colour in zip(curves.items(), itertools.cycle(LINES)):
+        axes.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=2, label=f"{name}, AUC {auc:.3f}")
+    axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    axes.legend(loc="lower right")
+    return _svg(figure, "roc", "ROC curves")
+
+
+@matplotlib.rc_context(_STYLE)
+def reliability(bins: Sequence[dict]) -> str:
+    """Share of fakes over mean probability per bin, and the number of rows in each bin below."""
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    full = [entry for entry in bins if entry["count"]]
+    upper.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="calibrated")
+    upper.plot(
+        [entry["probability"] for entry in full],
+        [entry["fakes"] for entry in full],
+        color=REAL,
+        marker="o",
+        markersize=5,
+        linewidth=2,
+        label="this model",
+    )
+    upper.set(xlim=(0, 1), ylim=(-0.03, 1.03), ylabel="share of fakes")
+    upper.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    middle = [(entry["low"] + entry["high"]) / 2 for entry in bins]
+    lower.bar(middle, [entry["count"] for entry in bins], width=0.9 / len(bins), color=REAL)
+    lower.set(xlabel="probability of fake", ylabel="count")
+    lower.yaxis.get_major_locator().set_params(nbins=3, integer=True)
+    return _svg(figure, "reliability", "Reliability curve")
+
+
+@matplotlib.rc_context(_STYLE)
+def histogram(counts: dict, threshold: float) -> str:
+    """Probabilities of real and fake rows, side by side, with the threshold."""
+    figure, (axes,) = _axes(4.6, 3.4)
+    edges = counts["edges"]
+    width = (edges[1] - edges[0]) * 0.43
+    for name, colour, shift in (("real", REAL, 0.5), ("fake", FAKE, 1.5)):
+        axes.bar([edge + shift * width for edge in edges[:-1]], counts[name], width=width, color=colour, label=name)
+    axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=1, label=f"threshold {threshold:g}")
+    axes.set(xlim=(0, 1), xlabel="probability of fake", ylabel="count")
+    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    return _svg(figure, "histogram", "Histogram of scores")
+
+
+@matplotlib.rc_context(_STYLE)
+def methods(values: Mapping[str, dict], title: str) -> str:
+    """A bar per method with its interval; ``values``: the entry {value, low, high} of each, of a metric in 0..1."""
+    figure, (axes,) = _axes(7.2, 0.9 + 0.42 * len(values))
+    names = list(values)[::-1]
+    for place, name in enumerate(names):
+        entry = values[name]
+        if entry["value"] is None:
+            axes.text(0.01, place, "undefined", va="center", color=MUTED)
+            continue
+        axes.barh(place, entry["value"], height=0.6, color=REAL)
+        edge = entry["value"]
+        if entry["low"] is not None:
+            edge = max(edge, entry["high"])
+            axes.plot([entry["low"], entry["high"]], [place, place], color=INK, linewidth=1.5, marker="|", markersize=8)
+        axes.text(edge + 0.015, place, f"{entry['value']:.3f}", va="center")
+    axes.axvline(0.5, color=MUTED, linestyle=":", linewidth=1)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(
+        xlim=(0, 1.1), ylim=(-0.6, len(names) - 0.4), xlabel=f"{title}, with its 95 % interval (dotted line: chance)"
+    )
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.grid(axis="y", visible=False)
+    return _svg(figure, "methods", f"{title} per method")
+
+
+@matplotlib.rc_context(_STYLE)
+def learning(history: Sequence[Mapping]) -> str | None:
+    """Losses, AUC and learning rate over steps, as far as the rows of a training log have them; None if they have none.
+
+    A row is a mapping with ``step`` and any numbers, flat (``val/auc``) or nested (``{"val": {"auc": ...}}``).
+    """
+    panels = [
+        (title, kept) for title, word in (("loss", "loss"), ("AUC", "auc"), ("learning rate", "lr"))
+        if (kept := {name: line for name, line in _lines(history).items() if word in re.split(r"[/_ ]", name)})
+    ]  # fmt: skip
+    if not panels:
+        return None
+    figure, all_axes = _axes(3.4 * len(panels) + 0.4, 3.2, len(panels))
+    for axes, (title, lines) in zip(all_axes, panels, strict=True):
+        for (name, points), colour in zip(lines.items(), itertools.cycle(LINES)):
+            few = {"marker": "o", "markersize": 3.5} if len(points) < 25 else {}
+            axes.plot(*zip(*points, strict=True), color=colour, linewidth=1.6, label=name, **few)
+        axes.set(xlabel="step", title=title)
+        axes.xaxis.get_major_locator().set_params(nbins=4, integer=True)
+        if title == "learning rate":
+            axes.ticklabel_format(axis="y", scilimits=(-2, 3))
+        else:
+            axes.legend(loc="best", fontsize=9)
+    return _svg(figure, "learning", "Learning curves")
+
+
+def _lines(history: Sequence[Mapping]) -> dict[str, list[tuple[float, float]]]:
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in history:
+        flat = dict(_flat(row))
+        step = flat.pop("step", None)
+        if step is None:
+            continue
+        for name, value in flat.items():
+            lines.setdefault(name, []).append((step, value))
+    return lines
+
+
+def _flat(row: Mapping, prefix: str = ""):
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and math.isfinite(value):
+            yield f"{prefix}{name}", value

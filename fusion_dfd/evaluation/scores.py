@@ -1,0 +1,155 @@
+"""Rows of scores: CSV in and out, and from clips to videos.
+
+Scores come first, statistics after: a model is run once, and every number of a report is a function of these rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from scipy import special
+
+from fusion_dfd.evaluation import atomic
+from fusion_dfd.types import DataError, Score
+
+VIDEO_KEY = ("dataset", "method", "compression")
+"""What a video's key opens with, before its id: FaceForensics++ uses one file name for all its methods."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrameScore(Score):
+    """One scored frame: a row of the table of frames. ``logit`` is the opinion of that frame alone."""
+
+    frame: int = 0
+    """Number of the frame in the source video, in decode order from 0."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VideoScore:
+    """One scored video: its clips of track 0, aggregated."""
+
+    video: str
+    """``Video.key``."""
+    dataset: str
+    method: str
+    compression: str
+    group: str
+    label: int
+    """0 or 1; -1 where nobody knows."""
+    clips: int
+    """Clips behind the probability; 0 for a video that could not be scored."""
+    probability: float
+    """Probability of fake, 0..1; NaN if a clip's is."""
+
+
+Row = TypeVar("Row", bound=Score | VideoScore)
+
+
+def probability(logits) -> np.ndarray:
+    """float64 [n] in 0..1, the sigmoid of ``logits`` [n]; NaN stays NaN."""
+    return special.expit(np.asarray(logits, dtype=np.float64))
+
+
+def _mean_logit(logits: np.ndarray) -> float:
+    return float(probability(logits.mean()))
+
+
+RULES: dict[str, Callable[[np.ndarray], float]] = {
+    "mean_probability": lambda logits: float(probability(logits).mean()),
+    "mean_logit": _mean_logit,
+    "max": lambda logits: float(probability(logits).max()),
+}
+"""How the logits [n] of a video's clips become its probability. The first is the default and the field's custom."""
+
+
+def videos(scores: Iterable[Score], rule: str = "mean_probability") -> list[VideoScore]:
+    """One row per video key, in order of first appearance, from the clips of track 0 (the face that counts).
+
+    Raises :class:`DataError` where a clip occurs twice, where a video's rows disagree about what it is, or where a key
+    does not open with dataset, method and compression (two videos of one file name would become one).
+    """
+    if rule not in RULES:
+        raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(RULES)}")
+    of_video: dict[str, list[Score]] = {}
+    seen = set()
+    for row in scores:
+        clip = (row.video, row.track, row.clip, row.start)
+        if clip in seen:
+            raise DataError(
+                f"clip {row.clip} at frame {row.start} of {row.video} is scored twice: merge no tables of scores"
+            )
+        seen.add(clip)
+        if row.track == 0:
+            of_video.setdefault(row.video, []).append(row)
+    return [_video(key, rows, RULES[rule]) for key, rows in of_video.items()]
+
+
+def _video(key: str, rows: list[Score], of: Callable[[np.ndarray], float]) -> VideoScore:
+    facts = {(row.dataset, row.method, row.compression, row.group, row.label) for row in rows}
+    if len(facts) > 1:
+        raise DataError(
+            f"the clips of {key} disagree about dataset, method, compression, group or label: {sorted(facts)}"
+        )
+    dataset, method, compression, group, label = facts.pop()
+    opening = "/".join((dataset, method, compression, ""))
+    if not key.startswith(opening) or key == opening:
+        raise DataError(f"video key {key!r} does not read {opening}<id>: a file name alone does not identify a video")
+    logits = np.array([row.logit for row in rows], dtype=np.float64)
+    return VideoScore(key, dataset, method, compression, group, label, len(rows), of(logits))
+
+
+def write_csv(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> pathlib.Path:
+    """Write rows of dataclass ``kind`` (:class:`Score`, :class:`FrameScore`, :class:`VideoScore`) with a header line.
+
+    Floats are written so that they read back bit for bit. The file appears whole or not at all.
+    """
+    names = [field.name for field in dataclasses.fields(kind)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_text(getattr(row, name)) for name in names] for row in rows)
+    return atomic.write_text(path, text.getvalue())
+
+
+def _text(value) -> str:
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def read_csv(path: str | os.PathLike, kind: type[Row] = Score) -> list[Row]:
+    """Inverse of :func:`write_csv`. Raises :class:`DataError` naming the file, the line and the value that is wrong."""
+    fields = dataclasses.fields(kind)
+    names = [field.name for field in fields]
+    convert = [{"int": int, "float": float, "str": str}[field.type] for field in fields]
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            if header != names:
+                raise DataError(f"{path}: the first line must read {','.join(names)}, not {','.join(header)!r}")
+            return [kind(*_values(path, reader.line_num, cells, names, convert)) for cells in reader]
+    except OSError as error:
+        raise DataError(f"cannot read scores from {path}: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not a CSV table of scores: {error}") from error
+
+
+def _values(path, line: int, cells: list[str], names: list[str], convert: list[type]) -> list:
+    if len(cells) != len(names):
+        raise DataError(f"{path}, line {line}: {len(cells)} values where {len(names)} belong: is the file cut short?")
+    values = []
+    for name, cell, of in zip(names, cells, convert, strict=True):
+        try:
+            value = of(cell)
+        except ValueError:
+            raise DataError(f"{path}, line {line}: {name} is {cell!r}, want {of.__name__}") from None
+        if name == "label" and value not in (-1, 0, 1):
+            raise DataError(f"{path}, line {line}: label is {cell}, want 0 (real), 1 (fake) or -1 (unknown)")
+        values.append(value)
+    return values

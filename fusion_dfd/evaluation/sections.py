@@ -1,0 +1,207 @@
+"""The parts of a report's page, each a function from values to HTML. All text from outside is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from fusion_dfd.evaluation import metrics, plots
+from fusion_dfd.evaluation.console import METHOD_METRICS, remarks
+from fusion_dfd.evaluation.gallery import Mistake, Thumbnails, picture
+from fusion_dfd.evaluation.summary import Summary, headline
+from fusion_dfd.types import LABELS
+
+RULES = {
+    "mean_probability": "the mean of its clips' probabilities",
+    "mean_logit": "the sigmoid of the mean of its clips' logits",
+    "max": "the largest of its clips' probabilities",
+}
+"""How each rule of :data:`fusion_dfd.evaluation.scores.RULES` reads after "A video's probability is"."""
+
+_LISTED = 50  # unscored videos named on the page; metrics.json has all
+
+
+def section(title: str, body: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{body}</section>"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]], kind: str = "") -> str:
+    """A table; header cells are text, body cells are whole ``<td>`` elements."""
+    head = "".join(f"<th>{escape(name).replace(chr(10), '<br>')}</th>" for name in header)
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def cell(text: object) -> str:
+    return f"<td>{escape(str(text))}</td>"
+
+
+def value(entry: dict, interval: bool = True) -> str:
+    """A metric, with its interval if asked for; the reason where it has none shows on hovering."""
+    note = f' title="{escape(entry["note"])}"' if entry["note"] else ""
+    if entry["value"] is None:
+        return f'<td class="undefined"{note}>undefined</td>'
+    low, high = entry["low"], entry["high"]
+    shown = f' <span class="range">[{low:.3f}, {high:.3f}]</span>' if interval and low is not None else ""
+    return f"<td{note}>{entry['value']:.3f}{shown}</td>"
+
+
+def verdict(summary: Summary, title: str, meta: str) -> str:
+    return (
+        f'<h1>{escape(title)}</h1><p class="verdict">{escape(headline(summary))}</p><p class="meta">{escape(meta)}</p>'
+    )
+
+
+def units(summary: Summary) -> str:
+    """Every metric, one column per unit, with the remarks that belong to them."""
+    found = summary["units"].values()
+    header = ["metric", *(_unit_header(unit) for unit in found)]
+    rows = [
+        [f'<td title="{escape(metric.definition)}">{escape(metric.title)}</td>']
+        + [value(unit["overall"]["metrics"][name]) for unit in found]
+        for name, metric in metrics.METRICS.items()
+    ]
+    notes = "".join(f"<li>{escape(line)}</li>" for line in remarks(summary))
+    return section("Metrics with 95 % intervals", table(header, rows, "wide") + (f"<ul>{notes}</ul>" if notes else ""))
+
+
+def _unit_header(unit: dict) -> str:
+    counts = unit["overall"]["counts"]
+    return f"{unit['title']}\n{counts['real']} real, {counts['fake']} fake"
+
+
+def by_method(summary: Summary) -> str:
+    """Video metrics and a plot of the AUC per method, and the AUC in the other units."""
+    blocks = summary["units"]["video"]["methods"]
+    if not blocks:
+        return section("By method", "<p>There is no fake among the scored videos.</p>")
+    others = [name for name in summary["units"] if name in ("clip", "frame")]
+    header = ["method", "fakes", *(f"{metrics.METRICS[name].title}" for name in METHOD_METRICS)]
+    header += [f"{summary['units'][unit]['title']} AUC" for unit in others]
+    rows = []
+    for method, block in blocks.items():
+        row = [cell(method), cell(block["counts"]["fake"])]
+        row += [value(block["metrics"][name], interval=name == "auc") for name in METHOD_METRICS]
+        row += [value(_auc(summary["units"][unit]["methods"].get(method))) for unit in others]
+        rows.append(row)
+    aucs = {method: _auc(block) for method, block in blocks.items()}
+    known = any(entry["value"] is not None for entry in aucs.values())
+    plot = plots.methods(aucs, "video AUC") if known else ""
+    return section("By method: videos, each method against all reals", plot + table(header, rows, "wide"))
+
+
+def _auc(block: dict | None) -> dict:
+    return block["metrics"]["auc"] if block else {"value": None, "low": None, "high": None, "note": "no rows"}
+
+
+def curves(summary: Summary) -> str:
+    """ROC, calibration, scores and confusion, side by side; what cannot be drawn says so in words."""
+    video = summary["units"]["video"]["overall"]
+    drawn = {
+        unit["title"]: (unit["overall"]["roc"], unit["overall"]["metrics"]["auc"]["value"])
+        for name, unit in summary["units"].items()
+        if name in ("video", "clip") and unit["overall"]["roc"]
+    }
+    none = "<p>Not drawn: {}.</p>".format(escape(video["metrics"]["auc"]["note"] or video["metrics"]["brier"]["note"]))
+    threshold = summary["threshold"]
+    parts = [
+        section("ROC", plots.roc(drawn) if drawn else none),
+        section("Calibration, videos", plots.reliability(video["reliability"]) if video["reliability"] else none),
+        section("Scores, videos", plots.histogram(video["histogram"], threshold) if video["histogram"] else none),
+        section("Confusion, videos", confusion(video["confusion"], threshold) if video["confusion"] else none),
+    ]
+    return f'<div class="columns">{"".join(parts)}</div>'
+
+
+def confusion(counts: Mapping[str, int], threshold: float) -> str:
+    def square(count: int, total: int, kind: str) -> str:
+        share = f"{count / total:.1%}" if total else "no rows"
+        return f'<td class="count {kind}">{count}<span class="small">{share}</span></td>'
+
+    real, fake = counts["tn"] + counts["fp"], counts["fn"] + counts["tp"]
+    rows = [
+        [cell(f"is real ({real})"), square(counts["tn"], real, "right"), square(counts["fp"], real, "wrong")],
+        [cell(f"is fake ({fake})"), square(counts["fn"], fake, "wrong"), square(counts["tp"], fake, "right")],
+    ]
+    note = f'<p class="small">Called fake: probability above {threshold:g}. Shares are of a row.</p>'
+    return table(["", "called real", "called fake"], rows, "confusion") + note
+
+
+def learning(history: Sequence[Mapping] | None) -> str:
+    plot = plots.learning(history or ())
+    return section("Learning curves", plot) if plot else ""
+
+
+def mistakes(found: Sequence[Mistake], thumbnails: Thumbnails | None, total: int) -> str:
+    """The contact sheet: the videos that the model was surest about and wrong."""
+    if not found:
+        return section("Most confident mistakes", "<p>No video is on the wrong side of the threshold.</p>")
+    told = f"<p>{len(found)} of {total} mistakes, the surest first; of each, its most misleading clip.</p>"
+    return section("Most confident mistakes", told + "".join(_mistake(one, thumbnails) for one in found))
+
+
+def _mistake(one: Mistake, thumbnails: Thumbnails | None) -> str:
+    video = one.video
+    uri = picture(one, thumbnails) if thumbnails else None
+    image = f'<img src="{uri}" alt="frames of {escape(video.video)}">' if uri else ""
+    missing = "" if uri else " (frames not available)"
+    text = (
+        f"<b>{escape(LABELS[video.label])}, probability of fake {video.probability:.3f}</b>: {escape(video.video)}, "
+        f"clip {one.clip.clip} at frame {one.clip.start}{missing}"
+    )
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+
+
+def unscored(summary: Summary) -> str:
+    """Videos without a score, counted per class and named."""
+    lost = summary["unscored"]
+    counted = f"<p>{lost['real']} real and {lost['fake']} fake videos of this split have no score."
+    if not lost["videos"]:
+        return section("Videos without a score", counted + "</p>")
+    rows = [[cell(row["video"]), cell(LABELS[row["label"]]), cell(row["reason"])] for row in lost["videos"][:_LISTED]]
+    more = len(lost["videos"]) - len(rows)
+    rest = f'<p class="small">and {more} more, listed in metrics.json</p>' if more > 0 else ""
+    body = f"{counted} The metrics are also given with each of them counted at probability 0.5.</p>"
+    return section("Videos without a score", body + table(["video", "label", "reason"], rows, "text") + rest)
+
+
+def origin(command: str | None, config_json: str | None, versions: Mapping[str, str]) -> str:
+    """How to get these numbers again."""
+    body = f"<p>Command</p><pre>{escape(command)}</pre>" if command else ""
+    body += table(["", "version"], [[cell(name), cell(text)] for name, text in versions.items()], "text")
+    if config_json:
+        body += f"<details><summary>Configuration</summary><pre>{escape(config_json)}</pre></details>"
+    return section("How this was made", body)
+
+
+def notes(summary: Summary) -> str:
+    """How each number is defined, and what the numbers do not say."""
+    boot = summary["bootstrap"]
+    lines = [
+        "Fake is the positive class. Only the first face track of a video counts.",
+        f"Video: a video's probability is {RULES[summary['rule']]}. A video is known by data set, method, compression "
+        "and file, because data sets use one file name for several methods.",
+        "Clip and frame: every clip, every frame by itself. Numbers over different units are not comparable.",
+        f"Intervals: {boot['level']:.0%} percentile bootstrap, {boot['n']} resamples of whole groups (videos that "
+        f"share an identity or a source clip), seed {boot['seed']}.",
+        "By method: the fakes of that method against all reals of the same data set and compression.",
+    ]
+    terms = "".join(
+        f"<dt>{escape(metric.title)}</dt><dd>{escape(metric.definition)} "
+        f"{'Higher' if metric.higher_is_better else 'Lower'} is better.</dd>"
+        for metric in metrics.METRICS.values()
+    )
+    limits = [
+        "An interval covers the choice of the test videos only: neither another training seed nor another data set. "
+        "Where all resamples are perfect its width is 0, which is no certainty.",
+        "The numbers hold for the kind of forgery, compression and camera of this split. On other data sets detectors "
+        "of deepfakes usually do much worse.",
+        f"The threshold {summary['threshold']:g} was given; nothing on this page was fitted to this split.",
+        "A probability of fake is evidence to weigh, not proof.",
+    ]
+    items = ("".join(f"<li>{escape(line)}</li>" for line in part) for part in (lines, limits))
+    said, unsaid = (f"<ul>{part}</ul>" for part in items)
+    folded = f"<details><summary>Definitions of the metrics</summary><dl>{terms}</dl></details>"
+    return section("How to read the numbers", said + folded) + section("Limits", unsaid)

@@ -1,0 +1,225 @@
+"""All statistics of an evaluation as one JSON-able value, per unit and per method.
+
+Layout of a summary::
+
+    threshold, rule, bootstrap {n, seed, level, over}
+    units    {unit: {title, overall: block, methods: {method: block without curves}}}
+             units: video; video_with_unscored (videos nobody could score counted at 0.5); clip; frame
+    unscored {real, fake, videos: [{video, method, label, reason}]}
+
+    block    counts {rows, real, fake, groups}
+             metrics {name: {value, low, high, note}}    value None = undefined, low None = no interval; note says why
+             confusion {tn, fp, fn, tp}, roc {fpr, tpr}, reliability [{low, high, count, probability, fakes}],
+             histogram {edges, real, fake}               each None where it cannot be drawn
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fusion_dfd.evaluation import bootstrap as resampling
+from fusion_dfd.evaluation import metrics
+from fusion_dfd.evaluation import scores as tables
+from fusion_dfd.types import DataError, Score
+
+Summary = dict[str, Any]
+
+TITLES = {
+    "video": "Video",
+    "video_with_unscored": "Video, unscored at 0.5",
+    "clip": "Clip",
+    "frame": "Frame",
+}
+
+_CURVE = 400  # points of a ROC curve that a summary keeps
+_HISTOGRAM = 20
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unscored:
+    """A video of the split without a score: it could not be read, or no face was found in it."""
+
+    video: str
+    """``Video.key``."""
+    dataset: str
+    method: str
+    compression: str
+    group: str
+    label: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """Rows of one unit as equally long columns [n]."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    groups: np.ndarray
+    sets: np.ndarray
+    """(dataset, compression) of a row, joined: the reals that a fake is compared with have the same."""
+    methods: np.ndarray
+
+    def __getitem__(self, keep: np.ndarray) -> _Rows:
+        return _Rows(*(getattr(self, field.name)[keep] for field in dataclasses.fields(self)))
+
+
+def summarise(
+    scores: Sequence[Score],
+    frame_scores: Sequence[tables.FrameScore] | None = None,
+    unscored: Sequence[Unscored] = (),
+    bootstrap: int = 1000,
+    threshold: float = 0.5,
+    rule: str = "mean_probability",
+    seed: int = 0,
+) -> Summary:
+    """Statistics by clip, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
+
+    Only track 0 counts: nobody says which further faces of a fake video were manipulated. Each fake method is measured
+    against all real rows of its data set and compression. ``bootstrap`` is the number of resamples over groups behind
+    each interval, ``rule`` one of :data:`fusion_dfd.evaluation.scores.RULES`.
+
+    Raises :class:`DataError` for no scores, for scores of unknown label, and as :func:`scores.videos` does.
+    """
+    if not scores:
+        raise DataError("there are no scores to evaluate: the split holds no clip")
+    videos = tables.videos(scores, rule)
+    lost = [(row.label, 0.5, row) for row in unscored]
+    by_video = [(row.label, row.probability, row) for row in videos]
+    units = {"video": _columns(by_video)}
+    if lost:
+        units["video_with_unscored"] = _columns(by_video + lost)
+    units["clip"] = _scored(scores)
+    if frame_scores:
+        units["frame"] = _scored(frame_scores)
+    options = {"n": bootstrap, "seed": seed, "threshold": threshold}
+    return {
+        "threshold": threshold,
+        "rule": rule,
+        "bootstrap": {"n": bootstrap, "seed": seed, "level": resampling.LEVEL, "over": "groups"},
+        "units": {name: {"title": TITLES[name], **_unit(rows, options)} for name, rows in units.items()},
+        "unscored": {
+            "real": sum(row.label == 0 for row in unscored),
+            "fake": sum(row.label == 1 for row in unscored),
+            "videos": [
+                {name: getattr(row, name) for name in ("video", "method", "label", "reason")} for row in unscored
+            ],
+        },
+    }
+
+
+def _scored(scores: Sequence[Score]) -> _Rows:
+    kept = [row for row in scores if row.track == 0]
+    probabilities = tables.probability([row.logit for row in kept])
+    return _columns([(row.label, p, row) for row, p in zip(kept, probabilities, strict=True)])
+
+
+def _columns(rows: list[tuple[int, float, Any]]) -> _Rows:
+    labels, probabilities, facts = zip(*rows, strict=True) if rows else ((), (), ())
+    return _Rows(
+        np.array(labels, dtype=int),
+        np.array(probabilities, dtype=np.float64),
+        np.array([f"{row.dataset}/{row.group}" for row in facts], dtype=str),
+        np.array(["/".join(filter(None, (row.dataset, row.compression))) for row in facts], dtype=str),
+        np.array([row.method for row in facts], dtype=str),
+    )
+
+
+def _unit(rows: _Rows, options: dict) -> dict:
+    several = len(set(rows.sets.tolist())) > 1
+    fakes = rows[rows.labels == 1]
+    pairs = sorted(set(zip(fakes.sets.tolist(), fakes.methods.tolist(), strict=True)))
+    blocks = {}
+    for where, method in pairs:
+        keep = (rows.sets == where) & ((rows.labels == 0) | (rows.methods == method))
+        blocks[f"{where}/{method}" if several else method] = _block(rows[keep], options)
+    return {"overall": _block(rows, options) | _curves(rows, options["threshold"]), "methods": blocks}
+
+
+def _block(rows: _Rows, options: dict) -> dict:
+    y, p, threshold = rows.labels, rows.probabilities, options["threshold"]
+    groups = len(set(rows.groups.tolist()))
+    values, why = metrics.compute(y, p, threshold), metrics.undefined(y, p, threshold)
+    ranges = resampling.intervals(y, p, rows.groups, **options)
+    return {
+        "counts": {"rows": len(y), "real": int((y == 0).sum()), "fake": int((y == 1).sum()), "groups": groups},
+        "metrics": {
+            name: _entry(value, ranges[name], why.get(name), _no_interval(groups, options["n"]))
+            for name, value in values.items()
+        },
+    }
+
+
+def _entry(value: float | None, interval: tuple[float, float] | None, undefined: str | None, no_interval: str) -> dict:
+    low, high = interval or (None, None)
+    note = undefined or (no_interval if interval is None else "")
+    return {"value": value, "low": low, "high": high, "note": note}
+
+
+def _no_interval(groups: int, n: int) -> str:
+    if n == 0:
+        return "no interval: no resamples were asked for"
+    return f"no interval: {groups} group{'s' * (groups != 1)}, too few to resample for this metric"
+
+
+def _curves(rows: _Rows, threshold: float) -> dict:
+    y, p = rows.labels, rows.probabilities
+    if not len(p) or np.isnan(p).any():
+        return dict.fromkeys(("confusion", "roc", "reliability", "histogram"))
+    called = p > threshold
+    counts = {(label, call): int(((y == label) & (called == call)).sum()) for label in (0, 1) for call in (0, 1)}
+    edges = np.linspace(0, 1, _HISTOGRAM + 1)
+    return {
+        "confusion": {"tn": counts[0, 0], "fp": counts[0, 1], "fn": counts[1, 0], "tp": counts[1, 1]},
+        "roc": _roc(y, p),
+        "reliability": [_bin(y, p, number) for number in range(metrics.BINS)],
+        "histogram": {
+            "edges": edges.tolist(),
+            "real": np.histogram(p[y == 0], edges)[0].tolist(),
+            "fake": np.histogram(p[y == 1], edges)[0].tolist(),
+        },
+    }
+
+
+def _roc(y: np.ndarray, p: np.ndarray) -> dict | None:
+    if len(set(y.tolist())) < 2:
+        return None
+    fpr, tpr = metrics.roc(y, p)
+    keep = np.unique(np.linspace(0, len(fpr) - 1, _CURVE).round().astype(int)) if len(fpr) > _CURVE else slice(None)
+    return {"fpr": fpr[keep].tolist(), "tpr": tpr[keep].tolist()}
+
+
+def _bin(y: np.ndarray, p: np.ndarray, number: int) -> dict:
+    inside = metrics.bin_of(p) == number
+    count = int(inside.sum())
+    return {
+        "low": number / metrics.BINS,
+        "high": (number + 1) / metrics.BINS,
+        "count": count,
+        "probability": float(p[inside].mean()) if count else None,
+        "fakes": float(y[inside].mean()) if count else None,
+    }
+
+
+def headline(summary: Summary) -> str:
+    """The result in one sentence: the AUC over videos with its interval and what it is over."""
+    block = summary["units"]["video"]["overall"]
+    auc, counts = block["metrics"]["auc"], block["counts"]
+    over = f"{counts['rows']} videos ({counts['real']} real, {counts['fake']} fake) in {counts['groups']} groups"
+    if auc["value"] is None:
+        return f"Video AUC undefined over {over}: {auc['note']}"
+    known = auc["low"] is not None
+    interval = f", 95 % interval {auc['low']:.3f} to {auc['high']:.3f}" if known else f" ({auc['note']})"
+    return f"Video AUC {auc['value']:.3f}{interval}, over {over}"
+
+
+def cell(entry: dict) -> str:
+    """A metric's entry as text: ``0.962 [0.931, 0.984]``, ``0.962`` without interval, or ``undefined``."""
+    if entry["value"] is None:
+        return "undefined"
+    interval = "" if entry["low"] is None else f" [{entry['low']:.3f}, {entry['high']:.3f}]"
+    return f"{entry['value']:.3f}{interval}"

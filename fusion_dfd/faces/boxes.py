@@ -1,0 +1,38 @@
+"""Arithmetic on boxes ``x0, y0, x1, y1``, float [m, 4]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def overlap(a: np.ndarray, b: np.ndarray, measure: str = "union") -> np.ndarray:
+    """Intersection [m, n] of boxes a [m, 4] and b [n, 4], over their union, or with ``min`` over the smaller box."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.maximum(high - low, 0).prod(-1)
+    area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1)[:, None], (b[:, 2:] - b[:, :2]).prod(-1)[None]
+    whole = np.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
+    return shared / np.maximum(whole, 1e-9)
+
+
+def covered(boxes: np.ndarray, threshold: float, measure: str = "union") -> np.ndarray:
+    """Bool [m]: does any earlier box overlap this one by more than ``threshold``?
+
+    Non-maximum suppression in one step: a box that is suppressed itself still suppresses (the "Fast NMS" of Bolya et
+    al., "YOLACT: Real-time Instance Segmentation", ICCV 2019).
+    """
+    return np.triu(overlap(boxes, boxes, measure) > threshold, k=1).any(0)
+
+
+def squared(boxes: np.ndarray) -> np.ndarray:
+    """The squares about the boxes' centres whose side is the boxes' longer side; [m, 4]."""
+    centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]).max(-1, keepdims=True)
+    return np.concatenate([centre - side / 2, centre + side / 2], -1)
+
+
+def moved(boxes: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Boxes [m, 4] with their corners moved by ``offset`` [m, 4], given in sides of the box.
+
+    The side counts both border pixels (hence the + 1), as where MTCNN's regression was learnt.
+    """
+    side = boxes[:, 2:] - boxes[:, :2] + 1
+    return boxes + offset * np.concatenate([side, side], -1)

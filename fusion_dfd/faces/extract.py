@@ -1,0 +1,107 @@
+"""One video in, clips of its faces out: choose windows, decode once, detect, follow, crop."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from fusion_dfd import config
+from fusion_dfd.faces import track
+from fusion_dfd.faces.detector import Detector
+from fusion_dfd.faces.video import VideoInfo, probe, read
+from fusion_dfd.types import FaceTrack
+
+MOST_TRACKS = 8
+"""Faces kept per window, so that a crowd does not fill the memory: the longest, of equal ones the largest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+    """The faces of one video, and how it went."""
+
+    info: VideoInfo
+    clips: list[FaceTrack]
+    """In the order of the video; within a window by track number."""
+    damaged: int
+    """Packets of the file that could not be read or decoded, as far as it was read."""
+    windows: int
+    """Stretches of the video that were looked at."""
+    dropped: int
+    """How many of them gave no clip."""
+    reason: str | None
+    """Why ``clips`` is empty; None when it is not."""
+
+
+def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bool = False) -> Extraction:
+    """Find the clips of a video.
+
+    At most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they never
+    overlap, and a video shorter than one window is one shorter window. Each gives one clip per face, from the first to
+    the last frame on which the detector, run on every ``options.every``-th frame and the last, saw that face; the
+    detector must have been sure of it (``options.threshold``) at least once. Only the main face (track 0: most frames,
+    then largest) is returned unless ``all_tracks``. One window of frames is held in memory at a time.
+
+    Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
+    longer than ``options.time_limit`` seconds.
+    """
+    start = time.monotonic()
+    info = probe(path, options.time_limit)
+    windows = choose_windows(info.frames, options.clip_length, options.clips)
+    wanted = (index for window in windows for index in window)
+    frames = read(path, wanted, options.time_limit - (time.monotonic() - start))
+    found, looked = [], 0
+    for first, window in _gather(frames, windows):
+        at = looked_at(len(window), options.every)
+        looked += len(at)
+        found.append(_faces(first, window, at, options, detector))
+    chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in track.name(found)]
+    clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
+    dropped = len(windows) - sum(map(bool, chosen))
+    reason = None if clips else f"no face found in the {looked} frames looked at"
+    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason)
+
+
+def choose_windows(frames: int, length: int, most: int) -> list[range]:
+    """At most ``most`` ranges of ``length`` frame numbers, disjoint, spread evenly over ``frames`` > 0 frames.
+
+    One window stands in the middle; more reach from the first frame to the last. Fewer frames than ``length`` make one
+    shorter window.
+    """
+    length = min(length, frames)
+    count = min(most, frames // length)
+    room = frames - length
+    starts = [room // 2] if count == 1 else [round(k * room / (count - 1)) for k in range(count)]
+    return [range(start, start + length) for start in starts]
+
+
+def looked_at(length: int, every: int) -> list[int]:
+    """Frames of a window that the detector sees: every ``every``-th and the last."""
+    return sorted({*range(0, length, every), length - 1})
+
+
+def _gather(frames: read, windows: list[range]) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """First frame number and frames of each window; a window at the end of a damaged file may be short or missing."""
+    held: list[np.ndarray] = []
+    waiting = iter(windows)
+    window = next(waiting)
+    for index, frame in frames:
+        held.append(frame)
+        if index == window[-1]:
+            yield window[0], held
+            held, window = [], next(waiting, window)
+    if held:
+        yield window[0], held
+
+
+def _faces(
+    first: int, window: list[np.ndarray], at: list[int], options: config.Faces, detector: Detector
+) -> list[FaceTrack]:
+    """The faces of one window. One detection alone among three or more looked-at frames is taken for a false alarm."""
+    detections = detector.detect(np.stack([window[k] for k in at]))
+    tracks = track.link(detections, [first + k for k in at])
+    tracks = [face for face in tracks if max(face.scores) >= options.threshold]
+    tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
+    return [track.cut(face, window, first, options.scale, options.size) for face in tracks[:MOST_TRACKS]]

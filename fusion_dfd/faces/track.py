@@ -1,0 +1,210 @@
+"""From detections on some frames to faces followed through all frames, each cropped by one transform per clip.
+
+A box per frame would add its jitter to the clip, and a network learns that jitter (LipForensics and FTCN fix the crop
+for the same reason).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from fusion_dfd.faces.boxes import overlap
+from fusion_dfd.faces.detector import Detections
+from fusion_dfd.types import FaceTrack
+
+REACH = 0.5
+"""Farthest that the landmarks of a face may move, on average, from one looked-at frame to the next, in box sides."""
+MISSES = 1
+"""Looked-at frames in a row in which a face may be missed without ending its track."""
+KERNEL = np.array([0.25, 0.5, 0.25])
+"""Temporal smoothing of boxes and landmarks."""
+IMPOSSIBLE = 1e6
+
+
+@dataclasses.dataclass
+class Track:
+    """One face on the frames it was detected on."""
+
+    at: list[int]
+    """Frame numbers, ascending."""
+    boxes: list[np.ndarray]
+    """float [4], pixels of the frame, for each of ``at``."""
+    landmarks: list[np.ndarray]
+    """float [5, 2], pixels of the frame."""
+    scores: list[float]
+
+    def __len__(self) -> int:
+        return self.at[-1] - self.at[0] + 1
+
+    @property
+    def area(self) -> float:
+        """Mean area of the boxes, square pixels."""
+        boxes = np.array(self.boxes)
+        return float((boxes[:, 2:] - boxes[:, :2]).prod(-1).mean())
+
+
+def link(detections: Sequence[Detections], at: Sequence[int]) -> list[Track]:
+    """Follow the faces through the frames numbered ``at`` (ascending), whose ``detections`` are given.
+
+    Faces of successive frames are matched one to one at the least total cost (the Hungarian method), where a pair costs
+    1 - IoU + mean landmark distance in box sides, and is impossible beyond REACH. The result is sorted: longest first,
+    of equal ones the larger.
+    """
+    tracks: list[Track] = []
+    last: dict[int, int] = {}
+    for turn, (number, found) in enumerate(zip(at, detections, strict=True)):
+        live = [k for k, seen in last.items() if turn - seen <= MISSES + 1]
+        pairs = _match(_link_cost([tracks[k] for k in live], found))
+        owner = {column: live[row] for row, column in pairs}
+        for face in range(len(found)):
+            k = owner.get(face)
+            if k is None:
+                k = len(tracks)
+                tracks.append(Track([], [], [], []))
+            last[k] = turn
+            track = tracks[k]
+            track.at.append(number)
+            track.boxes.append(found.boxes[face])
+            track.landmarks.append(found.landmarks[face])
+            track.scores.append(float(found.scores[face]))
+    return sorted(tracks, key=lambda track: (-len(track), -track.area))
+
+
+def _link_cost(tracks: list[Track], found: Detections) -> np.ndarray:
+    """[tracks, faces]"""
+    if not tracks or not len(found):
+        return np.zeros((len(tracks), len(found)))
+    boxes = np.array([track.boxes[-1] for track in tracks])
+    points = np.array([track.landmarks[-1] for track in tracks])
+    side = np.maximum(_side(boxes)[:, None], _side(found.boxes)[None])
+    distance = np.linalg.norm(points[:, None] - found.landmarks[None], axis=-1).mean(-1) / side
+    return np.where(distance <= REACH, 1 - overlap(boxes, found.boxes) + distance, IMPOSSIBLE)
+
+
+def _match(cost: np.ndarray) -> list[tuple[int, int]]:
+    rows, columns = linear_sum_assignment(cost)
+    return [(row, column) for row, column in zip(rows, columns, strict=True) if cost[row, column] < IMPOSSIBLE]
+
+
+def _side(boxes: np.ndarray) -> np.ndarray:
+    return np.maximum((boxes[:, 2:] - boxes[:, :2]).max(-1), 1e-6)
+
+
+def interpolate(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes [t, 4], landmarks [t, 5, 2] and scores [t] (float32) on every frame from the first detection to the last.
+
+    Linear between detections, then lightly smoothed; a score between two detections is the lower of the two.
+    """
+    at = np.array(track.at)
+    every = np.arange(at[0], at[-1] + 1)
+    known = np.concatenate([np.array(track.boxes), np.array(track.landmarks).reshape(-1, 10)], -1)
+    values = np.stack([smooth(np.interp(every, at, column)) for column in known.T], -1).astype(np.float32)
+    scores = np.array(track.scores, np.float32)
+    before, after = np.searchsorted(at, every, "right") - 1, np.searchsorted(at, every, "left")
+    return values[:, :4], values[:, 4:].reshape(-1, 5, 2), np.minimum(scores[before], scores[after])
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """[t] with KERNEL run over it; straight lines stay as they are, ends included."""
+    if len(values) < 2:
+        return values
+    ends = 2 * values[:1] - values[1:2], 2 * values[-1:] - values[-2:-1]
+    return np.convolve(np.concatenate([ends[0], values, ends[1]]), KERNEL, "valid")
+
+
+def crop_square(boxes: np.ndarray, scale: float, height: int, width: int) -> tuple[int, int, int]:
+    """The square x, y, side (whole pixels) that shows a face with ``boxes`` [t, 4] throughout a clip.
+
+    Its centre is that of the union of the boxes and its side ``scale`` times the longest box side, more only where the
+    face moves out of that. A square over the border of the frame is pushed inside; one larger than the frame shrinks
+    to the frame's shorter side, but never cuts a box.
+    """
+    low, high = boxes[:, :2].min(0), boxes[:, 2:].max(0)
+    needed = int(np.ceil((high - low).max())) + 1
+    side = max(round(scale * float(_side(boxes).max())), needed)
+    side = max(min(side, height, width), needed)
+    corner = np.round((low + high) / 2 - side / 2)
+    room = np.array([width, height]) - side
+    # Where there is no room the frame is centred in the square, and the border is filled up.
+    corner = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), np.floor(room / 2))
+    return int(corner[0]), int(corner[1]), side
+
+
+def transform(square: tuple[int, int, int], size: int) -> np.ndarray:
+    """float32 [2, 3] from pixels of the frame to those of the crop of side ``size``; pixel centres at whole numbers."""
+    x, y, side = square
+    scale = size / side
+    return np.array([[scale, 0, (0.5 - x) * scale - 0.5], [0, scale, (0.5 - y) * scale - 0.5]], np.float32)
+
+
+def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
+    """uint8 [size, size, 3], the ``square`` of a frame; the edge is repeated beyond it.
+
+    Shrinking averages over areas, which lets nothing alias.
+    """
+    x, y, side = square
+    height, width = frame.shape[:2]
+    inside = frame[max(y, 0) : y + side, max(x, 0) : x + side]
+    border = max(-y, 0), max(y + side - height, 0), max(-x, 0), max(x + side - width, 0)
+    if any(border):
+        inside = cv2.copyMakeBorder(inside, *border, cv2.BORDER_REPLICATE)
+    method = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(inside, (size, size), interpolation=method)
+
+
+def cut(track: Track, frames: Sequence[np.ndarray], first: int, scale: float, size: int) -> FaceTrack:
+    """The clip of one face. ``frames`` are contiguous, uint8 [h, w, 3], the first of them number ``first``."""
+    boxes, landmarks, scores = interpolate(track)
+    square = crop_square(boxes, scale, *frames[0].shape[:2])
+    matrix = transform(square, size)
+    indices = np.arange(track.at[0], track.at[-1] + 1, dtype=np.int32)
+    crops = np.stack([crop(frames[index - first], square, size) for index in indices])
+    return FaceTrack(crops, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
+
+
+def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
+    """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
+
+    Faces of successive windows are matched by place (box centres within one box side of where the face was last seen);
+    where a video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
+    with the most frames over all windows, of equal ones the one with the larger boxes; the others follow.
+    """
+    people: list[list[FaceTrack]] = []
+    owners = []
+    for clips in windows:
+        pairs = _match(_place_cost(people, clips))
+        if len(people) == len(clips) == 1:
+            pairs = [(0, 0)]
+        owner = {column: row for row, column in pairs}
+        for k, clip in enumerate(clips):
+            if k not in owner:
+                owner[k] = len(people)
+                people.append([])
+            people[owner[k]].append(clip)
+        owners.append([owner[k] for k in range(len(clips))])
+    order = sorted(range(len(people)), key=lambda k: _weight(people[k]), reverse=True)
+    number = {k: place for place, k in enumerate(order)}
+    return [
+        [dataclasses.replace(clip, track=number[k]) for clip, k in zip(clips, owner, strict=True)]
+        for clips, owner in zip(windows, owners, strict=True)
+    ]
+
+
+def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np.ndarray:
+    """[people, clips]: distance of box centres in box sides."""
+    if not people or not clips:
+        return np.zeros((len(people), len(clips)))
+    before, after = np.array([seen[-1].boxes[-1] for seen in people]), np.array([clip.boxes[0] for clip in clips])
+    centres = (before[:, None, :2] + before[:, None, 2:] - after[None, :, :2] - after[None, :, 2:]) / 2
+    distance = np.linalg.norm(centres, axis=-1) / np.maximum(_side(before)[:, None], _side(after)[None])
+    return np.where(distance <= 1, distance, IMPOSSIBLE)
+
+
+def _weight(clips: list[FaceTrack]) -> tuple[int, float]:
+    boxes = np.concatenate([clip.boxes for clip in clips])
+    return len(boxes), float((boxes[:, 2:] - boxes[:, :2]).prod(-1).mean())

@@ -1,0 +1,205 @@
+"""Reading video files: count the frames, then decode the wanted ones, in order, in one pass.
+
+Header counts and timestamps lie often enough (variable frame rates, B-frames in AVI, Matroska without a count), so a
+frame's number is its place in decode order, and the number of frames is the number of packets. Seeking is never used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Iterable, Iterator
+
+import av
+import numpy as np
+
+from fusion_dfd.types import DataError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What a file says about its video stream without decoding it."""
+
+    frames: int
+    """Packets of the video stream: the number of frames, or a little more in a damaged file."""
+    fps: float
+    """Average frames per second; 0 where the file does not say."""
+    width: int
+    """Pixels as coded; :class:`read` swaps width and height of a video that asks to be shown turned by 90 degrees."""
+    height: int
+    codec: str
+    """FFmpeg's name of the codec, e.g. ``h264``."""
+    damaged: int
+    """1 if the file ends in the middle of its packets, else 0."""
+
+
+class _Clock:
+    """Raises once ``limit`` seconds have passed since it was made."""
+
+    def __init__(self, path: str, limit: float):
+        self._path, self._limit, self._end = path, limit, time.monotonic() + limit
+
+    def check(self) -> None:
+        if time.monotonic() > self._end:
+            raise DataError(
+                f"{self._path}: given up after {self._limit:.0f} s, raise faces.time_limit or re-encode the video"
+            )
+
+
+def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
+    """Describe a video by walking through its packets; nothing is decoded.
+
+    Raises :class:`DataError` for a file that is missing, empty, no video, cut off before its index, without a video
+    stream or without packets, or that takes longer than ``time_limit`` seconds.
+    """
+    path, clock = os.fspath(path), _Clock(os.fspath(path), time_limit)
+    with _open(path) as container:
+        stream = _video_stream(path, container)
+        packets = damaged = 0
+        try:
+            for packet in container.demux(stream):
+                clock.check()
+                packets += bool(packet.size) and not packet.is_discard
+        except (av.FFmpegError, OSError):
+            damaged = 1
+        if not packets:
+            raise _no_frames(path)
+        context = stream.codec_context
+        rate = stream.average_rate or stream.guessed_rate
+        return VideoInfo(packets, float(rate or 0), context.width, context.height, context.name, damaged)
+
+
+class read:
+    """Iterate over ``(index, frame)`` of the wanted frames; ``frame`` is uint8 [h, w, 3] RGB, as it is to be shown.
+
+    ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
+    out. Decoding stops after the last of them. Packets that cannot be decoded are skipped and counted in ``damaged``;
+    the frames after them move up. All frames have the size of the first one.
+
+    Raises :class:`DataError` as :func:`probe` does, and when not one frame of the file can be decoded. The consumer's
+    time counts towards ``time_limit`` (seconds).
+    """
+
+    def __init__(self, path: str, wanted: Iterable[int], time_limit: float = 300.0):
+        self.path = os.fspath(path)
+        self.damaged = 0
+        """Packets that could not be decoded so far."""
+        self.decoded = 0
+        """Frames decoded so far, wanted or not."""
+        self._wanted = wanted
+        self._limit = time_limit
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        self.damaged = self.decoded = 0
+        clock = _Clock(self.path, self._limit)
+        wanted = iter(self._wanted)
+        want = next(wanted, None)
+        if want is None:
+            return
+        size = None
+        with _open(self.path) as container:
+            for frame in self._frames(container, clock):
+                index, self.decoded = self.decoded, self.decoded + 1
+                size = size or (frame.width, frame.height)
+                if index < want:
+                    continue
+                yield index, _rgb(frame, size)
+                want = next(wanted, None)
+                if want is None:
+                    return
+        if not self.decoded:
+            raise _no_frames(self.path)
+
+    def _frames(self, container: av.container.InputContainer, clock: _Clock) -> Iterator[av.VideoFrame]:
+        stream = _video_stream(self.path, container)
+        # One thread: clips are decoded by many processes at once, and frame threads can deadlock on damaged streams.
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        packets = container.demux(stream)
+        while True:
+            clock.check()
+            packet = self._tried(lambda: next(packets, None))
+            frames = self._tried(packet.decode if packet is not None else lambda: stream.decode(None))
+            yield from frames or []
+            if packet is None:
+                return
+
+    def _tried(self, step):
+        """The result of ``step()``, None if the file is damaged there."""
+        try:
+            return step()
+        except (av.FFmpegError, OSError):
+            self.damaged += 1
+            return None
+
+
+def _rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
+    """uint8 [h, w, 3], turned as the display matrix asks. Other sizes than ``size`` (w, h) are scaled to it."""
+    turns = round(frame.rotation / 90) % 4
+    frame = frame.reformat(width=size[0], height=size[1], format="rgb24", threads=1)
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(), turns))
+
+
+def _open(path: str) -> av.container.InputContainer:
+    if not os.path.exists(path):
+        raise DataError(f"{path}: no such file, check the path")
+    if os.path.isdir(path):
+        raise DataError(f"{path}: a folder, give the path of a video file")
+    if not os.path.getsize(path):
+        raise DataError(f"{path}: empty (0 bytes), copy or download it again")
+    if _cut_off(path):
+        raise DataError(f"{path}: cut off before its index (no moov box), copy or download it again")
+    try:
+        # A playlist renamed .mp4 must not make us fetch what it names.
+        return av.open(os.path.abspath(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, OSError) as error:
+        raise DataError(f"{path}: {_why_not(path, error)}") from error
+
+
+def _why_not(path: str, error: Exception) -> str:
+    """The reason FFmpeg refused a file, in words for its owner."""
+    if isinstance(error, PermissionError):
+        return "may not be read, check its permissions"
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    if head.isascii() and b"\0" not in head:
+        return "text, not a video, check what was saved under this name"
+    return "not a video that FFmpeg can read, convert it to H.264 mp4 or copy it again"
+
+
+def _cut_off(path: str) -> bool:
+    """Is it an ISO base media file (ISO/IEC 14496-12, 4.2) without a complete box that describes its contents?"""
+    at, end = 0, os.path.getsize(path)
+    try:
+        with open(path, "rb") as file:
+            while at + 8 <= end:
+                file.seek(at)
+                head = file.read(16)
+                size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+                size = {0: end - at, 1: int.from_bytes(head[8:16], "big")}.get(size, size)
+                if (at == 0 and kind != b"ftyp") or size < 8:
+                    return False
+                at += size
+                if kind in (b"moov", b"meta"):
+                    return at > end
+    except OSError:
+        return False  # opening it will say why
+    return end > 8
+
+
+def _video_stream(path: str, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    """The first moving picture of a container (cover art of a sound file is none)."""
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise DataError(f"{path}: no video stream (sound or data only), give a file with a picture")
+    best = container.streams.best("video")
+    chosen = next((stream for stream in streams if best is not None and stream.index == best.index), streams[0])
+    if chosen.codec_context is None:
+        raise DataError(f"{path}: no decoder for its video stream, convert it to H.264 mp4")
+    return chosen
+
+
+def _no_frames(path: str) -> DataError:
+    return DataError(f"{path}: not one frame can be decoded, copy or download it again")

@@ -1,0 +1,71 @@
+"""Attention over pixels, over time, and between frames: the weights are explicit, because explanations read them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+
+def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "*#n t"]) -> Float[Array, "*n t"]:
+    """Softmax over the last axis among the valid entries; 0 elsewhere, and all 0 where nothing is valid."""
+    floor = jnp.finfo(scores.dtype).min
+    top = jax.lax.stop_gradient(jnp.max(jnp.where(valid, scores, floor), axis=-1, keepdims=True))
+    weights = jnp.where(valid, jnp.exp(jnp.where(valid, scores - top, 0.0)), 0.0)
+    return weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(scores.dtype).tiny)
+
+
+def masked_mean(x: Float[Array, "b t *c"], valid: Bool[Array, "b t"]) -> Float[Array, "b *c"]:
+    """Mean over the valid frames; 0 where a clip has none."""
+    share = valid.astype(x.dtype) / jnp.maximum(jnp.sum(valid, axis=1, keepdims=True), 1).astype(x.dtype)
+    return jnp.einsum("bt,bt...->b...", share, x)
+
+
+class SpatialAttention(nnx.Module):
+    """Where to look: a 1x1 convolution and a sigmoid give a map in 0..1; the context is the mean it weights."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs):
+        self.score = nnx.Linear(channels, 1, rngs=rngs)
+
+    def __call__(self, maps: Float[Array, "b t h w c"]) -> tuple[Float[Array, "b t c"], Float[Array, "b t h w"]]:
+        """Returns the context and the attention."""
+        attention = jax.nn.sigmoid(self.score(maps)[..., 0])
+        total = jnp.sum(attention, axis=(2, 3))[..., None]
+        context = jnp.einsum("bthw,bthwc->btc", attention, maps) / jnp.maximum(total, 1e-6)
+        return context, attention
+
+
+class TemporalAttention(nnx.Module):
+    """When to look: additive attention (Bahdanau et al. 2015), ``softmax over t of v . tanh(W h_t + b)``."""
+
+    def __init__(self, features: int, *, rngs: nnx.Rngs):
+        self.hidden = nnx.Linear(features, features, rngs=rngs)
+        # Without a bias: a constant added to every score leaves the softmax as it is.
+        self.score = nnx.Linear(features, 1, use_bias=False, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]
+    ) -> tuple[Float[Array, "b c"], Float[Array, "b t"]]:
+        """Returns the weighted sum over time and the weights, which sum to 1 over the valid frames."""
+        weights = masked_softmax(self.score(jnp.tanh(self.hidden(x)))[..., 0], valid)
+        return jnp.einsum("bt,btc->bc", weights, x), weights
+
+
+class SelfAttention(nnx.Module):
+    """Every frame looks at all valid frames (Vaswani et al. 2017): one head, added to its input, then LayerNorm."""
+
+    def __init__(self, features: int, *, rngs: nnx.Rngs):
+        self.query = nnx.Linear(features, features, rngs=rngs)
+        # Without a bias: it would add the same amount to every key's score.
+        self.key = nnx.Linear(features, features, use_bias=False, rngs=rngs)
+        self.value = nnx.Linear(features, features, rngs=rngs)
+        self.norm = nnx.LayerNorm(features, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]
+    ) -> tuple[Float[Array, "b t c"], Float[Array, "b t t"]]:
+        """Returns the sequence and the weights [b, t (looks), t (is looked at)]."""
+        scores = jnp.einsum("btc,bsc->bts", self.query(x), self.key(x)) / jnp.sqrt(float(x.shape[-1]))
+        weights = masked_softmax(scores, valid[:, None, :])
+        return self.norm(x + jnp.einsum("bts,bsc->btc", weights, self.value(x))), weights

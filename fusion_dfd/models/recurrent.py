@@ -1,0 +1,129 @@
+"""Recurrent layers for padded sequences, over ``lax.scan``.
+
+The input projection of all steps is one matrix product before the scan, all gates of a step are one product inside
+it, and the two directions of a bidirectional layer advance together in one scan. Beyond a sequence's length the carry
+stands still and the output is zero, so the backward direction starts at the last valid step. No random state.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+_INPUT_INIT = nnx.initializers.xavier_uniform()
+_RECURRENT_INIT = nnx.initializers.orthogonal()
+
+
+class _Recurrent(nnx.Module):
+    """What LSTM and GRU share. Sub-classes give ``gates``, ``carries`` and ``_step``.
+
+    Parameters, for ``d`` directions (0 forward, 1 backward) and ``g`` gates: ``kernel`` [inputs, d, g * units],
+    ``recurrent`` [d, units, g * units], ``bias`` [d, g * units].
+    """
+
+    gates: int
+    carries: int
+
+    def __init__(self, inputs: int, units: int, *, bidirectional: bool = True, rngs: nnx.Rngs):
+        self.units = units
+        self.directions = 2 if bidirectional else 1
+        self.features = self.directions * units
+        kernels = [_INPUT_INIT(rngs.params(), (inputs, self.gates * units)) for _ in range(self.directions)]
+        self.kernel = nnx.Param(jnp.stack(kernels, axis=1))
+        self.recurrent = nnx.Param(jnp.stack([self._orthogonal(rngs) for _ in range(self.directions)]))
+        self.bias = nnx.Param(jnp.zeros((self.directions, self.gates * units)))
+
+    def _orthogonal(self, rngs: nnx.Rngs) -> Array:
+        """One orthogonal matrix per gate, side by side (Saxe et al. 2014)."""
+        square = (self.units, self.units)
+        return jnp.concatenate([_RECURRENT_INIT(rngs.params(), square) for _ in range(self.gates)], axis=1)
+
+    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
+        raise NotImplementedError
+
+    def __call__(self, x: Float[Array, "b t c"], length: Int[Array, " b"]) -> Float[Array, "b t d"]:
+        """Hidden states, forward then backward along the last axis; 0 at and beyond ``length``."""
+        inputs = jnp.einsum("btc,cdg->tbdg", x, self.kernel[...]) + self.bias[...]
+        valid = jnp.arange(x.shape[1])[:, None] < length[None, :]
+        valid = jnp.stack([valid] * self.directions, axis=-1)[..., None]
+        inputs, valid = self._face(inputs), self._face(valid)
+        recurrent = self.recurrent[...]
+
+        def step(carry, now):
+            row, keep = now
+            new = self._step(carry, row, recurrent)
+            carry = tuple(jnp.where(keep, fresh, old) for fresh, old in zip(new, carry, strict=True))
+            return carry, jnp.where(keep, new[0], 0.0)
+
+        # Made from the inputs rather than from shapes, so that the carry inherits their sharding.
+        start = jnp.zeros_like(inputs[0, :, :, : self.units])
+        _, hidden = jax.lax.scan(step, (start,) * self.carries, (inputs, valid))
+        hidden = self._face(hidden)
+        return jnp.moveaxis(hidden, 0, 1).reshape(*x.shape[:2], self.features)
+
+    def _face(self, rows: Array) -> Array:
+        """Turn direction 1 of [t, b, d, g] around in time; its own inverse."""
+        if self.directions == 1:
+            return rows
+        return jnp.concatenate([rows[:, :, :1], jnp.flip(rows[:, :, 1:], axis=0)], axis=2)
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory (Hochreiter & Schmidhuber 1997), gates in the order input, forget, cell, output.
+
+    The forget gate starts with bias 1 (Jozefowicz et al. 2015).
+    """
+
+    gates = 4
+    carries = 2
+
+    def __init__(self, inputs: int, units: int, *, bidirectional: bool = True, rngs: nnx.Rngs):
+        super().__init__(inputs, units, bidirectional=bidirectional, rngs=rngs)
+        self.bias[...] = self.bias[...].at[:, units : 2 * units].set(1.0)
+
+    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
+        hidden, cell = carry
+        gates = inputs + jnp.einsum("bdu,dug->bdg", hidden, recurrent)
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit (Cho et al. 2014) in cuDNN's form, gates in the order reset, update, new:
+
+    ``new = tanh(W x + b + r * (U h + c))``, where ``c`` is ``hidden_bias``.
+    """
+
+    gates = 3
+    carries = 1
+
+    def __init__(self, inputs: int, units: int, *, bidirectional: bool = True, rngs: nnx.Rngs):
+        super().__init__(inputs, units, bidirectional=bidirectional, rngs=rngs)
+        self.hidden_bias = nnx.Param(jnp.zeros((self.directions, units)))
+
+    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
+        (hidden,) = carry
+        xr, xz, xn = jnp.split(inputs, 3, axis=-1)
+        hr, hz, hn = jnp.split(jnp.einsum("bdu,dug->bdg", hidden, recurrent), 3, axis=-1)
+        update = jax.nn.sigmoid(xz + hz)
+        new = jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * (hn + self.hidden_bias[...]))
+        return (update * hidden + (1 - update) * new,)
+
+
+class Stack(nnx.Module):
+    """Bidirectional LSTMs one on the other, ``units`` per direction from the first to the last."""
+
+    def __init__(self, inputs: int, units: tuple[int, ...], *, rngs: nnx.Rngs):
+        self.layers = nnx.List([])
+        for width in units:
+            self.layers.append(LSTM(inputs, width, rngs=rngs))
+            inputs = 2 * width
+        self.features = inputs
+
+    def __call__(self, x: Float[Array, "b t c"], length: Int[Array, " b"]) -> Float[Array, "b t d"]:
+        for layer in self.layers:
+            x = layer(x, length)
+        return x

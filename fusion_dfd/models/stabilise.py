@@ -1,0 +1,118 @@
+"""A face held still: each frame is turned, scaled and shifted so that slow head motion disappears.
+
+What stays is what moves *in* the face. The transform follows the landmarks smoothed over time, because a detector's
+jitter, copied into the warp, would shake the picture and drown the small motions this is for.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
+) / np.float32(112)
+"""Where the five landmarks come to lie, x and y as fractions of the side (ArcFace's alignment, Deng et al. 2019)."""
+
+SIGMA = 4.0
+"""Standard deviation of the smoothing, frames: at 25 frames per second, motion faster than about 3 Hz is left in."""
+
+
+def stabilise(
+    frames: UInt8[Array, "b t h w 3"], landmarks: Float[Array, "b t 5 2"], length: Int[Array, " b"], size: int
+) -> Float[Array, "b t s s 3"]:
+    """Stabilised faces, float32 in 0..255. Landmarks in pixels of the frames; no gradient flows through."""
+    landmarks = jax.lax.stop_gradient(smooth(landmarks, length))
+    transform = similarity(TEMPLATE * size, landmarks)
+    return warp(frames, transform, size)
+
+
+def smooth(
+    landmarks: Float[Array, "b t 5 2"], length: Int[Array, " b"], sigma: float = SIGMA
+) -> Float[Array, "b t 5 2"]:
+    """Local linear regression over time with Gaussian weights, over valid frames only (Cleveland 1979).
+
+    Unlike a plain average it keeps a steady motion as it is, also at the ends of a clip. Frames beyond ``length``
+    repeat the last valid one.
+    """
+    time = jnp.arange(landmarks.shape[1])
+    valid = time[None, :] < length[:, None]
+    centre = jnp.minimum(time[None, :], jnp.maximum(length[:, None] - 1, 0))
+    away = (time[None, None, :] - centre[:, :, None]).astype(jnp.float32)
+    weight = jnp.exp(-0.5 * jnp.square(away / sigma)) * valid[:, None, :]
+    s0 = jnp.sum(weight, -1, keepdims=True)
+    s1 = jnp.sum(weight * away, -1, keepdims=True)
+    # The small ridge decides for a constant where one valid frame gives no slope.
+    s2 = jnp.sum(weight * away * away, -1, keepdims=True) + 1e-3
+    weight = weight * (s2 - away * s1) / jnp.maximum(s0 * s2 - s1 * s1, 1e-12)
+    landmarks = jnp.where(valid[..., None, None], landmarks, 0.0)
+    return jnp.einsum("bts,bspx->btpx", weight, landmarks, precision="highest")
+
+
+def similarity(source: Float[Array, "5 2"] | np.ndarray, target: Float[Array, "*n 5 2"]) -> Float[Array, "*n 2 3"]:
+    """Rotation, scale and shift that take ``source`` closest to ``target`` in least squares.
+
+    Umeyama 1991 without reflection, in the closed form that two dimensions allow: for centred points,
+    ``a = sum(s . t) / sum |s|^2`` and ``b = sum(s x t) / sum |s|^2`` in ``[[a, -b], [b, a]]``.
+    """
+    source = jnp.asarray(source)
+    middle, goal = source.mean(-2), target.mean(-2)
+    s, t = source - middle, target - goal[..., None, :]
+    spread = jnp.sum(s * s)
+    a = jnp.sum(s * t, axis=(-2, -1)) / spread
+    b = jnp.sum(s[:, 0] * t[..., 1] - s[:, 1] * t[..., 0], axis=-1) / spread
+    shift_x = goal[..., 0] - a * middle[0] + b * middle[1]
+    shift_y = goal[..., 1] - b * middle[0] - a * middle[1]
+    return jnp.stack([jnp.stack([a, -b, shift_x], -1), jnp.stack([b, a, shift_y], -1)], -2)
+
+
+def warp(
+    frames: UInt8[Array, "b t h w 3"], transform: Float[Array, "b t 2 3"], size: int
+) -> Float[Array, "b t s s 3"]:
+    """Bilinear sampling: pixel (x, y) of the result shows the frame at ``transform @ (x, y, 1)``; edges repeat.
+
+    Frames far larger than the result are area-averaged first, so that fine texture does not alias into motion.
+    """
+    factor = max(1, int(min(frames.shape[2:4]) / (1.25 * size)))
+    images = _area_average(frames, factor)
+    b, t, h, w, _ = images.shape
+    grid = jnp.arange(size, dtype=jnp.float32)
+    x, y = jnp.meshgrid(grid, grid)
+    points = jnp.stack([x, y, jnp.ones_like(x)], -1)
+    where = jnp.einsum("btij,yxj->btyxi", transform, points, precision="highest")
+    # A pixel of the averaged image is centred on (factor - 1) / 2 of the original.
+    where = (where - (factor - 1) / 2) / factor
+    flat = bilinear(images.reshape(b * t, h, w, -1), where.reshape(b * t, size, size, 2))
+    return flat.reshape(b, t, size, size, 3)
+
+
+def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: Float[Array, "n s s 2"]) -> Array:
+    """``images`` at the fractional pixels ``where`` (x, y), float32 [n, s, s, c]; edges repeat."""
+    n, h, w, c = images.shape
+    x = jnp.clip(where[..., 0], 0.0, w - 1.0)
+    y = jnp.clip(where[..., 1], 0.0, h - 1.0)
+    x0, y0 = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
+    x1, y1 = jnp.minimum(x0 + 1, w - 1), jnp.minimum(y0 + 1, h - 1)
+    flat = images.reshape(n, h * w, c)
+    index = jnp.arange(n)[:, None, None]
+
+    def take(row, column):
+        return flat.at[index, row * w + column].get(mode="promise_in_bounds").astype(jnp.float32)
+
+    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
+    upper = take(y0, x0) * (1 - fx) + take(y0, x1) * fx
+    lower = take(y1, x0) * (1 - fx) + take(y1, x1) * fx
+    return upper * (1 - fy) + lower * fy
+
+
+def _area_average(frames: UInt8[Array, "b t h w 3"], factor: int) -> Array:
+    """Mean of ``factor`` x ``factor`` pixels; an odd rest at the right and the bottom is cut off."""
+    if factor == 1:
+        return frames
+    b, t, h, w, c = frames.shape
+    h, w = h // factor, w // factor
+    blocks = frames[:, :, : h * factor, : w * factor].reshape(b, t, h, factor, w, factor, c)
+    return jnp.mean(blocks.astype(jnp.float32), axis=(3, 5))
+

@@ -1,0 +1,41 @@
+"""Temporal branch: how the appearance changes from frame to frame."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.models.attention import TemporalAttention
+from fusion_dfd.models.recurrent import Stack
+
+
+class TemporalBranch(nnx.Module):
+    """Backbone maps -> global average [b, t, c] -> BiLSTMs -> temporal attention."""
+
+    def __init__(self, channels: int, units: tuple[int, ...], *, rngs: nnx.Rngs):
+        self.level = nnx.LayerNorm(channels, rngs=rngs)
+        self.change = BatchNorm(channels)
+        self.recurrent = Stack(2 * channels, units, rngs=rngs)
+        self.attention = TemporalAttention(self.recurrent.features, rngs=rngs)
+        self.logit = nnx.Linear(self.recurrent.features, 1, rngs=rngs)
+        self.features = self.recurrent.features
+
+    def __call__(
+        self, maps: Float[Array, "b t h w c"], valid: Bool[Array, "b t"], length: Int[Array, " b"]
+    ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t"]]:
+        """Returns token, logit and the attention over the valid frames."""
+        hidden = self.recurrent(self._standardise(jnp.mean(maps, axis=(2, 3)), valid), length)
+        token, attention = self.attention(hidden, valid)
+        return token, self.logit(token)[:, 0], attention
+
+    def _standardise(self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t d"]:
+        """The sequence and its change from the frame before, each brought to unit variance.
+
+        Who a person is varies far more between clips than anything varies within one; unscaled, that level is all
+        the recurrent layer would see in its first thousands of steps. It is a linear re-weighting of the same input.
+        """
+        change = jnp.diff(x, axis=1, prepend=x[:, :1])
+        change = self.change(change.reshape(-1, x.shape[-1]), valid.reshape(-1)).reshape(x.shape)
+        return jnp.concatenate([self.level(x), change], axis=-1)

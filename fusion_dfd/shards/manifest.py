@@ -1,0 +1,128 @@
+"""``manifest.json``: what a prepared folder holds, how it was made, and every video that gave nothing, and why."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+from importlib import metadata as packages
+
+from fusion_dfd.shards import table, tfrecord
+from fusion_dfd.shards.plan import Plan, relative
+from fusion_dfd.types import LABELS, DataError
+
+_PACKAGES = ("fusion-dfd", "av", "jax", "numpy", "opencv-python-headless")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """Content of ``manifest.json``. Counts are dictionaries with ``videos``, ``empty`` (videos without a clip),
+    ``clips``, ``faces`` (tracks) and ``frames``."""
+
+    name: str
+    root: str
+    """Folder the videos' paths are relative to."""
+    options: dict
+    detector: str
+    versions: dict[str, str]
+    content: str
+    """SHA-256 over the SHA-256 of all shards, in order: equal means equal bytes."""
+    counts: dict
+    """``{"total": counts, "splits": {split: counts + {"bytes", "shards", "labels", "methods"}}}``."""
+    failed: list[dict]
+    """``video`` (its key), ``path``, ``reason`` of each video that could not be read."""
+    faceless: list[dict]
+    """The same of each that was read, but gave no clip."""
+    damaged: list[dict]
+    """``video``, ``path``, ``packets`` of each that was used although some of its packets did not decode."""
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        total = self.counts["total"]
+        lost = f"; {len(self.failed)} videos failed, {len(self.faceless)} without a face" if total["empty"] else ""
+        size = sum(split["bytes"] for split in self.counts["splits"].values())
+        return (
+            f"{total['clips']} clips ({total['frames']} frames, {size / 1e6:.0f} MB) of {total['videos']} videos{lost}"
+        )
+
+
+def gather(plan: Plan) -> Manifest:
+    """Put the manifest together from the sidecars of all shards of a finished plan."""
+    groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
+    lists = {"failed": [], "faceless": [], "damaged": []}
+    for shard in plan.shards:
+        index = table.believed(shard.path)
+        if index is None or index["about"].get("fingerprint") != shard.fingerprint:
+            raise DataError(f"{shard.path} changed while the folder was prepared; run the same command again")
+        content.update(index["sha256"].encode())
+        sizes[shard.split, "bytes"] += index["bytes"]
+        sizes[shard.split, "shards"] += 1
+        for video, found in zip(shard.videos, index["about"]["videos"], strict=True):
+            keys = (), (shard.split,), (shard.split, "labels", LABELS[video.label])
+            for key in (*keys, (shard.split, "methods", video.method)):
+                _add(groups[key], found)
+            about = {"split": video.split, "label": video.label, "group": video.group}
+            _note(lists, {"video": video.key, "path": relative(video, plan.root).path, **about}, found)
+    splits = {key[0]: {**value, "labels": {}, "methods": {}} for key, value in groups.items() if len(key) == 1}
+    for key, value in groups.items():
+        if len(key) == 3:
+            splits[key[0]][key[1]][key[2]] = value
+    for (split, what), size in sizes.items():
+        splits[split][what] = size
+    return Manifest(
+        name=plan.options["name"],
+        root=plan.root,
+        options=plan.options,
+        detector=plan.options["faces"]["detector"],
+        versions=_versions(),
+        content=content.hexdigest(),
+        counts={"total": groups[()], "splits": splits},
+        **lists,
+    )
+
+
+def save(manifest: Manifest, out: str) -> None:
+    """Write ``manifest.json`` atomically."""
+    with tfrecord.atomic(os.path.join(out, table.MANIFEST)) as file:
+        file.write(json.dumps(dataclasses.asdict(manifest), indent=2).encode())
+
+
+def load(out: str) -> Manifest | None:
+    """The manifest of a folder; None when there is none or it is of another version."""
+    try:
+        with open(os.path.join(out, table.MANIFEST), encoding="utf-8") as file:
+            return Manifest(**json.load(file))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(packages.PackageNotFoundError):  # OpenCV comes under several names
+            found[name] = packages.version(name)
+    return found
+
+
+def _zero() -> dict:
+    return {"videos": 0, "empty": 0, "clips": 0, "faces": 0, "frames": 0}
+
+
+def _add(counts: dict, found: dict) -> None:
+    counts["videos"] += 1
+    counts["empty"] += not found["clips"]
+    for name in ("clips", "faces", "frames"):
+        counts[name] += found[name]
+
+
+def _note(lists: dict, video: dict, found: dict) -> None:
+    if found["error"]:
+        lists["failed"].append({**video, "reason": found["error"]})
+    elif not found["clips"]:
+        lists["faceless"].append({**video, "reason": found["reason"]})
+    elif found["damaged"]:
+        lists["damaged"].append({**video, "packets": found["damaged"]})

@@ -1,0 +1,144 @@
+"""Which video goes into which shard: a pure function of the list of videos and the options.
+
+The plan knows nothing of the machine (cores, folders), so that a run continued elsewhere makes the same files.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+
+from fusion_dfd import config
+from fusion_dfd.datasets import splits
+from fusion_dfd.shards import metadata, table
+from fusion_dfd.types import DataError, Video
+
+QUALITY = 95
+"""JPEG quality of the stored frames."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """All that determines the bytes of one shard."""
+
+    path: str
+    split: str
+    videos: tuple[Video, ...]
+    """``path`` as the adapter gave it."""
+    root: str
+    """Folder that the paths in the records are relative to."""
+    faces: config.Faces
+    fingerprint: str
+    """Hash of everything above but the folders, and of the sizes of the video files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    shards: tuple[ShardPlan, ...]
+    options: dict
+    """What must not change in a folder: the content of ``plan.json``."""
+    root: str
+
+
+def make(
+    videos: Sequence[Video], out: str, faces: config.Faces, name: str, videos_per_shard: int | None = None
+) -> Plan:
+    """Spread videos over shards, labels and methods evenly over the shards of each split.
+
+    Args:
+      videos: in any order; the plan does not depend on it.
+      out: folder of the shards.
+      faces: options of the extraction.
+      name: of the data set, in the shards' file names.
+      videos_per_shard: None chooses 8 .. 64, to make about 32 shards.
+
+    Raises DataError when there is no video, the name is not usable, or two splits share a group, a source or a file.
+    """
+    metadata.check_name(name)
+    if not videos:
+        raise DataError("there is no video to prepare; check the folder and the options of the data set")
+    splits.audit(videos)
+    size = videos_per_shard or min(max(math.ceil(len(videos) / 32), 8), 64)
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(video.path)) for video in videos])
+    shards = []
+    for split in splits.SPLITS:
+        mixed = _mix([video for video in videos if video.split == split])
+        total = math.ceil(len(mixed) / size)
+        for number in range(total):
+            part = tuple(mixed[number * len(mixed) // total : (number + 1) * len(mixed) // total])
+            path = os.path.join(out, table.shard_name(name, split, number, total))
+            shards.append(ShardPlan(path, split, part, root, faces, _fingerprint(part, root, faces)))
+    options = {
+        "schema": metadata.VERSION,
+        "name": name,
+        "faces": dataclasses.asdict(faces),
+        "quality": QUALITY,
+        "videos_per_shard": size,
+        "videos": len(videos),
+        "list": _hash([_describe(video, root) for video in sorted(videos, key=lambda video: video.key)]),
+    }
+    return Plan(tuple(shards), options, root)
+
+
+def differences(before: dict, now: dict) -> list[str]:
+    """What two plans' options disagree in, one ``name=then, now value`` each; empty when they agree."""
+    before, now = _flatten(before), _flatten(json.loads(json.dumps(now)))
+    found = [f"{name}={before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
+    if found and found[-1].startswith("list="):
+        found[-1:] = ["another list of videos"] if len(found) == 1 else []
+    return found
+
+
+def relative(video: Video, root: str) -> Video:
+    """The video as records and reports name it: no folder of this machine in its path."""
+    return dataclasses.replace(video, path=os.path.relpath(video.path, root).replace(os.sep, "/"))
+
+
+def _mix(videos: list[Video]) -> list[Video]:
+    """An order in which every stretch holds labels and methods in about the proportion of the whole."""
+    strata = collections.defaultdict(list)
+    for video in videos:
+        strata[video.dataset, video.method, video.compression].append(video)
+    placed = []
+    for members in strata.values():
+        members.sort(key=lambda video: _hash(video.key))
+        placed += [((i + 0.5) / len(members), _hash(video.key), video) for i, video in enumerate(members)]
+    return [video for *_, video in sorted(placed, key=lambda item: item[:2])]
+
+
+def _fingerprint(videos: Sequence[Video], root: str, faces: config.Faces) -> str:
+    return _hash(
+        {
+            "schema": metadata.VERSION,
+            "quality": QUALITY,
+            "faces": dataclasses.asdict(faces),
+            "videos": [[*_describe(video, root), _bytes(video.path)] for video in videos],
+        }
+    )
+
+
+def _describe(video: Video, root: str) -> tuple:
+    return dataclasses.astuple(relative(video, root))
+
+
+def _bytes(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return -1
+
+
+def _hash(value) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _flatten(value: dict, prefix: str = "") -> dict:
+    out = {}
+    for name, item in value.items():
+        out |= _flatten(item, f"{prefix}{name}.") if isinstance(item, dict) else {prefix + name: item}
+    return out

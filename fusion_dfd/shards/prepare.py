@@ -1,0 +1,164 @@
+"""Videos to a folder of shards: planned, made on all cores, continued where a run was stopped.
+
+out/plan.json                                     written first; a run with other options refuses the folder
+out/<name>-<split>.tfrecord-0000i-of-0000n        each whole or absent, with <shard>.index.json beside it
+out/dataset_info.json features.json label.labels.txt
+out/manifest.json                                 written last; without it, the folder is not opened
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import glob
+import json
+import os
+from collections.abc import Iterator, Sequence
+
+from rich import console, progress
+
+from fusion_dfd import config
+from fusion_dfd.shards import manifest, metadata, plan, shard, table, tfrecord, workers
+from fusion_dfd.shards.manifest import Manifest
+from fusion_dfd.types import DataError, Video
+
+
+def prepare(
+    videos: Sequence[Video],
+    out: str,
+    faces: config.Faces,
+    name: str,
+    workers: int | None = None,
+    extract: shard.Extract | None = None,
+    videos_per_shard: int | None = None,
+) -> Manifest:
+    """Find the faces of all videos and store their clips. Shows progress on standard error.
+
+    Args:
+      videos: of all splits, as a data set's adapter lists them.
+      out: folder to make or to continue.
+      faces: options of detection and cropping.
+      name: of the data set in the shards' names: lower-case letters, digits, underscores.
+      workers: processes; None takes one per core, 0 works in this process.
+      extract: another ``extract(path, faces, detector) -> Cut`` than the package's own, called with detector None.
+      videos_per_shard: None chooses 8 .. 64.
+
+    A video that cannot be read, or has no face, is listed in the manifest with its reason and stops nothing. It is read
+    again when its file has another size, or when its shard was deleted.
+
+    Raises DataError when a split leaks into another, the folder holds the work of other options or is in use, the disk
+    is full, or not one clip came out.
+    """
+    planned = plan.make(videos, out, faces, name, videos_per_shard)
+    with _claimed(out, planned):
+        todo = [entry for entry in planned.shards if not shard.valid(entry)]
+        done = manifest.load(out)
+        if todo or done is None:
+            done = _make(planned, todo, out, workers, extract)
+    if not done.counts["total"]["clips"]:
+        raise DataError(_nothing(done, out))
+    return done
+
+
+def _make(planned: plan.Plan, todo: list, out: str, count: int | None, extract) -> Manifest:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(os.path.join(out, table.MANIFEST))
+    count = workers.cores() if count is None else count
+    faces = planned.shards[0].faces
+    setup = workers.Setup(faces, extract, patience=2 * faces.time_limit + 60)
+    with _progress(planned, todo) as report:
+        workers.run(todo, setup, count, report)
+    _sweep(out)
+    made = manifest.gather(planned)
+    metadata.write(out, made.name, _sizes(planned), f"Face clips of {made.name}, prepared by fusion_dfd.")
+    manifest.save(made, out)
+    return made
+
+
+@contextlib.contextmanager
+def _claimed(out: str, planned: plan.Plan) -> Iterator[None]:
+    """Hold the folder alone, with its plan written and the leftovers of killed runs gone."""
+    try:
+        os.makedirs(out, exist_ok=True)
+        lock = open(os.path.join(out, ".lock"), "w")  # noqa: SIM115
+    except OSError as error:
+        raise DataError(f"cannot make {out}: {error.strerror}; choose another folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"another process is preparing {out}; wait for it or choose another folder") from error
+        _check_plan(out, planned)
+        _sweep(out)
+        yield
+
+
+def _sweep(out: str) -> None:
+    """Remove what killed processes left half written."""
+    for leftover in glob.glob(os.path.join(glob.escape(out), "*.partial")):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(leftover)
+
+
+def _check_plan(out: str, planned: plan.Plan) -> None:
+    path = os.path.join(out, table.PLAN)
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = json.load(file)
+    except FileNotFoundError:
+        if strange := glob.glob(os.path.join(glob.escape(out), "*.tfrecord-?????-of-?????")):
+            raise DataError(f"{out} holds shards of unknown making ({strange[0]}); choose another folder") from None
+        with tfrecord.atomic(path) as file:
+            file.write(json.dumps(planned.options, indent=2).encode())
+        return
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); choose another folder") from error
+    if found := plan.differences(before, planned.options):
+        raise DataError(f"{out} was prepared with {'; '.join(found)}: choose another folder or delete that one")
+
+
+@contextlib.contextmanager
+def _progress(planned: plan.Plan, todo: list) -> Iterator[workers.Report]:
+    """A bar over videos, with the time left and the number of those that gave no clip."""
+    total = sum(len(entry.videos) for entry in planned.shards)
+    kept = total - sum(len(entry.videos) for entry in todo)
+    seen, empty = set(), 0
+    columns = (
+        progress.TextColumn("preparing"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("videos, {task.fields[empty]} without a clip,"),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(elapsed_when_finished=False),
+    )
+    with progress.Progress(*columns, console=console.Console(stderr=True)) as bar:
+        task = bar.add_task("videos", total=total, completed=kept, empty=0)
+
+        def report(key: str, found: dict | None) -> None:
+            nonlocal empty
+            if found is not None and key not in seen:
+                seen.add(key)
+                empty += not found["clips"]
+                bar.update(task, completed=kept + len(seen), empty=empty)
+
+        yield report
+
+
+def _sizes(planned: plan.Plan) -> dict[str, metadata.SplitSize]:
+    found = collections.defaultdict(list)
+    for entry in planned.shards:
+        index = table.believed(entry.path)
+        found[entry.split].append((len(index["columns"]["offset"]), index["bytes"]))
+    return {
+        split: metadata.SplitSize(tuple(length for length, _ in sizes), sum(size for _, size in sizes))
+        for split, sizes in found.items()
+    }
+
+
+def _nothing(done: Manifest, out: str) -> str:
+    lost = done.failed + done.faceless
+    first = lost[0]["reason"] if lost else "there was none"
+    path = os.path.join(out, table.MANIFEST)
+    return f"none of {len(lost)} videos gave a clip, the first because: {first}; {path} lists all of them"

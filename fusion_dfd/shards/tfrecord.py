@@ -1,0 +1,221 @@
+"""TFRecord files without TensorFlow: atomic writing, scanning, and random access with every checksum checked.
+
+A file is a sequence of records, each framed as
+
+    uint64 length | uint32 masked CRC32C of the length | data | uint32 masked CRC32C of the data
+
+in little-endian order (tensorflow/core/lib/io/record_writer.h). ``crc = rotr(crc32c(bytes), 15) + 0xa282ead8``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import struct
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO
+
+import google_crc32c
+import numpy as np
+
+from fusion_dfd.types import DataError
+
+HEADER = struct.Struct("<QI")
+FOOTER = struct.Struct("<I")
+OVERHEAD = HEADER.size + FOOTER.size
+"""Bytes a record takes beside its data."""
+
+_REMEDY = "delete the shard and prepare the folder again"
+
+
+def masked_crc(data: bytes) -> int:
+    """Masked CRC32C of ``data``, as TFRecord stores it (record_writer.h, ``MaskedCrc``)."""
+    crc = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(record: bytes) -> bytes:
+    """One record with its header and footer, ready to be appended to a file."""
+    length = struct.pack("<Q", len(record))
+    return b"".join((length, FOOTER.pack(masked_crc(length)), record, FOOTER.pack(masked_crc(record))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What :func:`write` has put on disk. ``offsets`` and ``sizes`` are int64 [n], see :class:`Scan`."""
+
+    offsets: np.ndarray
+    sizes: np.ndarray
+    bytes: int
+    sha256: str
+
+
+@contextlib.contextmanager
+def atomic(path: str) -> Iterator[BinaryIO]:
+    """A binary file that appears at ``path`` whole, synced to disk, or not at all. I/O errors raise DataError."""
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(os.path.dirname(path) or ".")
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; make room or choose another folder, then run the same "
+            "command again: finished shards are kept"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def _sync_folder(folder: str) -> None:
+    """Make a rename durable; file systems that cannot sync a folder do without."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def write(path: str, records: Iterable[bytes]) -> Written:
+    """Write ``records`` to ``path`` through a temporary file, fsync and rename.
+
+    Raises DataError when the disk is full or the folder cannot be written; the temporary file is removed then, and
+    also when ``records`` itself raises.
+    """
+    offsets, sizes, offset, digest = [], [], 0, hashlib.sha256()
+    with atomic(path) as file:
+        for record in records:
+            framed = frame(record)
+            file.write(framed)
+            digest.update(framed)
+            offsets.append(offset)
+            sizes.append(len(record))
+            offset += len(framed)
+    return Written(np.array(offsets, np.int64), np.array(sizes, np.int64), offset, digest.hexdigest())
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """Where the records of a file lie."""
+
+    offsets: np.ndarray
+    """int64 [n], first byte of each record's header."""
+    sizes: np.ndarray
+    """int64 [n], bytes of each record's data."""
+    dropped: int
+    """Bytes of an incomplete record at the end of the file; 0 for a whole file."""
+
+
+def scan(path: str) -> Scan:
+    """Read all headers of a file, not its data. An incomplete last record is dropped and its bytes are counted.
+
+    Raises DataError when the file cannot be read or a header does not match its checksum.
+    """
+    offsets, sizes, offset = [], [], 0
+    fd = _open(path)
+    try:
+        end = os.fstat(fd).st_size
+        while end - offset >= OVERHEAD:
+            header = os.pread(fd, HEADER.size, offset)
+            length, crc = HEADER.unpack(header)
+            if masked_crc(header[:8]) != crc:
+                raise DataError(f"{path}: the header of record {len(offsets)} does not match its checksum; {_REMEDY}")
+            if offset + OVERHEAD + length > end:
+                break
+            offsets.append(offset)
+            sizes.append(length)
+            offset += OVERHEAD + length
+    finally:
+        os.close(fd)
+    return Scan(np.array(offsets, np.int64), np.array(sizes, np.int64), end - offset)
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        raise DataError(f"cannot read shard {path}: {error.strerror}; {_REMEDY}") from error
+
+
+class TFRecordSource(Sequence[bytes]):
+    """Random access to the records of several files, in file order: what Grain calls a random-access data source.
+
+    Thread-safe and picklable (open files stay behind). Every read checks both checksums.
+
+    Args:
+      paths: the files.
+      index: int64 [n, 3], file number, offset and size of each record; None scans the files' headers.
+    """
+
+    def __init__(self, paths: Sequence[str], index: np.ndarray | None = None):
+        self.paths = list(paths)
+        self.index = _scan_all(self.paths) if index is None else np.asarray(index, np.int64).reshape(-1, 3)
+        self._files: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, row: int) -> bytes:
+        """The data of record ``row``. Raises DataError naming shard and record when it is damaged."""
+        shard, offset, size = (int(value) for value in self.index[row])
+        path = self.paths[shard]
+        try:
+            raw = os.pread(self._file(shard), OVERHEAD + size, offset)
+        except OSError as error:
+            raise DataError(f"cannot read shard {path}: {error.strerror}; {_REMEDY}") from error
+        if len(raw) < OVERHEAD + size:
+            raise self._damage(row, "the file ends within it")
+        length, crc = HEADER.unpack_from(raw)
+        if masked_crc(raw[:8]) != crc or length != size:
+            raise self._damage(row, "its header does not match its checksum or the index")
+        record = raw[HEADER.size : -FOOTER.size]
+        if FOOTER.unpack_from(raw, HEADER.size + size)[0] != masked_crc(record):
+            raise self._damage(row, "its data do not match their checksum")
+        return record
+
+    def _damage(self, row: int, what: str) -> DataError:
+        shard, offset, _ = self.index[row]
+        number = np.count_nonzero((self.index[:, 0] == shard) & (self.index[:, 1] < offset))
+        return DataError(f"{self.paths[shard]}: record {number} is damaged, {what}; {_REMEDY}")
+
+    def __repr__(self) -> str:
+        return f"TFRecordSource({len(self.paths)} files, {len(self)} records)"
+
+    def __getstate__(self) -> dict:
+        return {"paths": self.paths, "index": self.index}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["paths"], state["index"])
+
+    def __del__(self):
+        try:
+            for fd in self._files.values():
+                os.close(fd)
+        except (AttributeError, OSError, TypeError):  # half made, or the interpreter is going down
+            pass
+
+    def _file(self, shard: int) -> int:
+        fd = self._files.get(shard)
+        if fd is None:
+            with self._lock:
+                fd = self._files.get(shard)
+                if fd is None:
+                    fd = self._files[shard] = _open(self.paths[shard])
+        return fd
+
+
+def _scan_all(paths: Sequence[str]) -> np.ndarray:
+    parts = []
+    for shard, path in enumerate(paths):
+        found = scan(path)
+        parts.append(np.stack([np.full_like(found.offsets, shard), found.offsets, found.sizes], axis=1))
+    return np.concatenate(parts) if parts else np.zeros((0, 3), np.int64)
