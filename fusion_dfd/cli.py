@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fusion_dfd.config import ConfigError
@@ -56,6 +56,7 @@ def run(main: Callable[[list[str]], int | None], arguments: str | None = None) -
 
 
 def _guarded(main: Callable[[list[str]], int | None], words: list[str]) -> int:
+    logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
     try:
         return main(words) or 0
     except (ConfigError, DataError) as error:

@@ -27,7 +27,9 @@ class BatchNorm(nnx.Module):
         self.epsilon = epsilon
         self.use_running_average = False
 
-    def __call__(self, x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None = None) -> Float[Array, "n *space c"]:
+    def __call__(
+        self, x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None = None
+    ) -> Float[Array, "n *space c"]:
         """Normalise every channel; ``valid`` [n] names the images that count, None means all."""
         wide = x.astype(jnp.float32)
         if self.use_running_average:

@@ -71,7 +71,7 @@ class Bottleneck(_Block):
 
 
 class ResNet(nnx.Module):
-    """The published network at ``width`` 64 with all four stages; each stage doubles the channels and halves the map."""
+    """The published network at ``width`` 64 with four stages; each after the first doubles channels, halves the map."""
 
     def __init__(
         self,

@@ -107,7 +107,8 @@ def sample(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int
         step = (square[2] - square[0]) / size
         times = max(0, int(np.log2(max(step, 1))))
         while len(chain) <= times and min(chain[-1].shape[:2]) > 1:
-            chain.append(cv2.resize(chain[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+            half = chain[-1].shape[1] // 2, chain[-1].shape[0] // 2
+            chain.append(cv2.resize(chain[-1], half, interpolation=cv2.INTER_AREA))
         picture = chain[min(times, len(chain) - 1)]
         ratio = np.array(picture.shape[1::-1]) / frames.shape[2:0:-1]
         # Pixel centres lie at + 0.5: sample k is at square + (k + 0.5) * step.

@@ -16,7 +16,7 @@ def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "*#n t"]) ->
     return weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(scores.dtype).tiny)
 
 
-def masked_mean(x: Float[Array, "b t *c"], valid: Bool[Array, "b t"]) -> Float[Array, "b *c"]:
+def masked_mean(x: Float[Array, "b t ..."], valid: Bool[Array, "b t"]) -> Float[Array, "b ..."]:
     """Mean over the valid frames; 0 where a clip has none."""
     share = valid.astype(x.dtype) / jnp.maximum(jnp.sum(valid, axis=1, keepdims=True), 1).astype(x.dtype)
     return jnp.einsum("bt,bt...->b...", share, x)

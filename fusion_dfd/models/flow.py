@@ -15,35 +15,35 @@ from jaxtyping import Array, Float
 
 from fusion_dfd.models.stabilise import bilinear
 
-WINDOW = 1.5
+WINDOW = 2.5
 """Standard deviation of the window, pixels of each level."""
-SMOOTHING = 0.7
+SMOOTHING = 1.0
 """Standard deviation of the blur before differentiating, pixels."""
-DAMPING = 2e-4
+DAMPING = 5e-5
 """Added to the squared gradient, for brightness in 0..1: where a window holds no more texture than that, flow fades."""
 SMALLEST = 12
 """No level is smaller than this, pixels."""
 
 
 def flow(
-    before: Float[Array, "n s s"], after: Float[Array, "n s s"], levels: int = 3, refinements: int = 2
+    before: Float[Array, "n s s"], after: Float[Array, "n s s"], levels: int = 2
 ) -> tuple[Float[Array, "n s s"], Float[Array, "n s s"]]:
     """u (to the right) and v (downwards) in pixels: ``after[y + v, x + u]`` shows what ``before[y, x]`` shows.
 
-    Brightness in 0..1. Equal pictures give exactly 0. Good for motion up to about 2 ** levels pixels.
+    Brightness in 0..1. Equal pictures give exactly 0. Good for motion up to about 2 ** levels pixels; where a window
+    of some 5 pixels holds no texture, the flow fades to 0 rather than follow noise.
     """
     pyramid = [(before, after)]
     while len(pyramid) < levels and pyramid[-1][0].shape[-1] // 2 >= SMALLEST:
         half = _halve(pyramid[-1][0].shape[-1])
         pyramid.append(tuple(_apply(half, half, image) for image in pyramid[-1]))
     u = v = jnp.zeros_like(pyramid[-1][0])
-    for level, (first, second) in reversed(list(enumerate(pyramid))):
+    for first, second in reversed(pyramid):
         size = first.shape[-1]
         if u.shape[-1] != size:
             double = _resize(u.shape[-1], size)
             u, v = 2.0 * _apply(double, double, u), 2.0 * _apply(double, double, v)
-        for _ in range(refinements if level == len(pyramid) - 1 else 1):
-            u, v = _refine(first, second, u, v)
+        u, v = _refine(first, second, u, v)
     return u, v
 
 
@@ -65,13 +65,14 @@ def _refine(first: Array, second: Array, u: Array, v: Array) -> tuple[Array, Arr
     moved = bilinear(second[..., None], where)[..., 0]
     gx, gy = _apply(keep, slope, first), _apply(slope, keep, first)
     gt = _apply(keep, keep, moved - first)
-    xx, xy, yy, xt, yt = (_apply(window, window, p) for p in (gx * gx, gx * gy, gy * gy, gx * gt, gy * gt))
+    products = jnp.stack([gx * gx, gx * gy, gy * gy, gx * gt, gy * gt])
+    xx, xy, yy, xt, yt = _apply(window, window, products.reshape(-1, size, size)).reshape(products.shape)
     xx, yy = xx + DAMPING, yy + DAMPING
     scale = 1.0 / (xx * yy - xy * xy)
     return u + (xy * yt - yy * xt) * scale, v + (xy * xt - xx * yt) * scale
 
 
-def _apply(rows: np.ndarray, columns: np.ndarray, images: Float[Array, "n s s"]) -> Array:
+def _apply(rows: np.ndarray, columns: np.ndarray, images: Float[Array, "n s s"]) -> Float[Array, "n h w"]:
     """``rows @ image @ columns.T`` for every image."""
     return jnp.einsum("ij,njk,lk->nil", rows, images, columns)
 

@@ -1,20 +1,23 @@
-"""The detector. Read this file first.
+r"""The detector. Read this file first.
 
-                      frames [b,t,h,w,3]                                      landmarks [b,t,5,2]
-                            |                                                        |
-                    backbone (ResNet-50)                                   stabilised face 64x64 per frame
-                            |                                          rgb | frame difference | optical flow (u, v, strain)
-                 maps [b,t,h/32,w/32,2048]                                           |
-                 |                   \\                                   micro-expression CNN 32-64-128, BN, ReLU, pool
-     spatial attention (1x1 conv,     GAP [b,t,2048]                     |                          |
-     sigmoid) -> pooled context       level | change, standardised   spatial attention         Dense 256 -> 128 per frame
-            |                    BiLSTM 128 -> BiLSTM 64         -> context              BiLSTM 128 -> BiLSTM 64
-      logit per frame                      |                         |                   self-attention -> Dense 256 -> 128
-      mean over time             temporal attention               mean over time         temporal attention -> context
-            |                    (tanh score, softmax over TIME)     |                          |
-            +------------ spatial ---------+------ temporal ---------+--------- micro ----------+
-                                           |
-                   fusion: attention over the branch tokens, concatenation -> Dense 256 -> 128 -> 64 (ReLU, dropout .5) -> logit
+                  frames [b,t,h,w,3]                              landmarks [b,t,5,2]
+                        |                                                  |
+                backbone (ResNet-50)                          stabilised face 64x64 per frame
+                        |                              rgb | frame difference | flow (u, v, strain)
+            maps [b,t,h/32,w/32,2048]                                      |
+             |                 \                      micro-expression CNN 32-64-128, BN, ReLU, pool
+     spatial attention     GAP [b,t,2048]                     |                        |
+     (1x1 conv, sigmoid)   level | change, each       spatial attention     Dense 256 -> 128 per frame
+     -> pooled context       standardised             -> context            BiLSTM 128 -> BiLSTM 64
+             |             BiLSTM 128 -> BiLSTM 64            |             self-attention -> Dense 256 -> 128
+     logit per frame       temporal attention                 |             temporal attention
+     mean over time        (tanh score,               mean over time        -> context
+             |             softmax over TIME)                 |                        |
+             +------ spatial -----+------- temporal ----------+-------- micro ---------+
+                                  |
+        fusion: attention over the branch tokens, concatenation
+                                  |
+        Dense 256 -> 128 -> 64 (ReLU, dropout .5) -> logit
 
 The numbers are the defaults of ``config.Model``. Any non-empty subset of the three branches is a model; the backbone
 exists if the spatial or the temporal one does, runs once per frame and serves both. Every branch gives a token, a logit
@@ -124,9 +127,7 @@ class Fusion(nnx.Module):
             self.score = nnx.Linear(width, 1, use_bias=False, rngs=rngs)
         self.hide = BranchDropout(branch_dropout)
 
-    def __call__(
-        self, tokens: list[Array], rngs: nnx.Rngs | None
-    ) -> tuple[Float[Array, "b kd"], Float[Array, "b k"]]:
+    def __call__(self, tokens: list[Array], rngs: nnx.Rngs | None) -> tuple[Float[Array, "b kd"], Float[Array, "b k"]]:
         """Returns the weighted tokens side by side and the weights, which sum to 1 over k."""
         layers = zip(tokens, self.project, self.norm, strict=True)
         stacked = jnp.stack([norm(project(token)) for token, project, norm in layers], axis=1)

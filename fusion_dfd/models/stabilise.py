@@ -68,9 +68,7 @@ def similarity(source: Float[Array, "5 2"] | np.ndarray, target: Float[Array, "*
     return jnp.stack([jnp.stack([a, -b, shift_x], -1), jnp.stack([b, a, shift_y], -1)], -2)
 
 
-def warp(
-    frames: UInt8[Array, "b t h w 3"], transform: Float[Array, "b t 2 3"], size: int
-) -> Float[Array, "b t s s 3"]:
+def warp(frames: UInt8[Array, "b t h w 3"], transform: Float[Array, "b t 2 3"], size: int) -> Float[Array, "b t s s 3"]:
     """Bilinear sampling: pixel (x, y) of the result shows the frame at ``transform @ (x, y, 1)``; edges repeat.
 
     Frames far larger than the result are area-averaged first, so that fine texture does not alias into motion.
@@ -115,4 +113,3 @@ def _area_average(frames: UInt8[Array, "b t h w 3"], factor: int) -> Array:
     h, w = h // factor, w // factor
     blocks = frames[:, :, : h * factor, : w * factor].reshape(b, t, h, factor, w, factor, c)
     return jnp.mean(blocks.astype(jnp.float32), axis=(3, 5))
-

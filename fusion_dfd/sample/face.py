@@ -112,7 +112,7 @@ class Head:
             height += inner.cheek * bump(x, y, side * 0.58, 0.28, 0.25, 0.22)
             height -= 0.03 * bump(x - side * 0.25 * (y - 0.5), y, side * 0.42, 0.5, 0.06, 0.18)
         mouth = inner.mouth_y
-        height += 0.07 * bump(x, y, 0, mouth, inner.mouth_width, 0.16)
+        height += 0.05 * bump(x, y, 0, mouth, inner.mouth_width, 0.16)
         height -= 0.035 * bump(x, y, 0, mouth + 0.2, 0.25, 0.06) + 0.02 * bump(x, y, 0, mouth - 0.17, 0.05, 0.08)
         height += 0.06 * bump(x, y, 0, mouth + 0.38, 0.22, 0.14)
         return cv2.GaussianBlur(height.astype(np.float32), (0, 0), 0.02 * self.scale)

@@ -46,8 +46,8 @@ class Footage:
         rng = generator(seed, "camera", target)
         self._light = rng.normal([0, -0.45, 0.9], [0.35, 0.12, 0.05])
         self._light = (self._light / np.linalg.norm(self._light)).astype(np.float32)
-        self._ambient = rng.uniform(0.40, 0.60)
-        self._exposure = np.float32(rng.uniform(0.95, 1.2))
+        self._ambient = rng.uniform(0.38, 0.52)
+        self._exposure = np.float32(rng.uniform(0.92, 1.12))
         self._focus = rng.uniform(0.65, 0.9) * size / 160
         self._centre = (size * rng.normal(0.5, 0.015), size * rng.normal(0.47, 0.01))
         self._margin = size // 16

@@ -33,7 +33,8 @@ class Writer:
             TextColumn("{task.fields[text]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
-            TimeRemainingColumn(speed_estimate_period=120),
+            TimeRemainingColumn(),
+            speed_estimate_period=120,
             console=self.console,
             disable=not self.console.is_terminal,
         )

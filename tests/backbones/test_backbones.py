@@ -8,7 +8,7 @@ from flax import nnx
 
 from fusion_dfd import config
 from fusion_dfd.backbones import registry
-from fusion_dfd.backbones.conv import Conv, max_pool
+from fusion_dfd.backbones.conv import convolve, max_pool
 from fusion_dfd.backbones.norm import BatchNorm
 
 # torchvision's table of weights, classifier (1000 classes) included.
@@ -99,7 +99,8 @@ def test_bfloat16_stays_close_and_keeps_float32_state(name, rng):
     want, got = full(images), half(images)
     assert got.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(nnx.state(half)))
-    np.testing.assert_allclose(got.astype(jnp.float32), want, atol=0.05 * float(want.max()))
+    error = np.abs(got.astype(jnp.float32) - want)
+    assert error.mean() < 0.03 * np.abs(want).mean()
 
 
 @pytest.mark.parametrize("name", registry.BACKBONES)
@@ -145,7 +146,6 @@ def test_batch_norm_without_anything_valid_changes_nothing():
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (1, 2), (3, 1), (3, 2), (7, 2)])
 @pytest.mark.parametrize("images", [3, 8])
 def test_convolution_and_its_gradients_against_a_plain_loop(size, stride, images, rng):
-    layer = Conv(2, 3, size, stride, rngs=nnx.Rngs(0))
     kernel = jnp.asarray(rng.normal(size=(size, size, 2, 3)), jnp.float32)
     x = jnp.asarray(rng.normal(size=(images, 8, 10, 2)), jnp.float32)
     pad = size // 2
@@ -160,13 +160,9 @@ def test_convolution_and_its_gradients_against_a_plain_loop(size, stride, images
                 out += jnp.einsum("nhwi,io->nhwo", part, kernel[i, j], precision="highest")
         return out
 
-    def ours(x, kernel):
-        layer.kernel[...] = kernel
-        return layer(x)
-
     weight = jnp.asarray(rng.normal(size=plain(x, kernel).shape), jnp.float32)
     want, pull = jax.vjp(plain, x, kernel)
-    got, ours_pull = jax.vjp(ours, x, kernel)
+    got, ours_pull = jax.vjp(lambda x, kernel: convolve(x, kernel, stride), x, kernel)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-3)
     for one, two in zip(ours_pull(weight), pull(weight), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-3)

@@ -31,10 +31,11 @@ def write(
     times=None,
     rotation: int = 0,
     options: dict | None = None,
+    container_options: dict | None = None,
 ) -> str:
     """Encode uint8 [h, w, 3] frames at 25 per second, or at ``times`` (in 1/25 s, ascending). Returns the path."""
     frames = list(frames)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels

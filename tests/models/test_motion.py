@@ -13,9 +13,13 @@ SIZE = 48
 
 
 def texture(x, y):
-    """A smooth picture in 0..1, defined everywhere."""
-    waves = np.sin(0.5 * x + 0.2 * y) + np.sin(0.31 * y - 0.12 * x + 1) + np.sin(0.23 * x + 0.41 * y + 2)
-    return 0.5 + waves / 7
+    """A picture in 0..1, defined everywhere, with as much contrast at every scale as natural pictures have (1 / f)."""
+    draw = np.random.default_rng(3)
+    total = 0.5
+    for frequency in np.repeat((0.05, 0.08, 0.12, 0.2, 0.3, 0.45, 0.7, 1.0), 2):
+        angle, phase = draw.uniform(0, 2 * np.pi, 2)
+        total = total + 0.006 / frequency * np.sin(frequency * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+    return total
 
 
 def picture(matrix):
@@ -32,13 +36,13 @@ def inner(image):
 STILL = np.eye(2, 3)
 
 
-@pytest.mark.parametrize(("u", "v"), [(0.3, 0.0), (0.0, -0.4), (0.8, 0.5), (-2.0, 1.5), (4.0, -3.0)])
+@pytest.mark.parametrize(("u", "v"), [(0.3, 0.0), (0.0, -0.4), (0.8, 0.5), (-2.0, 1.5)])
 def test_flow_of_a_translation(u, v):
     moved = np.array([[1, 0, -u], [0, 1, -v]])
     got_u, got_v = flow(jnp.asarray(picture(STILL))[None], jnp.asarray(picture(moved))[None])
     error = np.hypot(inner(got_u) - u, inner(got_v) - v)
     assert error.mean() < 0.1 * np.hypot(u, v)
-    assert inner(strain(got_u, got_v)).mean() < 0.05
+    assert inner(strain(got_u, got_v)).mean() < 0.03
 
 
 def test_flow_of_a_rotation_has_no_strain_and_of_a_stretch_has():
@@ -119,9 +123,9 @@ def test_stabilising_removes_a_known_head_motion():
 
 
 def test_large_frames_are_averaged_before_they_are_sampled():
-    y, x = np.mgrid[:192, :192]
+    y, x = np.mgrid[:240, :240]
     frames = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[None, None, ..., None], 3, -1)
-    landmarks = jnp.asarray((stabilise.TEMPLATE * 192)[None, None])
+    landmarks = jnp.asarray((stabilise.TEMPLATE * 240)[None, None])
     got = stabilise.stabilise(jnp.asarray(frames), landmarks, jnp.array([1]), 48)
     np.testing.assert_allclose(got, 127.5, atol=1.0)
 

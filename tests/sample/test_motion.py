@@ -13,7 +13,7 @@ EVERYTHING_ELSE = [field.name for field in dataclasses.fields(motion.Motion) if 
 def test_wander_has_unit_variance_and_no_jumps(rng):
     many = np.stack([motion.wander(rng, 100, 2.0) for _ in range(400)])
     assert np.std(many) == pytest.approx(1, abs=0.05)
-    # A sinusoid of period p seconds changes by at most 2 pi / (25 p) of its amplitude a frame; the shortest p here is 1 s.
+    # A sinusoid of period p changes by at most 2 pi / (25 p) of its amplitude a frame; the shortest p here is 1 s.
     assert np.abs(np.diff(many)).max() <= 5 * np.sqrt(2 / 5) * 2 * np.pi / 25
 
 
@@ -21,7 +21,7 @@ def test_pulses_are_brief_common_and_never_rarer_than_a_clip(rng):
     for _ in range(50):
         found = motion.pulses(rng, 500, 3)
         active = found != 0
-        assert (active[0] == active[1]).all() and (active[1] == active[2]).all()
+        assert (active == active[0]).all()
         edges = np.flatnonzero(np.diff(np.pad(active[0].astype(int), 1)))
         starts, stops = edges[::2], edges[1::2]
         assert (stops - starts)[1:-1].max() <= 0.4 * motion.FPS
@@ -53,23 +53,18 @@ def test_face2face_keeps_all_but_brow_lid_and_corner(rng):
 def test_what_is_left_of_micro_expressions_is_slow_and_uncommon(rng):
     common, fast = [], []
     for _ in range(200):
-        moves, share = motion.perform(rng, 48)
-        forged = motion.without_micro(rng, moves, share)
-        for which, each in (("own", moves), ("forged", forged)):
-            speed = np.stack([np.abs(np.diff(getattr(each, name), 2)) / motion.MICRO[name] for name in motion.REGIONS])
-            fast.append((which, speed.mean()))
-            common.append((which, np.corrcoef(speed)[np.triu_indices(3, 1)].mean()))
-    mean = {
-        key: np.mean([v for k, v in values if k == which])
-        for key, values in (("common", common), ("fast", fast))
-        for which in ("own",)
-    }
-    left = {
-        key: np.mean([v for k, v in values if k == "forged"]) for key, values in (("common", common), ("fast", fast))
-    }
-    assert mean["fast"] > 5 * left["fast"]
-    assert mean["common"] > 0.5
-    assert left["common"] < 0.2
+        own, share = motion.perform(rng, 48)
+        bends = []
+        for moves in (own, motion.without_micro(rng, own, share)):
+            signals = np.stack([getattr(moves, name) / motion.MICRO[name] for name in motion.REGIONS])
+            bends.append(np.abs(np.diff(signals, 2)))
+        fast.append([bend.mean() for bend in bends])
+        common.append([np.corrcoef(bend)[np.triu_indices(3, 1)].mean() for bend in bends])
+    own_fast, forged_fast = np.mean(fast, 0)
+    own_common, forged_common = np.mean(common, 0)
+    assert own_fast > 5 * forged_fast
+    assert own_common > 0.5
+    assert forged_common < 0.2
 
 
 def test_frame_gives_the_signals_of_that_frame(rng):
