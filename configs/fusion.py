@@ -23,17 +23,18 @@ def sample() -> c.Config:
     return c.Config(
         name="fusion",
         faces=c.Faces(size=80, clip_length=48, clips=1),
-        data=c.Data(frames=16, size=64),
+        # At 64 px the traces are a pixel or two: heavy colour, blur and JPEG augmentation would hide them.
+        data=c.Data(frames=12, size=64, augment=c.Augment(crop=0.05, colour=0.1, blur=0.0, jpeg=0.0)),
         model=c.Model(
             backbone=c.Backbone(name="resnet18", width=16, stages=3),
-            micro=c.Micro(inputs=("difference", "flow"), size=64, widths=(16, 32, 64)),
+            micro=c.Micro(inputs=("difference", "flow"), size=40, widths=(12, 24, 48)),
             recurrent=(64, 32),
             dense=(128, 64),
             token=64,
-            dropout=0.3,
+            dropout=0.1,
         ),
-        optim=c.Optim(lr=1e-3, warmup=50, ema=0.99),
-        train=c.Train(steps=800, batch_size=16, eval_every=200, log_every=10),
+        optim=c.Optim(lr=3e-3, warmup=30, ema=0.98),
+        train=c.Train(steps=600, batch_size=16, eval_every=100, log_every=10),
         evaluate=c.Evaluate(batch_size=16),
     )
 
@@ -44,5 +45,5 @@ def ffpp() -> c.Config:
         name="fusion-ffpp",
         model=c.Model(bfloat16=True),
         optim=c.Optim(lr=3e-4, warmup=1000, ema=0.999),
-        train=c.Train(steps=40000, batch_size=32, eval_every=1000, patience=10),
+        train=c.Train(steps=60000, batch_size=32, eval_every=1000, patience=10),
     )

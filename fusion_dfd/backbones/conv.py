@@ -75,7 +75,12 @@ def _forward(x: Array, kernel: Array, stride: int):
 
 
 def _backward(stride: int, kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    x, kernel = kept
+    return _gradients(*kept, slope, stride)
+
+
+# Compiled as one, so that code that runs operation by operation compiles it once a shape and not once a call.
+@functools.partial(jax.jit, static_argnums=3)
+def _gradients(x: Array, kernel: Array, slope: Array, stride: int) -> tuple[Array, Array]:
     plain = convolve.__wrapped__
     (to_x,) = jax.vjp(lambda x: plain(x, kernel, stride), x)[1](slope)
 

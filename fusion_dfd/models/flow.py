@@ -19,7 +19,7 @@ WINDOW = 2.5
 """Standard deviation of the window, pixels of each level."""
 SMOOTHING = 1.0
 """Standard deviation of the blur before differentiating, pixels."""
-DAMPING = 5e-5
+DAMPING = 2e-5
 """Added to the squared gradient, for brightness in 0..1: where a window holds no more texture than that, flow fades."""
 SMALLEST = 12
 """No level is smaller than this, pixels."""

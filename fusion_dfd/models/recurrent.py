@@ -7,6 +7,9 @@ stands still and the output is zero, so the backward direction starts at the las
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -17,7 +20,7 @@ _RECURRENT_INIT = nnx.initializers.orthogonal()
 
 
 class _Recurrent(nnx.Module):
-    """What LSTM and GRU share. Sub-classes give ``gates``, ``carries`` and ``_step``.
+    """What LSTM and GRU share. Sub-classes give ``gates``, ``carries``, ``step`` and the ``_weights`` it reads.
 
     Parameters, for ``d`` directions (0 forward, 1 backward) and ``g`` gates: ``kernel`` [inputs, d, g * units],
     ``recurrent`` [d, units, g * units], ``bias`` [d, g * units].
@@ -40,34 +43,43 @@ class _Recurrent(nnx.Module):
         square = (self.units, self.units)
         return jnp.concatenate([_RECURRENT_INIT(rngs.params(), square) for _ in range(self.gates)], axis=1)
 
-    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
+    @staticmethod
+    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
+        """The carry after one step, hidden state first; ``inputs`` [b, d, g * units] are projected already."""
         raise NotImplementedError
+
+    def _weights(self) -> tuple[Array, ...]:
+        return (self.recurrent[...],)
 
     def __call__(self, x: Float[Array, "b t c"], length: Int[Array, " b"]) -> Float[Array, "b t d"]:
         """Hidden states, forward then backward along the last axis; 0 at and beyond ``length``."""
         inputs = jnp.einsum("btc,cdg->tbdg", x, self.kernel[...]) + self.bias[...]
         valid = jnp.arange(x.shape[1])[:, None] < length[None, :]
         valid = jnp.stack([valid] * self.directions, axis=-1)[..., None]
-        inputs, valid = self._face(inputs), self._face(valid)
-        recurrent = self.recurrent[...]
-
-        def step(carry, now):
-            row, keep = now
-            new = self._step(carry, row, recurrent)
-            carry = tuple(jnp.where(keep, fresh, old) for fresh, old in zip(new, carry, strict=True))
-            return carry, jnp.where(keep, new[0], 0.0)
-
-        # Made from the inputs rather than from shapes, so that the carry inherits their sharding.
-        start = jnp.zeros_like(inputs[0, :, :, : self.units])
-        _, hidden = jax.lax.scan(step, (start,) * self.carries, (inputs, valid))
-        hidden = self._face(hidden)
-        return jnp.moveaxis(hidden, 0, 1).reshape(*x.shape[:2], self.features)
+        hidden = _scan(type(self).step, self.carries, self._face(inputs), self._face(valid), self._weights())
+        return jnp.moveaxis(self._face(hidden), 0, 1).reshape(*x.shape[:2], self.features)
 
     def _face(self, rows: Array) -> Array:
         """Turn direction 1 of [t, b, d, g] around in time; its own inverse."""
         if self.directions == 1:
             return rows
         return jnp.concatenate([rows[:, :, :1], jnp.flip(rows[:, :, 1:], axis=0)], axis=2)
+
+
+# Compiled as one, so that code that runs operation by operation compiles it once a shape and not once a call.
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _scan(step: Callable, carries: int, inputs: Array, valid: Array, weights: tuple[Array, ...]) -> Array:
+    """Hidden states [t, b, d, units] of ``inputs`` [t, b, d, g * units]; where not valid the carry stands still."""
+
+    def advance(carry, now):
+        row, keep = now
+        new = step(carry, row, weights)
+        carry = tuple(jnp.where(keep, fresh, old) for fresh, old in zip(new, carry, strict=True))
+        return carry, jnp.where(keep, new[0], 0.0)
+
+    # Made from the inputs rather than from shapes, so that the carry inherits their sharding.
+    start = jnp.zeros_like(inputs[0, :, :, : weights[0].shape[1]])
+    return jax.lax.scan(advance, (start,) * carries, (inputs, valid))[1]
 
 
 class LSTM(_Recurrent):
@@ -83,8 +95,9 @@ class LSTM(_Recurrent):
         super().__init__(inputs, units, bidirectional=bidirectional, rngs=rngs)
         self.bias[...] = self.bias[...].at[:, units : 2 * units].set(1.0)
 
-    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
-        hidden, cell = carry
+    @staticmethod
+    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
+        (hidden, cell), (recurrent,) = carry, weights
         gates = inputs + jnp.einsum("bdu,dug->bdg", hidden, recurrent)
         i, f, g, o = jnp.split(gates, 4, axis=-1)
         cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
@@ -104,12 +117,16 @@ class GRU(_Recurrent):
         super().__init__(inputs, units, bidirectional=bidirectional, rngs=rngs)
         self.hidden_bias = nnx.Param(jnp.zeros((self.directions, units)))
 
-    def _step(self, carry: tuple[Array, ...], inputs: Array, recurrent: Array) -> tuple[Array, ...]:
-        (hidden,) = carry
+    def _weights(self) -> tuple[Array, ...]:
+        return self.recurrent[...], self.hidden_bias[...]
+
+    @staticmethod
+    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
+        (hidden,), (recurrent, bias) = carry, weights
         xr, xz, xn = jnp.split(inputs, 3, axis=-1)
         hr, hz, hn = jnp.split(jnp.einsum("bdu,dug->bdg", hidden, recurrent), 3, axis=-1)
         update = jax.nn.sigmoid(xz + hz)
-        new = jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * (hn + self.hidden_bias[...]))
+        new = jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * (hn + bias))
         return (update * hidden + (1 - update) * new,)
 
 

@@ -61,6 +61,7 @@ def generate(root: str, options: Sample, workers: int | None = None) -> str:
     try:
         _begin(root, options, made)
         _make(root, [job for job in _jobs(root, options) if job.wanted], workers)
+        _sweep(root)
         _write(os.path.join(root, MARKER), made)
         os.remove(os.path.join(root, STARTED))
     except concurrent.futures.process.BrokenProcessPool as error:
@@ -142,6 +143,15 @@ def _run(jobs: list[take.Job], workers: int):
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _sweep(root: str) -> None:
+    """Remove what killed runs left half written."""
+    for method in (take.ORIGINAL, *take.FAMILIES):
+        with os.scandir(os.path.join(root, take.folder(method))) as entries:
+            for entry in entries:
+                if entry.name.endswith(".part"):
+                    os.remove(entry.path)
 
 
 def _write(path: str, value) -> None:

@@ -15,7 +15,7 @@ import dataclasses
 
 import numpy as np
 
-SKINS = np.float32([[0.94, 0.78, 0.69], [0.90, 0.70, 0.57], [0.80, 0.60, 0.46], [0.64, 0.45, 0.33], [0.49, 0.34, 0.26]])
+SKINS = np.float32([[0.84, 0.69, 0.61], [0.81, 0.63, 0.52], [0.74, 0.55, 0.42], [0.64, 0.45, 0.33], [0.49, 0.34, 0.26]])
 HAIRS = np.float32(
     [
         [0.09, 0.07, 0.07],
@@ -97,14 +97,14 @@ def draw(rng: np.random.Generator) -> Identity:
         socket=uniform(0.14, 0.20),
         brow_height=uniform(0.27, 0.33),
         brow_thick=uniform(0.038, 0.06),
-        brow_arch=uniform(0.03, 0.10),
-        brow_slant=uniform(-0.05, 0.05),
+        brow_arch=uniform(0.02, 0.06),
+        brow_slant=uniform(-0.05, 0.02),
         brow_colour=BROWS[rng.integers(len(BROWS))],
         ridge=uniform(0.03, 0.08),
-        nose_length=uniform(0.26, 0.33),
-        nose_width=uniform(0.15, 0.21),
-        nose_depth=uniform(0.24, 0.34),
-        mouth_y=uniform(0.62, 0.70),
+        nose_length=uniform(0.22, 0.28),
+        nose_width=uniform(0.14, 0.19),
+        nose_depth=uniform(0.28, 0.36),
+        mouth_y=uniform(0.63, 0.70),
         mouth_width=uniform(0.34, 0.43),
         lip_upper=uniform(0.05, 0.085),
         lip_lower=uniform(0.07, 0.115),

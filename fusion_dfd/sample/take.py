@@ -68,7 +68,9 @@ def encode(path: str, frames: Iterable[np.ndarray], options: Sample) -> None:
     part = f"{path}.{os.getpid()}.part"
     try:
         with av.open(part, "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=FPS, options={"crf": str(options.crf), "preset": "veryfast", "x264-params": "mbtree=0"})
+            stream = container.add_stream(
+                "libx264", rate=FPS, options={"crf": str(options.crf), "preset": "veryfast", "x264-params": "mbtree=0"}
+            )
             # One thread: with several, x264's rate control, and so the bytes, depend on their number.
             stream.thread_count, stream.pix_fmt = 1, "yuv420p"
             stream.width = stream.height = options.size

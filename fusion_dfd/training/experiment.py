@@ -14,8 +14,8 @@ from rich.console import Console
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, report
-from fusion_dfd.input import pipeline
-from fusion_dfd.shards import embedded, table
+from fusion_dfd.input import augment, pipeline
+from fusion_dfd.shards import embedded, example, table
 from fusion_dfd.training import checkpoint, loop, state, step
 from fusion_dfd.training.writer import read_log
 from fusion_dfd.types import Batch, Outputs, Score

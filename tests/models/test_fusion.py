@@ -15,6 +15,7 @@ from fusion_dfd.models import fusion
 
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(config.BRANCHES, n)]
 LENGTH = np.array([3, 4, 2])
+PER_FRAME = ("frame_logits", "frame_attention", "spatial_attention", "motion_attention", "micro_frame_attention")
 EVALUATE = {"deterministic": True, "use_running_average": True, "raise_if_not_found": False}
 
 
@@ -22,10 +23,10 @@ def options(branches=config.BRANCHES, **changes) -> config.Model:
     model = config.Model(
         branches=branches,
         backbone=config.Backbone("resnet18", width=4, stages=1),
-        micro=config.Micro(size=24, widths=(4, 6)),
-        recurrent=(5, 3),
-        dense=(8, 6),
-        head=(8, 6),
+        micro=config.Micro(size=24, widths=(4,)),
+        recurrent=(4,),
+        dense=(6,),
+        head=(6,),
         token=6,
     )
     return dataclasses.replace(model, **changes)
@@ -39,15 +40,16 @@ def clips(length=LENGTH, frames=4, seed=0):
     return jnp.asarray(images), jnp.asarray(landmarks, jnp.float32), jnp.asarray(length, jnp.int32)
 
 
-def pad(images, landmarks, length, extra=2):
-    """Garbage in, and longer by, padded frames."""
-    rng = np.random.default_rng(9)
+def garbage(batch, extra=0, seed=9):
+    """The same clips, longer by ``extra`` frames, and nonsense wherever a frame is padding."""
+    rng = np.random.default_rng(seed)
+    images, landmarks, length = (np.array(x) for x in batch)
     images, landmarks = (np.concatenate([x, x[:, :extra]], axis=1) for x in (images, landmarks))
     for row, valid in enumerate(length):
         images[row, valid:] = rng.integers(0, 256, images[row, valid:].shape)
         landmarks[row, valid:] = rng.normal(0, 1e3, landmarks[row, valid:].shape)
-    landmarks[0, -1] = np.nan
-    return jnp.asarray(images), jnp.asarray(landmarks), length
+    landmarks[0, length[0] :] = np.nan
+    return jnp.asarray(images), jnp.asarray(landmarks), jnp.asarray(length)
 
 
 @functools.cache
@@ -60,12 +62,14 @@ def split(model_key, training: bool):
     return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def run(graph, params, stats, batch, key):
-    """As a training step does it: outputs, new statistics, gradients of all the logits."""
+def train(graph, params, stats, batch, key):
+    """As a training step does it: outputs, new statistics, gradients of all the logits.
+
+    Not compiled as a whole: operation by operation, the subsets of branches share what is compiled.
+    """
 
     def loss(params):
-        model = nnx.merge(graph, params, stats)
+        model = nnx.merge(graph, params, jax.tree.map(jnp.copy, stats))
         outputs = model(*batch, rngs=nnx.Rngs(dropout=key))
         weight = jnp.arange(1.0, 1 + len(outputs.logit))
         total = sum(jnp.vdot(weight, jnp.sin(x)) for x in (outputs.logit, *outputs.branch_logits.values()))
@@ -75,66 +79,80 @@ def run(graph, params, stats, batch, key):
     return outputs, stats, grads
 
 
+def evaluate(graph, params, stats, batch):
+    return nnx.merge(graph, params, stats)(*batch)
+
+
 def close(one, two, atol):
     paths = jax.tree_util.tree_flatten_with_path(one)[0]
     for (path, a), b in zip(paths, jax.tree.leaves(two), strict=True):
         np.testing.assert_allclose(a, b, atol=atol, rtol=1e-3, err_msg=jax.tree_util.keystr(path))
 
 
-@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("branches", SUBSETS, ids="+".join)
-def test_padding_reaches_nothing(branches, training):
-    state, key = split((branches,), training), jax.random.key(1)
-    outputs, stats, grads = run(*state, clips(), key)
-    padded, padded_stats, padded_grads = run(*state, pad(*clips()), key)
-    close(outputs.logit, padded.logit, 1e-5 if not training else 1e-4)
-    close(outputs.branch_logits, padded.branch_logits, 1e-5 if not training else 1e-4)
-    close(stats, padded_stats, 1e-4)
-    close(grads, padded_grads, 2e-3)
-    for name in ("frame_logits", "frame_attention", "spatial_attention", "motion_attention", "micro_frame_attention"):
-        short, long = getattr(outputs, name), getattr(padded, name)
-        assert (short is None) == (long is None)
-        if short is not None:
-            close(short, long[:, :4], 1e-4)
-            beyond = np.arange(6)[None, :] >= LENGTH[:, None]
-            np.testing.assert_array_equal(np.asarray(long)[beyond], 0)
-
-
-@pytest.mark.parametrize("branches", SUBSETS, ids="+".join)
-def test_outputs_and_gradients(branches):
-    outputs, _, grads = run(*split((branches,), True), clips(), jax.random.key(1))
-    assert list(outputs.branch_logits) == sorted(branches)
-    assert outputs.branch_weights.shape == (3, len(branches))
-    np.testing.assert_allclose(outputs.branch_weights.sum(1), 1, atol=1e-6)
-    for weights in (outputs.frame_attention, outputs.micro_frame_attention):
-        if weights is not None:
-            np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
+def test_training(branches):
+    """What fills the padding changes no logit, statistic or gradient; and every parameter learns."""
+    state, key = split((branches,), True), jax.random.key(1)
+    outputs, stats, grads = train(*state, clips(), key)
+    other, other_stats, other_grads = train(*state, garbage(clips()), key)
+    close((outputs.logit, outputs.branch_logits), (other.logit, other.branch_logits), 1e-5)
+    close((stats, grads), (other_stats, other_grads), 1e-5)
     for path, slope in jax.tree_util.tree_flatten_with_path(grads)[0]:
         assert np.isfinite(slope).all(), path
         assert np.abs(slope).max() > 0, path
+    assert sorted(outputs.branch_logits) == sorted(branches)
+    assert outputs.branch_weights.shape == (3, len(branches))
+    np.testing.assert_allclose(outputs.branch_weights.sum(1), 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("branches", SUBSETS, ids="+".join)
-def test_rows_do_not_mix(branches):
-    state, key = split((branches,), False), jax.random.key(1)
+def test_evaluation(branches):
+    """More padding changes nothing but the length of what is given per frame; rows do not mix."""
+    state = split((branches,), False)
+    outputs, longer = evaluate(*state, clips()), evaluate(*state, garbage(clips(), extra=2))
+    close((outputs.logit, outputs.branch_logits), (longer.logit, longer.branch_logits), 1e-5)
+    beyond = np.arange(6)[None, :] >= LENGTH[:, None]
+    for name in PER_FRAME:
+        short, long = getattr(outputs, name), getattr(longer, name)
+        assert (short is None) == (long is None)
+        if short is not None:
+            close(short, long[:, :4], 1e-5)
+            np.testing.assert_array_equal(np.asarray(long)[beyond], 0)
+    for weights in (outputs.frame_attention, outputs.micro_frame_attention):
+        if weights is not None:
+            np.testing.assert_allclose(weights.sum(1), 1, atol=1e-5)
     order = np.array([2, 0, 1])
-    outputs, _, _ = run(*state, clips(), key)
-    moved, _, _ = run(*state, tuple(x[order] for x in clips()), key)
+    moved = evaluate(*state, tuple(x[order] for x in clips()))
     close(jax.tree.map(lambda x: x[order], outputs), moved, 1e-5)
+
+
+def test_more_padding_changes_no_training_step():
+    state, key = split((), True), jax.random.key(1)
+    outputs, stats, grads = train(*state, clips(), key)
+    longer, longer_stats, longer_grads = train(*state, garbage(clips(), extra=2), key)
+    close((outputs.logit, outputs.branch_logits, stats), (longer.logit, longer.branch_logits, longer_stats), 1e-4)
+    close(grads, longer_grads, 2e-3)
 
 
 def test_order_of_frames_matters_to_the_temporal_but_not_to_the_spatial_branch():
     images, landmarks, length = clips(np.array([4, 4, 4]))
     turned = (images[:, ::-1], landmarks[:, ::-1], length)
+    outputs, other = (evaluate(*split((), False), batch) for batch in ((images, landmarks, length), turned))
     for branch, matters in [("spatial", False), ("temporal", True), ("micro", True)]:
-        state = split(((branch,),), False)
-        one, two = (run(*state, batch, jax.random.key(0))[0].logit for batch in ((images, landmarks, length), turned))
-        assert bool(np.abs(one - two).max() > 1e-4) == matters, branch
+        change = np.abs(outputs.branch_logits[branch] - other.branch_logits[branch]).max()
+        assert bool(change > 1e-5) == matters, branch
+
+
+def test_step_compiles_from_pure_dicts():
+    graph, params, stats = split((("temporal",),), True)
+    step = jax.jit(train, static_argnums=0)
+    want = train(graph, params, stats, clips(), jax.random.key(1))
+    close(want, step(graph, params, stats, clips(), jax.random.key(1)), 1e-3)
 
 
 def test_a_row_without_frames_stays_finite():
-    outputs, stats, grads = run(*split((config.BRANCHES,), True), clips(np.array([0, 4, 1])), jax.random.key(0))
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((outputs, stats, grads)))
+    results = train(*split((), True), clips(np.array([0, 4, 1])), jax.random.key(0))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(results))
 
 
 def test_state_is_parameters_and_statistics_without_random_counters():
@@ -144,23 +162,26 @@ def test_state_is_parameters_and_statistics_without_random_counters():
     nnx.split(detector, graph=False)  # raises where a module is shared: the model is a tree
 
 
-def test_dropout_needs_and_follows_its_key_and_evaluation_has_none():
-    graph, params, stats = split((), True)
+def test_dropout_needs_and_follows_its_key():
+    state = split((), True)
     with pytest.raises(ValueError, match="rngs"):
-        nnx.merge(graph, params, stats)(*clips())
-    one, two = (run(graph, params, stats, clips(), jax.random.key(key))[0].logit for key in (1, 2))
+        nnx.eval_shape(lambda *batch: nnx.merge(*state)(*batch), *clips())
+    one, two = (train(*state, clips(), jax.random.key(key))[0].logit for key in (1, 2))
     assert np.abs(one - two).max() > 1e-6
+
+
+def test_training_moves_every_statistic_and_evaluation_none():
+    graph, params, stats = split((), True)
+    _, moved, _ = train(graph, params, stats, clips(), jax.random.key(0))
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(np.any(a != b)), stats, moved)))
     graph, params, stats = split((), False)
-    quiet = nnx.merge(graph, params, stats)(*clips())
-    np.testing.assert_allclose(quiet.logit, run(graph, params, stats, clips(), jax.random.key(3))[0].logit, atol=1e-5)
 
+    def quiet(params, stats, batch):
+        model = nnx.merge(graph, params, stats)
+        model(*batch)
+        return nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
 
-def test_evaluation_leaves_the_statistics_alone_and_training_moves_them():
-    for training in (False, True):
-        state = split((), training)
-        _, stats, _ = run(*state, clips(), jax.random.key(0))
-        moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), stats, state[2])
-        assert all(jax.tree.leaves(moved)) if training else not any(jax.tree.leaves(moved))
+    close(stats, quiet(params, stats, clips()), 0)
 
 
 def test_branch_dropout_hides_some_never_all():
@@ -183,19 +204,18 @@ def test_hidden_branches_get_no_weight():
 @pytest.mark.parametrize("inputs", [("rgb",), ("difference", "flow")])
 def test_micro_inputs_choose_the_channels(inputs):
     model = options(("micro",), micro=config.Micro(inputs=inputs, size=24, widths=(4, 6)))
-    detector = fusion.build(model, rngs=nnx.Rngs(0))
+    detector = nnx.eval_shape(lambda: fusion.build(model, rngs=nnx.Rngs(0)))
     assert detector.micro.blocks[0].conv.kernel.shape == (3, 3, 3 * len(inputs), 4)
-    assert np.isfinite(nnx.view(detector, **EVALUATE)(*clips()).logit).all()
+    outputs = nnx.eval_shape(lambda d, *batch: d(*batch, rngs=nnx.Rngs(0)), detector, *clips())
+    assert outputs.motion_attention.shape == (3, 4, 6, 6)
 
 
 def test_bfloat16_stays_close():
-    detector = fusion.build(options(bfloat16=True), rngs=nnx.Rngs(0))
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(nnx.state(detector)))
-    got = nnx.view(detector, **EVALUATE)(*clips())
-    graph, params, stats = split((), False)
-    want = nnx.merge(graph, params, stats)(*clips())
-    assert got.logit.dtype == jnp.float32
-    np.testing.assert_allclose(got.logit, want.logit, atol=0.05)
+    half = nnx.view(fusion.build(options(bfloat16=True), rngs=nnx.Rngs(0)), **EVALUATE)
+    graph, params, stats = nnx.split(half, nnx.Param, ...)
+    got = evaluate(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats), clips())
+    assert {leaf.dtype for leaf in jax.tree.leaves((got, params, stats))} == {jnp.dtype("float32")}
+    np.testing.assert_allclose(got.logit, evaluate(*split((), False), clips()).logit, atol=0.05)
 
 
 def test_full_size_shapes_without_computing():

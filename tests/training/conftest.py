@@ -48,13 +48,14 @@ def shards(tmp_path_factory) -> str:
 
 @pytest.fixture
 def tiny(tmp_path, shards) -> c.Config:
-    """A run of four steps with all three branches; 16 clips a batch, so that eight devices hold a pair each."""
+    """A run of four steps with one branch (little to compile); 16 clips a batch, so that eight devices hold a pair each."""
     return c.Config(
         name="tiny",
         workdir=str(tmp_path / "run"),
         data=c.Data(dir=shards, frames=4, size=32, threads=1),
         model=c.Model(
-            backbone=c.Backbone("resnet18", width=4, stages=2),
+            branches=("spatial",),
+            backbone=c.Backbone("resnet18", width=4, stages=1),
             micro=c.Micro(inputs=("rgb", "difference"), size=16, widths=(4, 4)),
             recurrent=(4,),
             dense=(4,),
