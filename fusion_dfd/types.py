@@ -95,7 +95,7 @@ class Batch:
     weight: jax.Array
     """float32 [b], 0 for rows that only fill a batch up."""
     row: jax.Array
-    """int32 [b], in training the row of the ``ClipTable``, in an evaluation the number of the window; -1 for filling."""
+    """int32 [b], in training the row of the ``ClipTable``, in an evaluation number of the window; -1 for filling."""
 
 
 @flax.struct.dataclass

@@ -12,6 +12,7 @@ import functools
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from fusion_dfd.config import ConfigError
@@ -30,7 +31,7 @@ class Conv(nnx.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, size: int, stride: int = 1, *, dtype: jnp.dtype = jnp.float32, rngs: nnx.Rngs
+        self, inputs: int, outputs: int, size: int, stride: int = 1, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         self.kernel = nnx.Param(HE_FAN_OUT(rngs.params(), (size, size, inputs, outputs), jnp.float32))
         self.stride = stride
@@ -52,6 +53,7 @@ def check_map(shape: tuple[int, ...], size: int) -> None:
         )
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, pad: int = 0) -> Float[Array, "n h2 w2 c"]:
     """Largest value of each window. The input must be >= 0 (after a ReLU): the padding is zeros."""
     return functools.reduce(jnp.maximum, _taps(_pad(x, pad), size, stride, rows=1))

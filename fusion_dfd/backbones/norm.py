@@ -31,16 +31,14 @@ class BatchNorm(nnx.Module):
         self, x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None = None
     ) -> Float[Array, "n *space c"]:
         """Normalise every channel; ``valid`` [n] names the images that count, None means all."""
-        wide = x.astype(jnp.float32)
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
         else:
-            mean, var, count = _moments(wide, valid)
+            mean, var, count = _moments(x, valid)
             keep = jnp.where(count > 0, self.momentum, 1.0)
             self.mean[...] = keep * self.mean[...] + (1 - keep) * jax.lax.stop_gradient(mean)
             self.var[...] = keep * self.var[...] + (1 - keep) * jax.lax.stop_gradient(var)
-        gain = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
-        return (wide * gain + (self.bias[...] - mean * gain)).astype(x.dtype)
+        return _apply(x, mean, var + self.epsilon, self.scale[...], self.bias[...])
 
     def set_view(self, use_running_average: bool | None = None):
         """Class method used by ``nnx.view``.
@@ -52,8 +50,10 @@ class BatchNorm(nnx.Module):
             self.use_running_average = use_running_average
 
 
+@jax.jit
 def _moments(x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None):
     """Mean [c] and (biased) variance [c] over the valid images, and how many values they are of."""
+    x = x.astype(jnp.float32)
     space = tuple(range(1, x.ndim - 1))
     if valid is None:
         valid = jnp.ones(x.shape[0], bool)
@@ -64,3 +64,10 @@ def _moments(x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None):
     mean = jnp.sum(jnp.sum(x, space) * share, 0) / total
     square = jnp.sum(jnp.sum(x * x, space) * share, 0) / total
     return mean, jnp.maximum(square - mean * mean, 0.0), count
+
+
+@jax.jit
+def _apply(x: Float[Array, "n *space c"], mean: Array, var: Array, scale: Array, bias: Array) -> Array:
+    """In float32, rounded to the dtype of the input at the end."""
+    gain = scale * jax.lax.rsqrt(var)
+    return (x.astype(jnp.float32) * gain + (bias - mean * gain)).astype(x.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from fusion_dfd import config
 from fusion_dfd.backbones import resnet
@@ -20,7 +21,7 @@ def get(name: str) -> Spec:
 
 
 def build(
-    options: config.Backbone, *, dtype: jnp.dtype = jnp.float32, remat: bool = False, rngs: nnx.Rngs
+    options: config.Backbone, *, dtype: DTypeLike = jnp.float32, remat: bool = False, rngs: nnx.Rngs
 ) -> nnx.Module:
     """The network ``options`` names, with fresh weights; see :class:`Spec` for how it is called."""
     spec = get(options.name)

@@ -11,6 +11,7 @@ import functools
 
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.conv import Conv, max_pool
@@ -21,7 +22,7 @@ from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
 class _Block(nnx.Module):
     """Residual block: what the two kinds share is the shortcut, a 1x1 convolution where the shape changes."""
 
-    def _shortcut(self, inputs: int, outputs: int, stride: int, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def _shortcut(self, inputs: int, outputs: int, stride: int, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.projects = stride != 1 or inputs != outputs
         if self.projects:
             self.shortcut_conv = Conv(inputs, outputs, 1, stride, dtype=dtype, rngs=rngs)
@@ -38,7 +39,7 @@ class BasicBlock(_Block):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv1 = Conv(inputs, width, 3, stride, dtype=dtype, rngs=rngs)
         self.bn1 = BatchNorm(width)
         self.conv2 = Conv(width, width, 3, dtype=dtype, rngs=rngs)
@@ -55,7 +56,7 @@ class Bottleneck(_Block):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, width: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv1 = Conv(inputs, width, 1, dtype=dtype, rngs=rngs)
         self.bn1 = BatchNorm(width)
         self.conv2 = Conv(width, width, 3, stride, dtype=dtype, rngs=rngs)
@@ -80,7 +81,7 @@ class ResNet(nnx.Module):
         *,
         width: int = 64,
         stages: int = 4,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
         remat: bool = False,
         rngs: nnx.Rngs,
     ):

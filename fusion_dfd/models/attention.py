@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 
+@jax.jit
 def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "*#n t"]) -> Float[Array, "*n t"]:
     """Softmax over the last axis among the valid entries; 0 elsewhere, and all 0 where nothing is valid."""
     floor = jnp.finfo(scores.dtype).min
@@ -16,6 +17,7 @@ def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "*#n t"]) ->
     return weights / jnp.maximum(jnp.sum(weights, axis=-1, keepdims=True), jnp.finfo(scores.dtype).tiny)
 
 
+@jax.jit
 def masked_mean(x: Float[Array, "b t ..."], valid: Bool[Array, "b t"]) -> Float[Array, "b ..."]:
     """Mean over the valid frames; 0 where a clip has none."""
     share = valid.astype(x.dtype) / jnp.maximum(jnp.sum(valid, axis=1, keepdims=True), 1).astype(x.dtype)

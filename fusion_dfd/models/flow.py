@@ -17,7 +17,7 @@ from fusion_dfd.models.stabilise import bilinear
 
 WINDOW = 2.5
 """Standard deviation of the window, pixels of each level."""
-SMOOTHING = 1.0
+SMOOTHING = 0.7
 """Standard deviation of the blur before differentiating, pixels."""
 DAMPING = 2e-5
 """Added to the squared gradient, for brightness in 0..1: where a window holds no more texture than that, flow fades."""

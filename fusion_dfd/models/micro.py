@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from einops import rearrange
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config
@@ -29,7 +32,7 @@ class MicroBranch(nnx.Module):
         recurrent: tuple[int, ...],
         dense: tuple[int, ...],
         *,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.inputs, self.size = tuple(options.inputs), options.size
@@ -80,7 +83,7 @@ class MicroBranch(nnx.Module):
 class Block(nnx.Module):
     """Convolution 3x3, BatchNorm, ReLU, maximum over 2x2."""
 
-    def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(self, inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv = Conv(inputs, outputs, 3, dtype=dtype, rngs=rngs)
         self.bn = BatchNorm(outputs)
 
@@ -104,6 +107,8 @@ class Dense(nnx.Module):
         return x
 
 
+# Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
+@functools.partial(jax.jit, static_argnums=1)
 def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[Array, "b t s s c"]:
     """The channels of ``inputs``, each scaled to about unit size; faces 0..255.
 

@@ -6,6 +6,8 @@ jitter, copied into the warp, would shake the picture and drown the small motion
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,8 @@ SIGMA = 4.0
 """Standard deviation of the smoothing, frames: at 25 frames per second, motion faster than about 3 Hz is left in."""
 
 
+# Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
+@functools.partial(jax.jit, static_argnums=3)
 def stabilise(
     frames: UInt8[Array, "b t h w 3"], landmarks: Float[Array, "b t 5 2"], length: Int[Array, " b"], size: int
 ) -> Float[Array, "b t s s 3"]:

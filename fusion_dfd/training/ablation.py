@@ -76,7 +76,7 @@ def _finished(config: c.Config) -> dict | None:
     """The summary of a cell that was trained and tested before under the same configuration."""
     try:
         with open(os.path.join(config.workdir, "config.json")) as file:
-            same = c.from_json(file.read()) == config
+            same = dataclasses.replace(c.from_json(file.read()), name=config.name) == config
         with open(os.path.join(config.workdir, "report", "metrics.json")) as file:
             return json.load(file) if same else None
     except (FileNotFoundError, c.ConfigError):

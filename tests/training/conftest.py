@@ -48,7 +48,7 @@ def shards(tmp_path_factory) -> str:
 
 @pytest.fixture
 def tiny(tmp_path, shards) -> c.Config:
-    """A run of four steps with one branch (little to compile); 16 clips a batch, so that eight devices hold a pair each."""
+    """Four steps, one branch (little to compile); 16 clips a batch, so that eight devices hold a pair each."""
     return c.Config(
         name="tiny",
         workdir=str(tmp_path / "run"),
