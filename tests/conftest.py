@@ -7,6 +7,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 # Programs here run once or twice on a few numbers: compiling them is most of a test's time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # worker processes of one test run inherit it
     _cache = tempfile.TemporaryDirectory(prefix="fusion_dfd_jax_")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["FUSION_DFD_CACHE"] = _cache.name

@@ -60,11 +60,12 @@ def run(config: c.Config, seeds: tuple[int, ...] = (0,)) -> str:
         except Exception as error:
             traceback.print_exc()
             failed[cell.name] = f"{type(error).__name__}: {error}"
-            continue
-        if summary is None:  # stopped by a signal
-            break
-        done[cell.name] = summary
-        path = _write(root, done, failed)
+        else:
+            if summary is None:  # stopped by a signal
+                break
+            done[cell.name] = summary
+        if done:
+            path = _write(root, done, failed)
     if not done:
         raise DataError(f"no cell of the ablation in {root} was finished: {failed or 'stopped before the first'}")
     with open(path) as file:

@@ -111,3 +111,4 @@ def use_compilation_cache() -> None:
     """Keep compiled programs between runs, in ``$FUSION_DFD_CACHE`` or ``~/.cache/fusion_dfd``."""
     root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
     jax.config.update("jax_compilation_cache_dir", os.path.join(root, "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # the face detector's programs are small

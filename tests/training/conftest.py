@@ -1,5 +1,7 @@
 """A folder of shards with frames that a network of a few hundred weights can tell apart, and a configuration for it."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,7 @@ def shards(tmp_path_factory) -> str:
     rng = np.random.default_rng(0)
     for split, pairs in (("train", 8), ("val", 4), ("test", 4)):
         write_split(folder, split, pairs, rng)
+    (folder / table.MANIFEST).write_text(json.dumps({"failed": [], "faceless": []}))
     return str(folder)
 
 
@@ -56,7 +59,7 @@ def tiny(tmp_path, shards) -> c.Config:
         model=c.Model(
             branches=("spatial",),
             backbone=c.Backbone("resnet18", width=4, stages=1),
-            micro=c.Micro(inputs=("rgb", "difference"), size=16, widths=(4, 4)),
+            micro=c.Micro(inputs=("rgb", "difference"), size=16, widths=(4,)),
             recurrent=(4,),
             dense=(4,),
             head=(4,),

@@ -45,8 +45,7 @@ def test_one_device_equals_eight(tiny, batch):
 
 
 def test_a_batch_that_is_not_finite_changes_nothing(tiny, batch):
-    landmarks = np.full_like(batch.landmarks, np.nan)
-    after, terms = one_step(tiny, batch.replace(landmarks=landmarks), 1)
+    after, terms = one_step(tiny, batch.replace(weight=np.full_like(batch.weight, np.nan)), 1)
     assert terms["skipped"] == 1
     assert after.step == 1
     tx = optim.build(tiny.optim, tiny.train.steps)
