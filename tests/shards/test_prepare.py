@@ -89,7 +89,14 @@ def test_damaged_packets_are_listed(listed, tmp_path):
         return SimpleNamespace(clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="")
 
     made = run(listed, tmp_path / "out", cut)
-    assert made.damaged == [{"video": "toy/original/c23/001", "path": "original/001.mp4", "packets": 3}]
+    told = {
+        "video": "toy/original/c23/001",
+        "path": "original/001.mp4",
+        "split": "train",
+        "label": 0,
+        "group": "000_001",
+    }
+    assert made.damaged == [{**told, "packets": 3}]
 
 
 class Killed(BaseException):
