@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation.scores import probability
@@ -103,7 +103,8 @@ def load(run: str) -> Detector:
 def print_verdicts(detector: Detector, paths: Sequence[str]) -> int:
     """Score files and print a table. Returns an exit code: 1 when not one of them could be scored."""
     console = Console()
-    table = Table("video", "verdict", "P(fake)", "faces", "clips", "note")
+    # Names are folded, not cut: their ends tell files of one folder apart.
+    table = Table(Column("video", overflow="fold"), "verdict", "P(fake)", "faces", "clips", "note")
     scored = 0
     for path in paths:
         result = detector.predict(path)
