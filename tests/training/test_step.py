@@ -84,7 +84,10 @@ def test_loss_of_known_logits():
     logit = np.float32([0.0, 2.0, -1.0])
     batch = Batch(None, None, None, label=np.int32([1, 0, 1]), weight=np.float32([1, 1, 0]), row=None)
     outputs = Outputs(logit, {"a": logit, "b": 2 * logit}, None)
-    ce = lambda z, y: np.log1p(np.exp(-z)) if y else np.log1p(np.exp(z))  # noqa: E731
+
+    def ce(z, y):
+        return np.log1p(np.exp(-z)) if y else np.log1p(np.exp(z))
+
     fused = (ce(0.0, 1) + ce(2.0, 0)) / 2
     doubled = (ce(0.0, 1) + ce(4.0, 0)) / 2
     loss, terms = losses.total(outputs, batch, smoothing=0.0, auxiliary=0.5)
