@@ -33,7 +33,7 @@ def sample() -> c.Config:
             token=64,
             dropout=0.1,
         ),
-        optim=c.Optim(lr=2e-3, warmup=30, auxiliary=0.6, ema=0.98),
+        optim=c.Optim(lr=2e-3, warmup=30, ema=0.98),
         train=c.Train(steps=600, batch_size=16, eval_every=100, log_every=10),
         evaluate=c.Evaluate(batch_size=16),
     )

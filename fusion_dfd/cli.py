@@ -42,7 +42,7 @@ def find_config(name: str) -> str:
 def run(main: Callable[[list[str]], int | None], arguments: str | None = None) -> None:
     """Parse the command line, call ``main`` with the words that are no flags, exit.
 
-    A user's mistake is one sentence on stderr and exit code 2 (flags, configuration) or 1 (data).
+    A user's mistake is one sentence on stderr and exit code 2 (flags, configuration) or 1 (data); Ctrl-C is 130.
 
     Args:
       main: its result is the exit code; None is 0.
@@ -61,6 +61,8 @@ def _guarded(main: Callable[[list[str]], int | None], words: list[str]) -> int:
         return main(words) or 0
     except (ConfigError, DataError) as error:
         _fail(error, 2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept", 130)
 
 
 def _with_config_path(argv: list[str]) -> list[str]:

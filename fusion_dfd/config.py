@@ -146,7 +146,7 @@ class Optim:
     clip: float = 1.0
     """Largest global norm of the gradient."""
     label_smoothing: float = 0.05
-    auxiliary: float = 0.3
+    auxiliary: float = 1.0
     """Weight of each branch's own loss beside the fused one."""
     ema: float = 0.999
     """Decay per step of the averaged parameters that are evaluated; 0 switches averaging off."""

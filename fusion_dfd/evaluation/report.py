@@ -16,7 +16,8 @@ from importlib import metadata
 
 import jax
 
-from fusion_dfd.evaluation import atomic, gallery, sections, style
+from fusion_dfd import atomic
+from fusion_dfd.evaluation import gallery, sections, style
 from fusion_dfd.evaluation import scores as tables
 from fusion_dfd.evaluation.scores import FrameScore, VideoScore
 from fusion_dfd.evaluation.summary import Summary
@@ -72,7 +73,7 @@ def write(
         sections.notes(summary),
         sections.origin(command, config_json, versions()),
     ]
-    return str(atomic.write_text(os.path.join(folder, "report.html"), _page(title, "\n".join(parts))))
+    return atomic.write_text(os.path.join(folder, "report.html"), _page(title, "\n".join(parts)))
 
 
 def versions() -> dict[str, str]:

@@ -9,14 +9,13 @@ import csv
 import dataclasses
 import io
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
 from scipy import special
 
-from fusion_dfd.evaluation import atomic
+from fusion_dfd import atomic
 from fusion_dfd.types import DataError, Score
 
 VIDEO_KEY = ("dataset", "method", "compression")
@@ -32,8 +31,8 @@ class FrameScore(Score):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class VideoScore:
-    """One scored video: its clips of track 0, aggregated."""
+class About:
+    """What is known of a video whatever its score."""
 
     video: str
     """``Video.key``."""
@@ -43,6 +42,12 @@ class VideoScore:
     group: str
     label: int
     """0 or 1; -1 where nobody knows."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VideoScore(About):
+    """One scored video: its clips of track 0, aggregated."""
+
     clips: int
     """Clips behind the probability; 0 for a video that could not be scored."""
     probability: float
@@ -105,10 +110,10 @@ def _video(key: str, rows: list[Score], of: Callable[[np.ndarray], float]) -> Vi
     return VideoScore(key, dataset, method, compression, group, label, len(rows), of(logits))
 
 
-def write_csv(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> pathlib.Path:
+def write_csv(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> str:
     """Write rows of dataclass ``kind`` (:class:`Score`, :class:`FrameScore`, :class:`VideoScore`) with a header line.
 
-    Floats are written so that they read back bit for bit. The file appears whole or not at all.
+    Floats are written so that they read back bit for bit. The file appears whole or not at all; returns its path.
     """
     names = [field.name for field in dataclasses.fields(kind)]
     text = io.StringIO()

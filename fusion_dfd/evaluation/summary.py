@@ -40,16 +40,9 @@ _HISTOGRAM = 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unscored:
+class Unscored(tables.About):
     """A video of the split without a score: it could not be read, or no face was found in it."""
 
-    video: str
-    """``Video.key``."""
-    dataset: str
-    method: str
-    compression: str
-    group: str
-    label: int
     reason: str
 
 

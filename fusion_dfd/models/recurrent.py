@@ -46,7 +46,7 @@ class _Recurrent(nnx.Module):
     @staticmethod
     def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
         """The carry after one step, hidden state first; ``inputs`` [b, d, g * units] are projected already."""
-        raise NotImplementedError
+        raise NotImplementedError("a recurrent layer defines its own step")
 
     def _weights(self) -> tuple[Array, ...]:
         return (self.recurrent[...],)

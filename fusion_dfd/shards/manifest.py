@@ -11,7 +11,8 @@ import os
 import platform
 from importlib import metadata as packages
 
-from fusion_dfd.shards import table, tfrecord
+from fusion_dfd import atomic
+from fusion_dfd.shards import table
 from fusion_dfd.shards.plan import Plan, relative
 from fusion_dfd.types import LABELS, DataError
 
@@ -87,8 +88,7 @@ def gather(plan: Plan) -> Manifest:
 
 def save(manifest: Manifest, out: str) -> None:
     """Write ``manifest.json`` atomically."""
-    with tfrecord.atomic(os.path.join(out, table.MANIFEST)) as file:
-        file.write(json.dumps(dataclasses.asdict(manifest), indent=2).encode())
+    atomic.write_text(os.path.join(out, table.MANIFEST), json.dumps(dataclasses.asdict(manifest), indent=2))
 
 
 def load(out: str) -> Manifest | None:

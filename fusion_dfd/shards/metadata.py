@@ -11,7 +11,8 @@ import json
 import os
 import re
 
-from fusion_dfd.shards import example, tfrecord
+from fusion_dfd import atomic
+from fusion_dfd.shards import example
 from fusion_dfd.types import LABELS, DataError
 
 VERSION = "1.0.0"
@@ -57,8 +58,7 @@ def write(folder: str, name: str, splits: dict[str, SplitSize], description: str
         ("label.labels.txt", "\n".join(LABELS) + "\n"),
         ("dataset_info.json", json.dumps(info, indent=2)),
     ):
-        with tfrecord.atomic(os.path.join(folder, file)) as out:
-            out.write(text.encode())
+        atomic.write_text(os.path.join(folder, file), text)
 
 
 def features() -> dict:

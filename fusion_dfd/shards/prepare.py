@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 
 from rich import console, progress
 
-from fusion_dfd import config
-from fusion_dfd.shards import manifest, metadata, plan, shard, table, tfrecord, workers
+from fusion_dfd import atomic, config
+from fusion_dfd.shards import manifest, metadata, plan, shard, table, workers
 from fusion_dfd.shards.manifest import Manifest
 from fusion_dfd.types import DataError, Video
 
@@ -96,7 +96,7 @@ def _claimed(out: str, planned: plan.Plan) -> Iterator[None]:
 
 def _sweep(out: str) -> None:
     """Remove what killed processes left half written."""
-    for leftover in glob.glob(os.path.join(glob.escape(out), "*.partial")):
+    for leftover in glob.glob(os.path.join(glob.escape(out), "*" + atomic.SUFFIX)):
         with contextlib.suppress(FileNotFoundError):
             os.remove(leftover)
 
@@ -109,8 +109,7 @@ def _check_plan(out: str, planned: plan.Plan) -> None:
     except FileNotFoundError:
         if strange := glob.glob(os.path.join(glob.escape(out), "*.tfrecord-?????-of-?????")):
             raise DataError(f"{out} holds shards of unknown making ({strange[0]}); choose another folder") from None
-        with tfrecord.atomic(path) as file:
-            file.write(json.dumps(planned.options, indent=2).encode())
+        atomic.write_text(path, json.dumps(planned.options, indent=2))
         return
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); choose another folder") from error

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fusion_dfd import atomic
 from fusion_dfd.shards import example, tfrecord
 from fusion_dfd.types import DataError
 
@@ -117,8 +118,7 @@ def write_index(shard: str, written: tfrecord.Written, rows: Iterable[dict], abo
     """
     columns = _gather(written.offsets, written.sizes, list(rows))
     whole = {"version": VERSION, "shard": os.path.basename(shard), "bytes": written.bytes, "sha256": written.sha256}
-    with tfrecord.atomic(shard + SUFFIX) as file:
-        file.write(json.dumps({**whole, "about": about, "columns": columns}).encode())
+    atomic.write_text(shard + SUFFIX, json.dumps({**whole, "about": about, "columns": columns}))
 
 
 def read_index(shard: str) -> dict | None:

@@ -1,4 +1,4 @@
-"""TFRecord files without TensorFlow: atomic writing, scanning, and random access with every checksum checked.
+"""TFRecord files without TensorFlow: writing, scanning, and random access with every checksum checked.
 
 A file is a sequence of records, each framed as
 
@@ -9,18 +9,17 @@ in little-endian order (tensorflow/core/lib/io/record_writer.h). ``crc = rotr(cr
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
 import struct
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Iterable, Sequence
 
 import google_crc32c
 import numpy as np
 
+from fusion_dfd import atomic
 from fusion_dfd.types import DataError
 
 HEADER = struct.Struct("<QI")
@@ -53,37 +52,6 @@ class Written:
     sha256: str
 
 
-@contextlib.contextmanager
-def atomic(path: str) -> Iterator[BinaryIO]:
-    """A binary file that appears at ``path`` whole, synced to disk, or not at all. I/O errors raise DataError."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(os.path.dirname(path) or ".")
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; make room or choose another folder, then run the same "
-            "command again: finished shards are kept"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make a rename durable; file systems that cannot sync a folder do without."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
 def write(path: str, records: Iterable[bytes]) -> Written:
     """Write ``records`` to ``path`` through a temporary file, fsync and rename.
 
@@ -91,7 +59,7 @@ def write(path: str, records: Iterable[bytes]) -> Written:
     also when ``records`` itself raises.
     """
     offsets, sizes, offset, digest = [], [], 0, hashlib.sha256()
-    with atomic(path) as file:
+    with atomic.binary(path) as file:
         for record in records:
             framed = frame(record)
             file.write(framed)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.markdown import Markdown
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import comparison
 from fusion_dfd.training import experiment
@@ -88,8 +89,5 @@ def _write(root: str, done: dict, failed: dict[str, str]) -> str:
     text, table = comparison.comparison(done)
     lines = [f"- {name} failed: {reason}" for name, reason in failed.items()]
     path = os.path.join(root, "ablation.md")
-    with open(path, "w") as file:
-        file.write("\n".join([text, "", *lines]).rstrip() + "\n")
-    with open(os.path.join(root, "ablation.json"), "w") as file:
-        json.dump({"table": table, "failed": failed}, file, indent=2)
-    return path
+    atomic.write_text(os.path.join(root, "ablation.json"), json.dumps({"table": table, "failed": failed}, indent=2))
+    return atomic.write_text(path, "\n".join([text, "", *lines]).rstrip() + "\n")

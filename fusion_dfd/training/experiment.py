@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, report
@@ -62,7 +63,8 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
     predict = predictor(trained, replicated)
     size = loop.divisible(config.evaluate.batch_size)
     batches, windows = pipeline.eval_batches(opened, config.data, size, config.evaluate.clips, split_batch)
-    scores, frames = evaluate.score_clips(predict, batches, windows, opened.table)
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        scores, frames = evaluate.score_clips(predict, batches, windows, opened.table, bar)
     summary = evaluate.summarise(
         scores,
         frame_scores=frames,

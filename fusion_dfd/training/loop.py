@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import os
 import signal
@@ -18,6 +17,7 @@ from typing import Any
 
 import jax
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
@@ -209,9 +209,7 @@ def divisible(size: int) -> int:
 
 def _write_config(workdir: str, config: c.Config) -> None:
     if jax.process_index() == 0:
-        os.makedirs(workdir, exist_ok=True)
-        with open(os.path.join(workdir, "config.json"), "w") as file:
-            json.dump(json.loads(c.to_json(config)), file, indent=2)
+        atomic.write_text(os.path.join(workdir, "config.json"), c.to_json(config))
 
 
 @contextlib.contextmanager

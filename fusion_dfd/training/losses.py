@@ -23,10 +23,13 @@ def cross_entropy(logit: jax.Array, batch: Batch, smoothing: float) -> jax.Array
 
 
 def total(outputs: Outputs, batch: Batch, *, smoothing: float, auxiliary: float) -> tuple[jax.Array, dict]:
-    """The fused loss plus ``auxiliary`` times the mean loss of the branches. Returns it and its terms by name."""
+    """The fused loss plus ``auxiliary`` times that of every branch. Returns it and its terms by name.
+
+    A sum, not a mean: how fast a branch learns must not depend on how many others are trained beside it.
+    """
     fused = cross_entropy(outputs.logit, batch, smoothing)
     branches = {name: cross_entropy(logit, batch, smoothing) for name, logit in outputs.branch_logits.items()}
-    loss = fused + auxiliary * sum(branches.values()) / len(branches)
+    loss = fused + auxiliary * sum(branches.values())
     correct = (outputs.logit > 0) == (batch.label == 1)
     accuracy = jnp.sum(correct * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
     return loss, {"loss": loss, "accuracy": accuracy, **{f"loss/{name}": value for name, value in branches.items()}}

@@ -17,7 +17,8 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_si
 @given(st.lists(st.tuples(TEXT, st.floats(allow_nan=False)), max_size=5))
 def test_csv_round_trip_is_exact(tmp_path, rows):
     table = [Score(f"d/m/c/{name}", 1, 0, "d", name, "", 'g,"1"', 1, logit, 7) for name, logit in rows]
-    path = scores.write_csv(tmp_path / "scores.csv", table)
+    path = tmp_path / "scores.csv"
+    scores.write_csv(path, table)
     assert scores.read_csv(path) == table
 
 
@@ -49,7 +50,8 @@ def test_float32_logits_and_nan_survive(tmp_path, make):
     ],
 )
 def test_bad_rows_are_named(tmp_path, make, change, words):
-    path = scores.write_csv(tmp_path / "s.csv", [make.score(1.5), make.score(1.5, name="001")])
+    path = tmp_path / "s.csv"
+    scores.write_csv(path, [make.score(1.5), make.score(1.5, name="001")])
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
     with pytest.raises(DataError, match=words) as error:
         scores.read_csv(path)
@@ -67,7 +69,8 @@ def test_unreadable_files_are_data_errors(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, make, monkeypatch):
-    path = scores.write_csv(tmp_path / "s.csv", [make.score(1.0)])
+    path = tmp_path / "s.csv"
+    scores.write_csv(path, [make.score(1.0)])
 
     def full(*_):
         raise OSError(28, "No space left on device")

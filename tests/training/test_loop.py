@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
@@ -134,6 +135,26 @@ def test_a_damaged_checkpoint_is_a_sentence(tiny):
             path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):
         checkpoint.load_best(tiny.workdir)
+
+
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tiny):
+    weights = {"w": jax.numpy.zeros(100_000)}
+    kept = checkpoint.Checkpoints(tiny.workdir, tiny)
+    blank = state.TrainState(jax.numpy.int32(0), weights, {}, (), {"params": weights, "stats": {}})
+    kept.save_last(blank, {}, {})
+    noise = jax.numpy.asarray(np.random.default_rng(0).normal(size=100_000))  # does not compress
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(DataError, match="could not be written under .* the previous one is whole"):
+            kept.save_last(blank.replace(step=jax.numpy.int32(1), params={"w": noise}), {}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    kept.close()
+    again = checkpoint.Checkpoints(tiny.workdir, tiny)
+    assert again.last_step == 0
+    assert_equal(again.restore_last(blank)[0], blank)
+    again.close()
 
 
 def test_a_batch_that_does_not_fit_the_devices_is_refused(tiny):

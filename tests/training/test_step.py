@@ -91,7 +91,7 @@ def test_loss_of_known_logits():
     fused = (ce(0.0, 1) + ce(2.0, 0)) / 2
     doubled = (ce(0.0, 1) + ce(4.0, 0)) / 2
     loss, terms = losses.total(outputs, batch, smoothing=0.0, auxiliary=0.5)
-    np.testing.assert_allclose(loss, fused + 0.5 * (fused + doubled) / 2, rtol=1e-6)
+    np.testing.assert_allclose(loss, fused + 0.5 * (fused + doubled), rtol=1e-6)
     np.testing.assert_allclose(terms["accuracy"], 0.0)  # a logit of 0 does not say fake, 2 wrongly does
 
 

@@ -1,0 +1,57 @@
+"""Files that are whole or absent: a reader, or a killed run, never sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from fusion_dfd.types import DataError
+
+SUFFIX = ".partial"
+"""Ends the names of files that are being written; a killed process leaves one behind."""
+
+
+@contextlib.contextmanager
+def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A binary file that appears at ``path`` whole, synced to disk, or not at all; its folder is made.
+
+    An older file stays until the new one is whole. Raises :class:`DataError` where the file cannot be written.
+    """
+    path = os.fspath(path)
+    partial = f"{path}.{os.getpid()}{SUFFIX}"
+    folder = os.path.dirname(path) or "."
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync(folder)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; make room or choose another folder, then run the same "
+            "command again: what was finished is kept"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+
+
+def write_text(path: str | os.PathLike, text: str) -> str:
+    """Write ``text`` (UTF-8, newlines as given) to ``path`` as :func:`binary` does; returns the path."""
+    with binary(path) as file:
+        file.write(text.encode())
+    return os.fspath(path)
+
+
+def _sync(folder: str) -> None:
+    """Make a rename durable; file systems that cannot sync a folder do without."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
