@@ -146,7 +146,7 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tiny):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises(DataError, match="could not be written under .* the previous one is whole"):
+        with pytest.raises(DataError, match=r"could not be written under .* the previous one is whole"):
             kept.save_last(blank.replace(step=jax.numpy.int32(1), params={"w": noise}), {}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
