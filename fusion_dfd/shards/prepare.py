@@ -29,7 +29,7 @@ def prepare(
     out: str,
     faces: config.Faces,
     name: str,
-    workers: int | None = None,
+    runner: workers.Runner | None = None,
     extract: shard.Extract | None = None,
     videos_per_shard: int | None = None,
 ) -> Manifest:
@@ -40,7 +40,7 @@ def prepare(
       out: folder to make or to continue.
       faces: options of detection and cropping.
       name: of the data set in the shards' names: lower-case letters, digits, underscores.
-      workers: processes; None takes one per core, 0 works in this process.
+      runner: what makes the shards; None takes a pool of one process per core of this machine.
       extract: another ``extract(path, faces, detector) -> Cut`` than the package's own, called with detector None.
       videos_per_shard: None chooses 8 .. 64.
 
@@ -51,24 +51,53 @@ def prepare(
     is full, or not one clip came out.
     """
     planned = plan.make(videos, out, faces, name, videos_per_shard)
-    with _claimed(out, planned):
+    with _claimed(out, planned, fcntl.LOCK_EX):
+        _sweep(out)
         todo = [entry for entry in planned.shards if not shard.valid(entry)]
         done = manifest.load(out)
         if todo or done is None:
-            done = _make(planned, todo, out, workers, extract)
+            _make(planned, todo, out, runner, extract)
+            done = _finish(planned, out)
     if not done.counts["total"]["clips"]:
         raise DataError(_nothing(done, out))
     return done
 
 
-def _make(planned: plan.Plan, todo: list, out: str, count: int | None, extract) -> Manifest:
+def prepare_part(
+    videos: Sequence[Video],
+    out: str,
+    faces: config.Faces,
+    name: str,
+    part: tuple[int, int],
+    runner: workers.Runner | None = None,
+    extract: shard.Extract | None = None,
+    videos_per_shard: int | None = None,
+) -> tuple[int, int]:
+    """One of ``part[1]`` array jobs, ``part[0]`` counting from 0: makes its share of the shards of a common folder.
+
+    Returns how many shards of the folder are there and how many there will be. Jobs may run at once, on any machine
+    that sees the folder, and be repeated; :func:`prepare` with the same arguments finishes the folder after the last.
+    """
+    number, total = part
+    if not 0 <= number < total:
+        raise DataError(f"part {number}/{total}: want 0/{total} .. {total - 1}/{total}")
+    planned = plan.make(videos, out, faces, name, videos_per_shard)
+    with _claimed(out, planned, fcntl.LOCK_SH):
+        if todo := [entry for entry in planned.shards[number::total] if not shard.valid(entry)]:
+            _make(planned, todo, out, runner, extract)
+        return sum(shard.valid(entry) is not None for entry in planned.shards), len(planned.shards)
+
+
+def _make(planned: plan.Plan, todo: list, out: str, runner: workers.Runner | None, extract) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(out, table.MANIFEST))
-    count = workers.cores() if count is None else count
     faces = planned.shards[0].faces
     setup = workers.Setup(faces, extract, patience=2 * faces.time_limit + 60)
     with _progress(planned, todo) as report:
-        workers.run(todo, setup, count, report)
+        (runner or workers.pool())(todo, setup, report)
+
+
+def _finish(planned: plan.Plan, out: str) -> Manifest:
     _sweep(out)
     made = manifest.gather(planned)
     metadata.write(out, made.name, _sizes(planned), f"Face clips of {made.name}, prepared by fusion_dfd.")
@@ -77,21 +106,22 @@ def _make(planned: plan.Plan, todo: list, out: str, count: int | None, extract) 
 
 
 @contextlib.contextmanager
-def _claimed(out: str, planned: plan.Plan) -> Iterator[None]:
-    """Hold the folder alone, with its plan written and the leftovers of killed runs gone."""
+def _claimed(out: str, planned: plan.Plan, lock: int) -> Iterator[None]:
+    """Hold the folder, alone (``LOCK_EX``) or beside others who hold it so (``LOCK_SH``), with its plan written."""
     try:
         os.makedirs(out, exist_ok=True)
-        lock = open(os.path.join(out, ".lock"), "w")  # noqa: SIM115
+        handle = os.open(os.path.join(out, ".lock"), os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise DataError(f"cannot make {out}: {error.strerror}; choose another folder") from error
-    with lock:
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, lock | fcntl.LOCK_NB)
         except OSError as error:
             raise DataError(f"another process is preparing {out}; wait for it or choose another folder") from error
         _check_plan(out, planned)
-        _sweep(out)
         yield
+    finally:
+        os.close(handle)
 
 
 def _sweep(out: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import signal
@@ -26,6 +27,9 @@ DIED = "the process that read it died or hung: re-encode the file, or use fewer 
 Report = Callable[[str, dict | None], None]
 """Called with a video's key and None when it is begun, with what was found when it is done."""
 
+Runner = Callable[[Sequence[ShardPlan], "Setup", Report], None]
+"""What makes all shards of a list, somewhere: returns when they are there, raises DataError when they cannot be."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -44,32 +48,35 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(entries: Sequence[ShardPlan], setup: Setup, workers: int, report: Report) -> None:
-    """Make all shards. With ``workers`` 0, in this process; else in that many spawned ones.
+def pool(count: int | None = None) -> Runner:
+    """A runner on this machine, in ``count`` spawned processes: None takes one per core, 0 works in this process."""
+    return functools.partial(_run, cores() if count is None else count)
+
+
+def _run(count: int, entries: Sequence[ShardPlan], setup: Setup, report: Report) -> None:
+    """Make all shards.
 
     A process that dies or hangs does not end the run: the videos it may have died of are tried alone, those that kill
     again are recorded with the reason ``DIED``, and the unfinished shards are made again. Raises DataError for what
     ends the whole run, such as a full disk.
     """
-    if not workers:
-        cut = _cutter(setup)
+    if not count:
+        cut = cutter(setup)
         for entry in entries:
             shard.write_shard(entry, cut, report)
         return
     deadly: dict[str, str] = {}
     while entries := [entry for entry in entries if not shard.valid(entry)]:
-        begun = _pool(entries, setup, workers, report, deadly)
+        begun = _pool(entries, setup, count, report, deadly)
         if begun is None:
             return
         new = {key for key in begun if _kills(key, entries, setup)}
         if not new:
-            raise DataError(
-                f"a worker died, most likely for want of memory; run again with fewer workers than {workers}"
-            )
+            raise DataError(f"a worker died, most likely for want of memory; run again with fewer workers than {count}")
         deadly |= dict.fromkeys(new, DIED)
 
 
-def _pool(entries, setup: Setup, workers: int, report: Report, deadly: dict) -> set[str] | None:
+def _pool(entries, setup: Setup, count: int, report: Report, deadly: dict) -> set[str] | None:
     """Run a pool over all entries. None when all went well, the videos in work when a process died."""
     context = multiprocessing.get_context("spawn")
     channel, stop, begun = context.SimpleQueue(), context.Event(), set()
@@ -80,7 +87,7 @@ def _pool(entries, setup: Setup, workers: int, report: Report, deadly: dict) -> 
             (begun.add if found is None else begun.discard)(key)
             report(key, found)
 
-    pool = futures.ProcessPoolExecutor(min(workers, len(entries)), context, _start, (setup, channel, stop, deadly))
+    pool = futures.ProcessPoolExecutor(min(count, len(entries)), context, _start, (setup, channel, stop, deadly))
     try:
         with _single_threaded():
             jobs = {pool.submit(_work, entry) for entry in entries}
@@ -155,14 +162,14 @@ def _work(entry: ShardPlan) -> None:
         _state["channel"].put((key, found))
 
     if "cut" not in _state:  # not in _start: an exception there would look like a process that died
-        _state["cut"] = _cutter(_state["setup"])
+        _state["cut"] = cutter(_state["setup"])
     with contextlib.suppress(_Stopped):
         shard.write_shard(entry, _state["cut"], report, _state["deadly"])
 
 
 def _try(setup: Setup, path: str) -> None:
     with contextlib.suppress(Exception):
-        cut = _cutter(setup)
+        cut = cutter(setup)
         _state.update(setup=setup, begun=time.monotonic())
         threading.Thread(target=_watch, daemon=True).start()
         cut(path)
@@ -179,7 +186,7 @@ def _watch() -> None:
     os._exit(1)
 
 
-def _cutter(setup: Setup) -> Callable:
+def cutter(setup: Setup) -> Callable:
     """``path -> Extraction`` with this process's own detector."""
     if setup.extract is not None:
         return lambda path: setup.extract(path, setup.faces, None)

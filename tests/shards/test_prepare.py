@@ -22,7 +22,7 @@ def listed(tmp_path):
 
 
 def run(listed, out, extract=synthetic.cut, **changes):
-    options = {"faces": FACES, "name": "toy", "workers": 0, "videos_per_shard": 6, **changes}
+    options = {"faces": FACES, "name": "toy", "runner": workers.pool(0), "videos_per_shard": 6, **changes}
     return prepare(listed, str(out), extract=extract, **options)
 
 
@@ -47,7 +47,7 @@ def test_counts_are_those_of_the_list(listed, tmp_path):
 
 
 def test_processes_make_the_bytes_that_one_makes(listed, tmp_path):
-    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", workers=2)
+    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=workers.pool(2))
     assert alone == many
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
@@ -71,7 +71,7 @@ def test_a_video_that_hangs_its_process_stops_nothing(listed, tmp_path):
     shards = plan.make(listed, str(tmp_path), FACES, "toy", 12).shards
     done = set()
     setup = workers.Setup(FACES, synthetic.cut_or_hang, patience=1.0)
-    workers.run(shards, setup, 1, lambda key, found: done.add(key) if found else None)
+    workers.pool(1)(shards, setup, lambda key, found: done.add(key) if found else None)
     found = {video.key: found for entry in shards for video, found in _reports(entry)}
     assert done == found.keys() == {video.key for video in listed}
     reasons = {key: value["error"] for key, value in found.items() if value["error"]}
@@ -271,4 +271,6 @@ def test_writing_a_shard_again_does_nothing(listed, tmp_path):
 
 def test_an_unknown_detector_is_named(listed, tmp_path):
     with pytest.raises(DataError, match="detector=nothing"):
-        run(listed, tmp_path / "out", None, faces=dataclasses.replace(FACES, detector="nothing"), workers=1)
+        run(
+            listed, tmp_path / "out", None, faces=dataclasses.replace(FACES, detector="nothing"), runner=workers.pool(1)
+        )

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 
 from fusion_dfd import config
-from fusion_dfd.shards import example, table, tfrecord
+from fusion_dfd.shards import example, table, tfrecord, workers
 from fusion_dfd.shards.prepare import prepare
 from fusion_dfd.types import DataError
 
@@ -18,7 +18,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("toy")
     listed = synthetic.videos(root / "videos")
     out = str(root / "shards")
-    prepare(listed, out, config.Faces(), "toy", workers=0, extract=synthetic.cut, videos_per_shard=4)
+    prepare(listed, out, config.Faces(), "toy", runner=workers.pool(0), extract=synthetic.cut, videos_per_shard=4)
     return out, listed
 
 

@@ -5,7 +5,7 @@ import pytest
 import synthetic
 
 from fusion_dfd import config
-from fusion_dfd.shards import example, table
+from fusion_dfd.shards import example, table, workers
 from fusion_dfd.shards.prepare import prepare
 
 
@@ -14,7 +14,7 @@ def test_tfds_reads_what_was_written(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     out = str(tmp_path / "shards")
     listed = synthetic.videos(tmp_path / "videos")
-    prepare(listed, out, config.Faces(), "toy", workers=0, extract=synthetic.cut, videos_per_shard=4)
+    prepare(listed, out, config.Faces(), "toy", runner=workers.pool(0), extract=synthetic.cut, videos_per_shard=4)
     builder = tfds.builder_from_directory(out)
     assert builder.info.features["label"].names == ["real", "fake"]
     for split in ("train", "val", "test"):

@@ -1,0 +1,139 @@
+"""Frames per second from video to face clips, against the plain recipe. Prints one JSON line.
+
+    python benchmarks/prepare.py [VIDEO ...]
+
+Without videos, six rendered ones of 96 frames at 480 px. The plain recipe is the field's usual one: OpenCV decodes, the
+``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is missing) looks at every frame.
+The boxes are compared frame by frame with those of our detector on every frame and with the plain recipe's. Scaling is
+``prepare`` with one and with two worker processes on the rendered videos; memory is the peak of one process that cuts a
+clip of 48 frames out of a 3840 x 2160 video.
+"""
+
+import json
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+
+import av
+import cv2
+import numpy as np
+
+from fusion_dfd import config
+from fusion_dfd.datasets import faceforensics
+from fusion_dfd.faces import detector, extract
+from fusion_dfd.sample import generate
+from fusion_dfd.shards import prepare, workers
+
+PAIRS, FRAMES, SIDE = (1, 1, 1), 96, 480
+
+
+def options(path: str, every: int) -> config.Faces:
+    """One clip of the whole video."""
+    return config.Faces(every=every, clips=1, clip_length=count(path))
+
+
+def count(path: str) -> int:
+    with av.open(path) as container:
+        return sum(packet.size > 0 for packet in container.demux(video=0))
+
+
+def ours(path: str, found: detector.Detector, every: int) -> dict[int, np.ndarray]:
+    """Box of each frame's main face."""
+    clips = extract.extract(path, options(path, every), found).clips
+    return {int(i): box for clip in clips for i, box in zip(clip.indices, clip.boxes, strict=True)}
+
+
+def plain(path: str, found) -> dict[int, np.ndarray]:
+    """The same by the usual recipe: the most confident face of every frame."""
+    capture, boxes = cv2.VideoCapture(path), {}
+    while (read := capture.read())[0]:
+        faces = found.detect_faces(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+        if faces:
+            x, y, w, h = max(faces, key=lambda face: face["confidence"])["box"]
+            boxes[len(boxes)] = np.array([x, y, x + w, y + h])
+    return boxes
+
+
+def timed(way, paths: list[str]) -> tuple[float, list[dict]]:
+    way(paths[0])  # what is compiled once a process is not counted
+    start = time.perf_counter()
+    boxes = [way(path) for path in paths]
+    return sum(map(count, paths)) / (time.perf_counter() - start), boxes
+
+
+def iou(one: list[dict], other: list[dict]) -> float:
+    """Mean over the frames on which both see a face."""
+    pairs = [(a[i], b[i]) for a, b in zip(one, other, strict=True) for i in a.keys() & b.keys()]
+    a, b = (np.array(side) for side in zip(*pairs, strict=True))
+    sides = np.maximum(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0)
+    inter = sides.prod(1)
+    return float((inter / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - inter)).mean())
+
+
+def speed(paths: list[str]) -> dict:
+    found = detector.build(config.Faces())
+    fps, boxes = timed(lambda path: ours(path, found, config.Faces().every), paths)
+    dense_fps, dense = timed(lambda path: ours(path, found, 1), paths)
+    result = {"fps": fps, "fps_every_frame": dense_fps, "iou_every_frame": iou(boxes, dense)}
+    try:
+        import mtcnn
+
+        theirs = mtcnn.MTCNN(device="CPU:0")
+    except ImportError:
+        return result
+    plain_fps, usual = timed(lambda path: plain(path, theirs), paths)
+    return result | {"fps_plain": plain_fps, "times_plain": fps / plain_fps, "iou_plain": iou(boxes, usual)}
+
+
+def scaling(root: str, out: str) -> dict:
+    """Seconds of ``prepare`` with one and two processes, each after a run that compiles."""
+    listed = faceforensics.videos(root)
+    seconds = {}
+    for number, processes in enumerate((2, 1, 2)):
+        start = time.perf_counter()
+        folder = os.path.join(out, str(number))
+        prepare.prepare(listed, folder, config.Faces(), "bench", workers.pool(processes), videos_per_shard=4)
+        seconds[processes] = time.perf_counter() - start
+    return {"seconds_1": seconds[1], "seconds_2": seconds[2], "times_2_of_1": seconds[1] / seconds[2]}
+
+
+def memory(path: str) -> dict:
+    """Peak of a fresh process, MiB."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return {"peak_4k_mib": pool.apply(_cut_peak, (path,))}
+
+
+def _cut_peak(path: str) -> float:
+    found = detector.build(config.Faces())
+    assert extract.extract(path, config.Faces(clips=1, clip_length=48), found).clips
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def enlarge(path: str, out: str) -> str:
+    """The first 64 frames at 3840 x 2160."""
+    with av.open(path) as source, av.open(out, "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 3840, 2160, "yuv420p"
+        for _, frame in zip(range(64), source.decode(video=0), strict=False):
+            picture = cv2.resize(frame.to_ndarray(format="rgb24"), (3840, 2160), interpolation=cv2.INTER_LINEAR)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return out
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = generate.generate(os.path.join(folder, "videos"), config.Sample(0, PAIRS, FRAMES, SIDE))
+        rendered = [video.path for video in faceforensics.videos(root) if not video.label]
+        paths = sys.argv[1:] or rendered
+        result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": workers.cores()}
+        result |= speed(paths)
+        result |= scaling(root, folder) | memory(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
+    print(json.dumps({name: round(value, 3) for name, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()
