@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
 
-.PHONY: train test lint format clean
+.PHONY: train test test-extras lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The tests that want TensorFlow or Apache Beam and are skipped without them; an environment of its own, 2 GB.
+test-extras: $(VENV)-extras/.done
+	$(VENV)-extras/bin/python -m pytest tests/shards/test_tfds.py tests/shards/test_runners.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -31,5 +35,10 @@ $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	touch $@
 
+$(VENV)-extras/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-extras
+	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,beam,tfds]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras build dist *.egg-info
