@@ -46,11 +46,10 @@ def deepfakes(footage: Footage, rng: np.random.Generator) -> Iterator[Layer]:
     Sharpened back to the contrast it had, as face swappers do: softness would also damp every motion, and the trace
     would no longer be one of single frames.
     """
-    coarse = rng.uniform(0.42, 0.50)
-    spread, sharpen = footage.unit / 25, 1.1
-    hue = rng.normal(size=3)
-    hue -= hue.mean()
-    cast = (hue / np.linalg.norm(hue) * rng.uniform(0.06, 0.10)).astype(np.float32)
+    coarse = rng.uniform(0.50, 0.60)
+    spread, sharpen = footage.unit / 25, 0.9
+    cast = rng.uniform(0.03, 0.06, 3) * rng.choice([-1, 1], 3)
+    cast = (cast - 0.7 * cast.mean()).astype(np.float32)
     for index, painted in enumerate(footage.swapped_painted):
         corner, below = footage.layers[index]
         _, map_x, map_y = footage.coordinates(footage.swapped, index)
