@@ -2,7 +2,7 @@
 
 | family | what is done to the target | where it shows |
 |---|---|---|
-| Deepfakes | another inner face, half the resolution, off-colour, blended in softly | in any single frame |
+| Deepfakes | another inner face, coarser and off-colour, blended in with a soft mask | in any single frame |
 | FaceSwap | another inner face, clean in every frame, aligned anew in each | only from frame to frame |
 | Face2Face | the own face drawn anew, brief correlated movements replaced by slow ones | only in fine facial motion |
 | NeuralTextures | the mouth drawn anew, slightly smoothed | in frames (mouth) and over time |
@@ -41,14 +41,9 @@ def register(name: str) -> Callable[[Forgery], Forgery]:
 
 @register("Deepfakes")
 def deepfakes(footage: Footage, rng: np.random.Generator) -> Iterator[Layer]:
-    """The source's inner face: half the resolution, a constant colour cast, a soft mask; steady over time.
-
-    Sharpened back to the contrast it had, as face swappers do: softness would also damp every motion, and the trace
-    would no longer be one of single frames.
-    """
-    coarse = rng.uniform(0.50, 0.60)
-    spread, sharpen = footage.unit / 25, 0.9
-    cast = rng.uniform(0.03, 0.06, 3) * rng.choice([-1, 1], 3)
+    """The source's inner face: 40-50 % of the resolution, a constant colour cast, a soft mask; steady over time."""
+    coarse = rng.uniform(0.40, 0.50)
+    cast = rng.uniform(0.02, 0.045, 3) * rng.choice([-1, 1], 3)
     cast = (cast - 0.7 * cast.mean()).astype(np.float32)
     for index, painted in enumerate(footage.swapped_painted):
         corner, below = footage.layers[index]
@@ -58,7 +53,6 @@ def deepfakes(footage: Footage, rng: np.random.Generator) -> Iterator[Layer]:
         high, wide = mask.shape[:2]
         small = cv2.resize(face, (round(wide * coarse), round(high * coarse)), interpolation=cv2.INTER_AREA)
         face = cv2.resize(small, (wide, high), interpolation=cv2.INTER_LINEAR)
-        face += sharpen * (face - cv2.GaussianBlur(face, (0, 0), spread))
         layer = below.copy()
         layer[..., :3] += (face + cast - below[..., :3]) * mask
         yield corner, layer

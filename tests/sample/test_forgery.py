@@ -81,7 +81,7 @@ def clean(name: str, region) -> np.ndarray:
 def test_deepfakes_are_coarse_in_every_frame_and_off_colour():
     coarse = clean("Deepfakes", INNER)
     sharp = clean("FaceSwap", INNER)
-    assert detail(coarse) < 0.85 * detail(sharp)
+    assert detail(coarse) < 0.75 * detail(sharp)
     casts = []
     for seed in range(20):
         _, layer = next(iter(FAMILIES["Deepfakes"](take(), footage.generator(seed, "Deepfakes"))))
@@ -100,9 +100,7 @@ def test_faceswap_is_as_sharp_as_the_real_and_unsteady():
 
 
 def test_deepfakes_are_as_steady_as_the_real():
-    assert unsteadiness(frames("Deepfakes")[:, *INNER]) == pytest.approx(
-        unsteadiness(frames("own")[:, *INNER]), rel=0.1
-    )
+    assert unsteadiness(frames("Deepfakes")[:, *INNER]) < 1.1 * unsteadiness(frames("own")[:, *INNER])
 
 
 def test_face2face_draws_unchanged_motion_as_the_very_same_pictures():
