@@ -96,7 +96,7 @@ def differences(before: dict, now: dict) -> list[str]:
 
 def relative(video: Video, root: str) -> Video:
     """The video as records and reports name it: no folder of this machine in its path."""
-    return dataclasses.replace(video, path=os.path.relpath(video.path, root).replace(os.sep, "/"))
+    return dataclasses.replace(video, path=os.path.relpath(video.path, root).replace(os.sep, "/"), mask="")
 
 
 def _mix(videos: list[Video]) -> list[Video]:
@@ -122,8 +122,10 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: config.Faces) -> str
     )
 
 
-def _describe(video: Video, root: str) -> tuple:
-    return dataclasses.astuple(relative(video, root))
+def _describe(video: Video, root: str) -> list:
+    named = dataclasses.asdict(relative(video, root))
+    del named["mask"]  # decides nothing in a shard
+    return list(named.values())
 
 
 def _bytes(path: str) -> int:
