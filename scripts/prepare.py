@@ -10,10 +10,8 @@ from absl import flags
 from fusion_dfd import cli
 from fusion_dfd.config import Config, Data, Faces
 
-DATASET = flags.DEFINE_string("dataset", "faceforensics", "adapter that lists the videos")
-ROOT = flags.DEFINE_string("root", None, "folder of the data set", required=True)
+DATASET = cli.define_dataset()
 OUT = flags.DEFINE_string("out", None, "folder of the shards; made, or continued", required=True)
-COMPRESSION = flags.DEFINE_string("compression", None, "raw, c23 or c40; default: the adapter's own")
 WORKERS = flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0)
 DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 FACES = {
@@ -27,12 +25,9 @@ FACES = {
 def main(_: list[str]) -> None:
     faces = Faces(**{name: flag.value for name, flag in FACES.items()})
     Config(faces=faces, data=Data(dir=OUT.value)).validate()  # before the imports that take seconds
-    from fusion_dfd.datasets.registry import open_dataset
     from fusion_dfd.shards.prepare import prepare
 
-    options = {"compression": COMPRESSION.value} if COMPRESSION.value else {}
-    videos = open_dataset(DATASET.value, ROOT.value, **options)
-    made = prepare(videos, OUT.value, faces, DATASET.value, WORKERS.value)
+    made = prepare(DATASET.open(), OUT.value, faces, DATASET.name.value, WORKERS.value)
     print(f"{made.summary()}\nshards and manifest: {OUT.value}")
 
 

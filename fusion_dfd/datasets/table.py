@@ -31,9 +31,9 @@ def read(path: str, dataset: str, method: str) -> list[Video]:
       dataset: of the videos.
       method: of fakes for which the table says none.
 
-    The id is the path below the folder that holds all videos, without its extension, unless the table says one; other
-    columns are ignored and named in a logged warning. Raises DataError when path or label is missing, or a label or a
-    split is not known.
+    The id is the path below the folder that holds all videos, without its extension, unless the table says one. In a
+    method a slash becomes a hyphen, since slashes part the key of a video. Other columns are ignored and named in a
+    logged warning. Raises DataError when path or label is missing, or a label or a split is not known.
     """
     rows = disk.read_csv(path, ("label",))
     column = next((name for name in PATH if name in rows[0]), None)
@@ -63,7 +63,7 @@ def _video(table: str, row: dict[str, str], path: str, base: str, dataset: str, 
         path=path,
         label=label,
         dataset=dataset,
-        method=(row.get("method") or method) if label else ORIGINAL,
+        method=(row.get("method") or method).replace("/", "-") if label else ORIGINAL,
         compression=row.get("compression", ""),
         split=SPLIT_NAMES.get(split, ""),
         group=row.get("group", ""),

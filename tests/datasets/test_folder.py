@@ -196,7 +196,7 @@ def test_further_columns_mean_what_they_are_called(tmp_path, caplog):
     text = (
         "\ufeffFile , Label,group,method,split,id,compression,colour\r\n"
         'a.mp4,real,anna,none,train,first,c23,"blue, or not"\r\n'
-        "b.mp4,fake,anna,SimSwap,train,second,c23,\r\n"
+        "b.mp4,fake,anna,audio/video,train,second,c23,\r\n"
         "\r\n"
         "c.mp4,real,,,test,,,\r\n"
         "d.mp4,fake,,,test,,,\r\n"
@@ -205,7 +205,7 @@ def test_further_columns_mean_what_they_are_called(tmp_path, caplog):
         found = {video.id: video for video in table(tmp_path, text)}
     assert "columns that mean nothing here: colour" in caplog.text
     assert found["first"].key == "folder/original/c23/first"
-    assert found["second"].key == "folder/SimSwap/c23/second"
+    assert found["second"].key == "folder/audio-video/c23/second"
     assert (found["second"].group, found["first"].group, found["second"].split) == ("anna", "anna", "train")
     assert {found["c"].group, found["d"].group} == {"original/c", "fake/d"}
     assert (found["c"].split, found["d"].method) == ("test", "fake")
