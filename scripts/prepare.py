@@ -4,6 +4,7 @@ python scripts/prepare.py --dataset faceforensics --root DIR --out DIR [--compre
 """
 
 import dataclasses
+import os
 
 from absl import flags
 
@@ -12,6 +13,7 @@ from fusion_dfd.config import Config, Data, Faces
 
 DATASET = cli.define_dataset()
 OUT = flags.DEFINE_string("out", None, "folder of the shards; made, or continued", required=True)
+CHECK = flags.DEFINE_bool("check", False, "only look into every file, and write check.html and bad_files.txt to --out")
 WORKERS = flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0)
 DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 FACES = {
@@ -22,13 +24,25 @@ FACES = {
 }
 
 
-def main(_: list[str]) -> None:
+def check() -> int:
+    from fusion_dfd.quality.check import check as look
+    from fusion_dfd.shards import workers
+
+    bad = look(DATASET.open(), OUT.value, WORKERS.value or workers.cores())
+    print(f"{len(bad)} bad files\npage: {os.path.join(OUT.value, 'check.html')}")
+    return int(bool(bad))
+
+
+def main(_: list[str]) -> int:
     faces = Faces(**{name: flag.value for name, flag in FACES.items()})
     Config(faces=faces, data=Data(dir=OUT.value)).validate()  # before the imports that take seconds
+    if CHECK.value:
+        return check()
     from fusion_dfd.shards.prepare import prepare
 
     made = prepare(DATASET.open(), OUT.value, faces, DATASET.name.value, WORKERS.value)
     print(f"{made.summary()}\nshards and manifest: {OUT.value}")
+    return 0
 
 
 if __name__ == "__main__":
