@@ -1,10 +1,10 @@
 """Find the faces in the videos of a data set and store their clips as shards. Run again, it continues.
 
 python scripts/prepare.py --dataset faceforensics --root DIR --out DIR [--compression c23] [--workers N] [--every 4 ...]
+python scripts/prepare.py --check --dataset folder --root DIR --out DIR
 """
 
 import dataclasses
-import os
 
 from absl import flags
 
@@ -13,7 +13,8 @@ from fusion_dfd.config import Config, Data, Faces
 
 DATASET = cli.define_dataset()
 OUT = flags.DEFINE_string("out", None, "folder of the shards; made, or continued", required=True)
-CHECK = flags.DEFINE_bool("check", False, "only look into every file, and write check.html and bad_files.txt to --out")
+CHECK = flags.DEFINE_bool("check", False, "look into every file and write a page; exit code 1 if any is bad")
+SALT = flags.DEFINE_string("anonymise", "", "secret salt; hashes with it name the source files in the shards")
 WORKERS = flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0)
 DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
 FACES = {
@@ -24,23 +25,16 @@ FACES = {
 }
 
 
-def check() -> int:
-    from fusion_dfd.quality.check import check as look
-    from fusion_dfd.shards import workers
-
-    bad = look(DATASET.open(), OUT.value, WORKERS.value or workers.cores())
-    print(f"{len(bad)} bad files\npage: {os.path.join(OUT.value, 'check.html')}")
-    return int(bool(bad))
-
-
 def main(_: list[str]) -> int:
     faces = Faces(**{name: flag.value for name, flag in FACES.items()})
     Config(faces=faces, data=Data(dir=OUT.value)).validate()  # before the imports that take seconds
     if CHECK.value:
-        return check()
+        from fusion_dfd.quality.check import check
+
+        return int(bool(check(DATASET.open(), OUT.value, WORKERS.value)))
     from fusion_dfd.shards.prepare import prepare
 
-    made = prepare(DATASET.open(), OUT.value, faces, DATASET.name.value, WORKERS.value)
+    made = prepare(DATASET.open(), OUT.value, faces, DATASET.name.value, WORKERS.value, salt=SALT.value)
     print(f"{made.summary()}\nshards and manifest: {OUT.value}")
     return 0
 

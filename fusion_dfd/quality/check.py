@@ -16,11 +16,17 @@ from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.evaluation import atomic
 from fusion_dfd.quality import gallery, media, page, probing
 from fusion_dfd.quality.probing import Probe
+from fusion_dfd.shards.workers import cores
 from fusion_dfd.types import LABELS, Video
 
 
-def check(videos: Sequence[Video], out: str, workers: int) -> dict[str, str]:
+def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict[str, str]:
     """Probe all files, print a table, and write page and list into ``out`` (made if missing).
+
+    Args:
+      videos: of the data set.
+      out: folder of the page.
+      workers: processes; None takes one per core.
 
     Returns the reason by path of every bad file. Raises DataError when ``out`` cannot be written.
     """
@@ -30,12 +36,13 @@ def check(videos: Sequence[Video], out: str, workers: int) -> dict[str, str]:
     with progress.Progress(*progress.Progress.get_default_columns(), console=terminal) as bar:
         task = bar.add_task("checking", total=len(videos))
         paths = [video.path for video in videos]
-        probes = probing.probe_all(paths, workers, chosen.paths(), lambda: bar.advance(task))
+        probes = probing.probe_all(paths, workers or cores(), chosen.paths(), lambda: bar.advance(task))
     found = bad(videos, probes)
     lines = [f"{path}\t{reason}\n" for path, reason in sorted(found.items())]
     atomic.write_text(os.path.join(out, "bad_files.txt"), "".join(lines))
     atomic.write_text(os.path.join(out, "check.html"), page.render(videos, probes, found, chosen))
     console.Console().print(_table(videos, probes, found))
+    print(f"{len(found)} bad files\npage: {os.path.join(out, 'check.html')}")
     return found
 
 

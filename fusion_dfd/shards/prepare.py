@@ -32,6 +32,7 @@ def prepare(
     workers: int | None = None,
     extract: shard.Extract | None = None,
     videos_per_shard: int | None = None,
+    salt: str = "",
 ) -> Manifest:
     """Find the faces of all videos and store their clips. Shows progress on standard error.
 
@@ -43,6 +44,7 @@ def prepare(
       workers: processes; None takes one per core, 0 works in this process.
       extract: another ``extract(path, faces, detector) -> Cut`` than the package's own, called with detector None.
       videos_per_shard: None chooses 8 .. 64.
+      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
 
     A video that cannot be read, or has no face, is listed in the manifest with its reason and stops nothing. It is read
     again when its file has another size, or when its shard was deleted.
@@ -50,7 +52,7 @@ def prepare(
     Raises DataError when a split leaks into another, the folder holds the work of other options or is in use, the disk
     is full, or not one clip came out.
     """
-    planned = plan.make(videos, out, faces, name, videos_per_shard)
+    planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
     with _claimed(out, planned):
         todo = [entry for entry in planned.shards if not shard.valid(entry)]
         done = manifest.load(out)
