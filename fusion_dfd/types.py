@@ -48,7 +48,8 @@ class Video:
     split: str
     """``train``, ``val`` or ``test``."""
     group: str
-    """Videos that share an identity or a source clip share a group; a group lies in one split only."""
+    """Videos that share an identity or a source clip share a group, as far as the data set says who and what they show;
+    a group lies in one split only."""
     source: str
     """``id`` of the real video a fake was made from (its background and pose); of a real video, its own ``id``. Where
     nobody says what a fake was made from, a name that no other video has."""

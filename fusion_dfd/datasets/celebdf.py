@@ -49,11 +49,12 @@ class Release:
     title: str
     reals: int
     fakes: int | None = None
-    """None where the authors do not say."""
+    listed: int | None = None
+    """Lines of the official list. None where that is not known here."""
 
 
 V1 = Release("celebdf_v1", "Celeb-DF v1", 408, 795)
-V2 = Release("celebdf_v2", "Celeb-DF v2", 890, 5639)
+V2 = Release("celebdf_v2", "Celeb-DF v2", 890, 5639, 518)
 PP = Release("celebdf_pp", "Celeb-DF++", 890)
 
 
@@ -80,6 +81,9 @@ def videos(
     if protocol == "official":
         known = {_place(root, video.path): video for video in there}
         found = [known.get(place) or _video(release, root, place) for place in _listed(root)]
+        if len(found) != (release.listed or len(found)):
+            said = f"{os.path.join(root, LIST)} lists {len(found)} videos"
+            _log.warning("%s, that of %s has %d: is it the right one?", said, release.title, release.listed)
     else:
         _count(release, root, there)
         found = there

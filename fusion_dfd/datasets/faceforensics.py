@@ -11,6 +11,7 @@ with another, so a pair is a group.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -46,12 +47,12 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
     reals = folder(root, os.path.join("original_sequences", "youtube"), compression)
     folders = {ORIGINAL: reals, **_methods(root, compression, methods)}
     out = [
-        _video(root, split, pair, target, source, method, place, compression)
+        dataclasses.replace(_video(root, place, method, *ids), compression=compression, split=split)
         for split in SPLITS
         for method, place in folders.items()
         if split == "test" or method not in TEST_ONLY
         for pair in pairs[split]
-        for target, source in (pair, pair[::-1])
+        for ids in (pair, pair[::-1])
     ]
     out.sort(key=lambda video: (SPLITS.index(video.split), list(folders).index(video.method), video.id))
     disk.account(root, out)
@@ -75,18 +76,19 @@ def mask(root: str, method: str, name: str) -> str:
     return path if os.path.isfile(path) else ""
 
 
-def _video(root: str, split: str, pair: tuple, target: str, source: str, method: str, place: str, compression: str):
+def _video(root: str, place: str, method: str, target: str, face: str) -> Video:
+    """A video of the pair (target, face), its compression and split left open."""
     real = method == ORIGINAL
-    name = target if real else f"{target}_{source}"
+    name = target if real else f"{target}_{face}"
     return Video(
         id=name,
         path=os.path.join(place, f"{name}.mp4"),
         label=int(not real),
         dataset=NAME,
         method=method,
-        compression=compression,
-        split=split,
-        group="_".join(sorted(pair)),
+        compression="",
+        split="",
+        group="_".join(sorted((target, face))),
         source=target,
         mask="" if real else mask(root, method, name),
     )

@@ -53,10 +53,11 @@ def videos(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
     Raises DataError when no video is found, one of the labels is said by nothing, two videos have one name, one file
     lies among the real and among the fake ones, only some videos have a split, or a row of the table is not as above.
     """
-    if os.path.isfile(root) and root.lower().endswith(".csv"):
+    kind = os.path.splitext(root)[1].lower() if os.path.isfile(root) else ""
+    if kind == ".csv":
         found = table.read(root, NAME, METHOD)
     else:
-        found = _tree(archive.unpack(root) if os.path.isfile(root) else root)
+        found = _tree(archive.unpack(root) if kind == ".zip" else root)
     _check(found)
     found = kinship.by_content(_grouped(found))
     found = found if found[0].split else draw(found, seed, fractions)
@@ -90,8 +91,12 @@ def _grouped(found: list[Video]) -> list[Video]:
 
 def _tree(root: str) -> list[Video]:
     disk.require(root, "a folder that holds real/ and fake/, a .zip of one, or a .csv with the columns path,label")
-    found, unsaid = [], []
-    for folder, inner, names in os.walk(root):
+    found, unsaid, seen = [], [], set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:  # a link that leads back would lead around for ever
+            inner.clear()
+            continue
+        seen.add(os.path.realpath(folder))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
         parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
         place = next((place for place, part in enumerate(parts) if _says(part) is not None), None)

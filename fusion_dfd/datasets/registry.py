@@ -64,5 +64,8 @@ def open_dataset(name: str, root: str, splits: str | None = None, **options) -> 
     if odd := sorted(set(options) - set(known)):
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise DataError(f"data set {name!r} has no option {', '.join(odd)}; {has}")
-    videos = ADAPTERS[name](root, **options)
+    try:
+        videos = ADAPTERS[name](root, **options)
+    except OSError as error:
+        raise DataError(f"{error.filename or root} cannot be read: {error.strerror}; check its permissions") from error
     return splitfile.keep(videos, splits) if splits else videos

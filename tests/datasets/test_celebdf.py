@@ -118,6 +118,7 @@ def test_an_incomplete_download_is_said(root, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(celebdf.v2(str(root))) == 3
     assert "1 of 3 videos are missing" in caplog.text
+    assert "lists 3 videos, that of Celeb-DF v2 has 518" in caplog.text
 
 
 def test_unknown_protocols_are_answered_with_the_known_ones(root):

@@ -115,6 +115,13 @@ def test_wrong_folders_are_explained(tmp_path, names, said):
         folder.videos(str(tmp_path))
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    trees.touch(tmp_path, "elsewhere/a.mp4", "set/fake/b.mp4")
+    (tmp_path / "set/real").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "set")
+    assert {video.id for video in folder.videos(str(tmp_path / "set"))} == {"a", "b"}
+
+
 def test_masks_are_no_videos(tmp_path):
     trees.faceforensics(tmp_path)
     found = folder.videos(str(tmp_path))

@@ -10,6 +10,15 @@ def test_names_are_names_of_shards():
         metadata.check_name(name)
 
 
+def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(root):
+        raise PermissionError(13, "Permission denied", f"{root}/real")
+
+    monkeypatch.setitem(ADAPTERS, "uadfv", refuse)
+    with pytest.raises(DataError, match="/d/real cannot be read: Permission denied; check its permissions"):
+        open_dataset("uadfv", "/d")
+
+
 def test_unknown_names_are_answered_with_the_known_ones():
     with pytest.raises(DataError, match=r"'celeb'; there are .*faceforensics"):
         open_dataset("celeb", "/d")
