@@ -13,8 +13,8 @@ The official list is a test set and no more: most of its fakes have their target
 that what is left over is no training set for it. ``protocol="official"`` gives the list alone, to be compared with
 papers; ``protocol="identity_disjoint"`` splits everything by whole components of the swap graph, to train on.
 
-How ++ names the videos of its talking faces is not documented. Of every name the first ``idN`` and the first number of
-four digits are taken for the target clip, and all ``idN`` for people in the video.
+That v1's list looks like v2's is [from memory]. How ++ names videos of its talking faces is not documented: of every
+name the first ``idN`` and the first number of four digits are taken for the target clip, all ``idN`` for people in it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def videos(
     disk.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
     there = _scan(release, root)
     if protocol == "official":
-        known = {_place(root, video.path): video for video in there}
+        known = {_place(os.path.relpath(video.path, root)): video for video in there}
         found = [known.get(place) or _video(release, root, place) for place in _listed(root)]
         if len(found) != (release.listed or len(found)):
             said = f"{os.path.join(root, LIST)} lists {len(found)} videos"
@@ -105,23 +105,23 @@ def _scan(release: Release, root: str) -> list[Video]:
         raise DataError(
             f"{missing[0]} is missing ({root} holds {disk.inventory(root)}); check --root, or unpack it there"
         )
-    *folders, fakes = folders
-    flat, methods = disk.video_files(fakes), [] if os.path.isdir(os.path.join(fakes, "videos")) else _subfolders(fakes)
-    if (flat and release is PP) or (methods and release is not PP):
+    *reals, fakes = folders
+    flat, scenarios = disk.video_files(fakes), [path for path in _subfolders(fakes) if not path.endswith("videos")]
+    if (flat and release is PP) or (scenarios and release is not PP):
         holds, other = ("videos", f"{V1.name} or {V2.name}") if flat else ("folders", PP.name)
         raise DataError(f"{fakes} holds {holds}, so this is not {release.title}: choose --dataset {other}")
-    methods = [method for scenario in methods for method in _subfolders(scenario)]
-    paths = [path for folder in (*folders, *methods) for path in disk.video_files(folder)] + flat
-    return [_video(release, root, _place(root, path), path) for path in paths]
+    methods = [method for scenario in scenarios for method in _subfolders(scenario)]
+    paths = [path for folder in (*reals, *methods) for path in disk.video_files(folder)] + flat
+    return [_video(release, root, _place(os.path.relpath(path, root)), path) for path in paths]
 
 
 def _subfolders(folder: str) -> list[str]:
     return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _place(root: str, path: str) -> str:
-    """Where a video lies, as the list says it: below the root, without ``videos/``."""
-    *folders, name = os.path.relpath(path, root).split(os.sep)
+def _place(path: str) -> str:
+    """Where a video lies below the root, as the list says it: without ``videos/``."""
+    *folders, name = path.replace("\\", "/").split("/")
     return "/".join([folder for folder in folders if folder != "videos"] + [name])
 
 
@@ -164,14 +164,14 @@ def _listed(root: str) -> list[str]:
         if not line.strip():
             continue
         label, _, place = line.strip().partition(" ")
-        place = place.strip().replace("\\", "/")
+        place = _place(place.strip())
         folder = place.partition("/")[0]
         if label not in labels.values() or folder not in labels or not disk.is_video(place):
             raise DataError(f'line {number} of {path} is {line.strip()!r}, want such as "0 {FAKES}/id0_id1_0000.mp4"')
         if label != labels[folder]:
             kind = LABELS[folder == FAKES]
             raise DataError(f"line {number} of {path} has label {label}, but {folder} holds {kind} videos; restore it")
-        places.append(_place("", place))
+        places.append(place)
     if twice := [place for place, count in collections.Counter(places).items() if count > 1]:
         raise DataError(f"{path} lists {disk.some(twice)} twice; restore it from the download")
     return places

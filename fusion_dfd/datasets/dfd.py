@@ -2,7 +2,7 @@
 
     root/original_sequences/actors/<compression>/videos/NN__scene.mp4
     root/manipulated_sequences/DeepFakeDetection/<compression>/videos/TT_SS__scene__HASH8.mp4
-    root/manipulated_sequences/DeepFakeDetection/masks/videos/                white where pixels were manipulated
+    root/manipulated_sequences/DeepFakeDetection/masks/videos/                binary, which pixels were manipulated
 
 28 actors; a fake shows actor SS's face on the clip ``TT__scene``. There is no official split: by custom all of it is a
 test set. Actors were swapped with one another freely, so a group is a connected component of the swap graph, which may

@@ -2,7 +2,7 @@
 
     root/dfdc_train_part_N/metadata.json            {"x.mp4": {"label": "FAKE", "split": "train", "original": "y.mp4"}}
     root/dfdc_train_part_N/*.mp4                    N = 0..49; root may hold them a folder deeper
-    root/train_sample_videos/                       the sample: such a folder of 400 videos; root may be that folder
+    root/train_sample_videos/                       the small sample: such a folder; root may be that folder
     root/labels.csv                                 the test set: filename,label (1 fake); videos beside or in videos/
 
 DFDC publishes no identities: who appears in which clip is not said. A group is a source clip and the fakes made from

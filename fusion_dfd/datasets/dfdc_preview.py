@@ -5,8 +5,9 @@
     root/method_A/AAA/AAA_X/BBB_AAA_X_NNN.mp4, root/method_B/..   the face of BBB on the clip AAA_X_NNN
 
 The sets are official; there is none for validation. A group is a connected component of the graph of who was swapped
-with whom, by ``target_id`` and ``swapped_id``, or by the names where those are missing. That the two sets share no
-actor is [from memory]; the audit refuses the data if they do.
+with whom, by ``target_id`` and ``swapped_id``, or by the names where those are missing. How videos are named, and the
+two ids, are taken from public readers of the data set; that its two sets share no actor is [from memory], and the audit
+refuses the data if they do.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     root/original_sequences/youtube/<compression>/videos/NNN.mp4
     root/manipulated_sequences/<method>/<compression>/videos/TTT_SSS.mp4      background and pose of TTT, face of SSS
-    root/manipulated_sequences/<method>/masks/videos/TTT_SSS.mp4              white where pixels were manipulated
+    root/manipulated_sequences/<method>/masks/videos/TTT_SSS.mp4              binary, which pixels were manipulated
     root/{train,val,test}.json, or in root/splits/                            lists of pairs of ids
 
 A pair (a, b) of a split gives the real videos a and b and, of every method, the fakes a_b and b_a. No pair shares an id
