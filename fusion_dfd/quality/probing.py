@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import multiprocessing
@@ -82,12 +83,14 @@ def probe_all(
     A file that kills the process that reads it costs that process alone, and is reported as ``DIED``.
     """
     found: dict[str, Probe] = {}
-    _pool(paths, workers, pictures, found, report, look)
-    for path in [path for path in paths if path not in found]:  # a process died: the culprit is found one by one
-        _pool([path], 1, pictures, found, report, look)
-        if path not in found:
-            found[path] = Probe(error=DIED)
-            report()
+    while left := [path for path in paths if path not in found]:
+        _pool(left, workers, pictures, found, report, look)
+        # When a process died, its file was among the first that are left: each of those is tried alone.
+        for path in [path for path in left if path not in found][: workers + 1]:
+            _pool([path], 1, pictures, found, report, look)
+            if path not in found:
+                found[path] = Probe(error=DIED)
+                report()
     return [found[path] for path in paths]
 
 
@@ -95,7 +98,10 @@ def _pool(paths, workers: int, pictures, found: dict[str, Probe], report, look) 
     """Fill ``found`` as far as the processes live."""
     context = multiprocessing.get_context("spawn")
     with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {pool.submit(look, path, path in pictures): path for path in paths}
+        running = {}
+        with contextlib.suppress(BrokenProcessPool):  # it may break while there is still something to submit
+            for path in paths:
+                running[pool.submit(look, path, path in pictures)] = path
         for done in futures.as_completed(running):
             try:
                 found[running[done]] = done.result()

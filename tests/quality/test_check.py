@@ -68,13 +68,13 @@ def test_a_bad_file_has_a_reason_without_its_path(tmp_path, content, said):
 
 
 def test_a_file_that_kills_its_reader_costs_nothing_else():
-    paths = ["a.mp4", "deadly.mp4", "b.mp4", "c.mp4"]
+    paths = ["deadly.mp4", "a.mp4"]
     seen = []
-    found = probing.probe_all(paths, 1, {"b.mp4"}, lambda: seen.append(1), looks.at)
-    assert [probe.sha256 for probe in found] == ["a.mp4", "", "b.mp4", "c.mp4"]
-    assert [probe.thumbnail for probe in found] == [b"", b"", b"jpeg", b""]
-    assert found[1].trouble == probing.DIED
-    assert len(seen) == 4
+    found = probing.probe_all(paths, 1, {"a.mp4"}, lambda: seen.append(1), looks.at)
+    assert [probe.sha256 for probe in found] == ["", "a.mp4"]
+    assert [probe.thumbnail for probe in found] == [b"", b"jpeg"]
+    assert found[0].trouble == probing.DIED
+    assert len(seen) == 2
 
 
 def test_equal_files_are_named_with_their_labels():
