@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
+import typing
 from collections.abc import Callable
+from logging import Formatter
 from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fusion_dfd.config import ConfigError
-from fusion_dfd.types import DataError
+from fusion_dfd.config import Config, ConfigError, Data, Faces
+from fusion_dfd.datasets import faceforensics, registry
+from fusion_dfd.types import DataError, Video
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+_WARNING = Formatter("warning: %(message)s")
+"""How a warning reaches a person: without time, process and line."""
 
 
 def define_config() -> config_flags.ConfigFlag:
@@ -21,6 +28,74 @@ def define_config() -> config_flags.ConfigFlag:
     holder = config_flags.DEFINE_config_file("config", None, "configuration, e.g. fusion.py or fusion.py:ffpp")
     flags.mark_flag_as_required("config")
     return holder
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetFlags:
+    """The flags that name a data set on disk: ``--dataset --root --splits`` and the options of the adapters."""
+
+    name: flags.FlagHolder[str]
+    root: flags.FlagHolder[str]
+    splits: flags.FlagHolder[str]
+    options: dict[str, flags.FlagHolder]
+
+    def open(self) -> list[Video]:
+        """The videos, see :func:`fusion_dfd.datasets.registry.open_dataset`. Raises ConfigError and DataError."""
+        given = {name: flag.value for name, flag in self.options.items() if flag.value is not None}
+        options = {name: _converted(name, value) for name, value in given.items()}
+        return registry.open_dataset(self.name.value, self.root.value, self.splits.value, **options)
+
+
+def define_dataset() -> DatasetFlags:
+    """Define the flags of :class:`DatasetFlags`."""
+    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer}
+    names = ", ".join(registry.ADAPTERS)
+    return DatasetFlags(
+        flags.DEFINE_string("dataset", faceforensics.NAME, f"which data set: {names}"),
+        flags.DEFINE_string("root", None, "folder of the data set (folder: also a .zip or .csv)", required=True),
+        flags.DEFINE_string("splits", None, "file of the splits to keep to; written if it is not there"),
+        {
+            name: define.get(kind, flags.DEFINE_list)(name, None, meaning)
+            for name, (kind, meaning) in registry.OPTIONS.items()
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceFlags:
+    """A flag for every option of ``config.Faces``."""
+
+    holders: dict[str, flags.FlagHolder]
+
+    def read(self) -> Faces:
+        """The options, checked. Raises ConfigError."""
+        faces = Faces(**{name: holder.value for name, holder in self.holders.items()})
+        Config(faces=faces, data=Data(dir="")).validate()
+        return faces
+
+
+def define_faces() -> FaceFlags:
+    """Define the flags of :class:`FaceFlags`."""
+    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
+    return FaceFlags(
+        {
+            field.name: define[type(field.default)](
+                field.name, field.default, f"option faces.{field.name} of the configuration"
+            )
+            for field in dataclasses.fields(Faces)
+        }
+    )
+
+
+def _converted(name: str, value):
+    """A flag's value as the adapters take it."""
+    if not isinstance(value, list):
+        return value
+    kind = typing.get_args(registry.OPTIONS[name][0])[0]
+    try:
+        return tuple(map(kind, value))
+    except ValueError as error:
+        raise ConfigError(f"{name}={','.join(value)}: want numbers, by commas") from error
 
 
 def find_config(name: str) -> str:
@@ -57,6 +132,7 @@ def run(main: Callable[[list[str]], int | None], arguments: str | None = None) -
 
 def _guarded(main: Callable[[list[str]], int | None], words: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
+    logging.get_absl_handler().setFormatter(_WARNING)
     try:
         return main(words) or 0
     except (ConfigError, DataError) as error:

@@ -36,7 +36,7 @@ class Video:
     """
 
     id: str
-    """File stem, unique within (dataset, method, compression)."""
+    """File stem, or the path below the folder of its class; unique within (dataset, method, compression)."""
     path: str
     label: int
     """0 = real, 1 = fake."""
@@ -48,9 +48,13 @@ class Video:
     split: str
     """``train``, ``val`` or ``test``."""
     group: str
-    """Videos that share an identity or a source clip share a group; a group lies in one split only."""
+    """Videos that share an identity or a source clip share a group, as far as the data set says who and what they show;
+    a group lies in one split only."""
     source: str
-    """``id`` of the real video a fake was made from (its background and pose); of a real video, its own ``id``."""
+    """``id`` of the real video a fake was made from (its background and pose); of a real video, its own ``id``. Where
+    nobody says what a fake was made from, a name that no other video has."""
+    mask: str = ""
+    """Path of the video that shows which pixels were manipulated; ``""`` where there is none."""
 
     @property
     def key(self) -> str:

@@ -1,39 +1,42 @@
 """Find the faces in the videos of a data set and store their clips as shards. Run again, it continues.
 
 python scripts/prepare.py --dataset faceforensics --root DIR --out DIR [--compression c23] [--workers N] [--every 4 ...]
+python scripts/prepare.py --check --dataset folder --root DIR --out DIR
+python scripts/prepare.py ... --shard 0/8        as job 0 of 8; after all of them, once without --shard
+python scripts/prepare.py ... --runner FlinkRunner --beam=--flink_master=HOST:8081
 """
-
-import dataclasses
 
 from absl import flags
 
 from fusion_dfd import cli
-from fusion_dfd.config import Config, Data, Faces
 
-DATASET = flags.DEFINE_string("dataset", "faceforensics", "adapter that lists the videos")
-ROOT = flags.DEFINE_string("root", None, "folder of the data set", required=True)
+DATASET = cli.define_dataset()
+FACES = cli.define_faces()
 OUT = flags.DEFINE_string("out", None, "folder of the shards; made, or continued", required=True)
-COMPRESSION = flags.DEFINE_string("compression", None, "raw, c23 or c40; default: the adapter's own")
+CHECK = flags.DEFINE_bool("check", False, "look into every file and write a page; exit code 1 if any is bad")
+SALT = flags.DEFINE_string("anonymise", "", "secret salt; hashes with it name the source files in the shards")
 WORKERS = flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0)
-DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
-FACES = {
-    field.name: DEFINE[type(field.default)](
-        field.name, field.default, f"option faces.{field.name} of the configuration"
-    )
-    for field in dataclasses.fields(Faces)
-}
+SHARD = flags.DEFINE_string("shard", None, "I/N: make only the share of array job I (from 0) of N")
+RUNNER = flags.DEFINE_string("runner", None, "Apache Beam runner instead of processes, e.g. DirectRunner")
+BEAM = flags.DEFINE_multi_string("beam", [], "option of that runner, e.g. --beam=--temp_location=DIR")
 
 
-def main(_: list[str]) -> None:
-    faces = Faces(**{name: flag.value for name, flag in FACES.items()})
-    Config(faces=faces, data=Data(dir=OUT.value)).validate()  # before the imports that take seconds
-    from fusion_dfd.datasets.registry import open_dataset
-    from fusion_dfd.shards.prepare import prepare
+def main(_: list[str]) -> int:
+    faces = FACES.read()
+    if CHECK.value:
+        from fusion_dfd.quality.check import check
 
-    options = {"compression": COMPRESSION.value} if COMPRESSION.value else {}
-    videos = open_dataset(DATASET.value, ROOT.value, **options)
-    made = prepare(videos, OUT.value, faces, DATASET.value, WORKERS.value)
-    print(f"{made.summary()}\nshards and manifest: {OUT.value}")
+        return int(bool(check(DATASET.open(), OUT.value, WORKERS.value)))
+    from fusion_dfd.shards import prepare, runners
+
+    job = {"runner": runners.choose(RUNNER.value, BEAM.value, WORKERS.value), "salt": SALT.value}
+    place = DATASET.open(), OUT.value, faces, DATASET.name.value
+    if SHARD.value:
+        there, total = prepare.prepare_part(*place, runners.part(SHARD.value), **job)
+        print(f"{there} of {total} shards are in {OUT.value}; when all are, run once without --shard")
+        return 0
+    print(f"{prepare.prepare(*place, **job).summary()}\nshards and manifest: {OUT.value}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "config", "datasets", "sample", "faces", "shards", "input", "backbones", "models", "evaluation",
-    "training", "predict", "cli",
+    "quality", "training", "predict", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

@@ -2,19 +2,21 @@
 
     root/original_sequences/youtube/<compression>/videos/NNN.mp4
     root/manipulated_sequences/<method>/<compression>/videos/TTT_SSS.mp4      background and pose of TTT, face of SSS
+    root/manipulated_sequences/<method>/masks/videos/TTT_SSS.mp4              binary, which pixels were manipulated
     root/{train,val,test}.json, or in root/splits/                            lists of pairs of ids
 
-A pair (a, b) of a split gives the real videos a and b and, of every method, the fakes a_b and b_a.
+A pair (a, b) of a split gives the real videos a and b and, of every method, the fakes a_b and b_a. No pair shares an id
+with another, so a pair is a group.
 """
 
 from __future__ import annotations
 
-import collections
+import dataclasses
 import json
-import logging
 import os
 from collections.abc import Sequence
 
+from fusion_dfd.datasets import disk
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
@@ -23,8 +25,9 @@ METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter"
 TEST_ONLY = ("FaceShifter",)
 """Methods that, by the custom of the field, nobody trains on: they measure generalisation."""
 
+COMPRESSIONS = ("raw", "c23", "c40")
+
 _DOWNLOAD = "get it with FaceForensics++'s own download script (-d all -c {})"
-_log = logging.getLogger(__name__)
 
 
 def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = None) -> list[Video]:
@@ -39,37 +42,55 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
     logged warning. Raises DataError when the root, a split file, the real videos, a wanted method or all videos of a
     split are missing.
     """
-    if not os.path.isdir(root):
-        raise DataError(f"{root} is no folder; --root wants the one that holds original_sequences/ and the split files")
+    disk.require(root, "the one that holds original_sequences/ and the split files")
     pairs = {split: _pairs(root, split) for split in SPLITS}
-    reals = _folder(root, os.path.join("original_sequences", "youtube"), compression)
+    reals = folder(root, os.path.join("original_sequences", "youtube"), compression)
     folders = {ORIGINAL: reals, **_methods(root, compression, methods)}
     out = [
-        _video(split, pair, target, source, method, folder, compression)
+        dataclasses.replace(_video(root, place, method, *ids), compression=compression, split=split)
         for split in SPLITS
-        for method, folder in folders.items()
+        for method, place in folders.items()
         if split == "test" or method not in TEST_ONLY
         for pair in pairs[split]
-        for target, source in (pair, pair[::-1])
+        for ids in (pair, pair[::-1])
     ]
     out.sort(key=lambda video: (SPLITS.index(video.split), list(folders).index(video.method), video.id))
-    _account(root, out, folders)
+    disk.account(root, out)
     return out
 
 
-def _video(split: str, pair: tuple, target: str, source: str, method: str, folder: str, compression: str) -> Video:
+def folder(root: str, place: str, compression: str) -> str:
+    """Folder of the videos of ``place`` in one compression, or a DataError that says what there is instead."""
+    wanted = os.path.join(root, place, compression, "videos")
+    if os.path.isdir(wanted):
+        return wanted
+    there = [name for name in COMPRESSIONS if os.path.isdir(os.path.join(root, place, name, "videos"))]
+    if there:
+        raise DataError(f"{wanted} is missing; {place} is here in {', '.join(there)}: choose --compression {there[0]}")
+    raise DataError(f"{wanted} is missing ({root} holds {disk.inventory(root)}); {_DOWNLOAD.format(compression)}")
+
+
+def mask(root: str, method: str, name: str) -> str:
+    """Path of the mask video of a fake, ``""`` where there is none."""
+    path = os.path.join(root, "manipulated_sequences", method, "masks", "videos", f"{name}.mp4")
+    return path if os.path.isfile(path) else ""
+
+
+def _video(root: str, place: str, method: str, target: str, face: str) -> Video:
+    """A video of the pair (target, face), its compression and split left open."""
     real = method == ORIGINAL
-    name = target if real else f"{target}_{source}"
+    name = target if real else f"{target}_{face}"
     return Video(
         id=name,
-        path=os.path.join(folder, f"{name}.mp4"),
+        path=os.path.join(place, f"{name}.mp4"),
         label=int(not real),
         dataset=NAME,
         method=method,
-        compression=compression,
-        split=split,
-        group="_".join(sorted(pair)),
+        compression="",
+        split="",
+        group="_".join(sorted((target, face))),
         source=target,
+        mask="" if real else mask(root, method, name),
     )
 
 
@@ -80,28 +101,15 @@ def _pairs(root: str, split: str) -> list[tuple[str, str]]:
     if path is None:
         raise DataError(
             f"neither {candidates[0]} nor {candidates[1]} exists; copy dataset/splits/*.json of the FaceForensics++ "
-            f"repository there ({root} holds {_listing(root)})"
+            f"repository there ({root} holds {disk.inventory(root)})"
         )
     try:
-        with open(path, encoding="utf-8") as file:
-            pairs = [(a, b) for a, b in json.load(file)]
+        pairs = [(a, b) for a, b in json.loads(disk.read_text(path))]
         if not pairs or not all(isinstance(name, str) and name for pair in pairs for name in pair):
             raise ValueError("ids must be strings such as '071'")
-    except (OSError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f'{path} is no list of pairs of ids such as [["071", "054"]]: {error}') from error
     return pairs
-
-
-def _folder(root: str, place: str, compression: str) -> str:
-    """Folder of the videos of ``place`` in one compression, or a DataError that says what there is instead."""
-    folder = os.path.join(root, place, compression, "videos")
-    if os.path.isdir(folder):
-        return folder
-    beside = os.path.join(root, place)
-    there = [name for name in ("raw", "c23", "c40") if os.path.isdir(os.path.join(beside, name, "videos"))]
-    if there:
-        raise DataError(f"{folder} is missing; {place} is here in {', '.join(there)}: choose --compression {there[0]}")
-    raise DataError(f"{folder} is missing ({root} holds {_listing(root)}); {_DOWNLOAD.format(compression)}")
 
 
 def _methods(root: str, compression: str, methods: Sequence[str] | None) -> dict[str, str]:
@@ -114,33 +122,6 @@ def _methods(root: str, compression: str, methods: Sequence[str] | None) -> dict
         wanted = [name for name in wanted if os.path.isdir(os.path.join(base, name))]
     if not wanted:
         raise DataError(
-            f"{base} holds none of {', '.join(METHODS)}, only {_listing(base)}; {_DOWNLOAD.format(compression)}"
+            f"{base} holds none of {', '.join(METHODS)}, only {disk.inventory(base)}; {_DOWNLOAD.format(compression)}"
         )
-    return {name: _folder(root, os.path.join("manipulated_sequences", name), compression) for name in wanted}
-
-
-def _account(root: str, listed: list[Video], folders: dict[str, str]) -> None:
-    """Warn of missing videos; refuse a download in which a split lacks its real or its fake videos altogether."""
-    there = {method: set(os.listdir(folder)) for method, folder in folders.items()}
-    missing = [video for video in listed if os.path.basename(video.path) not in there[video.method]]
-    kinds = collections.Counter((video.split, video.label) for video in listed)
-    gone = collections.Counter((video.split, video.label) for video in missing)
-    for (split, label), count in kinds.items():
-        if gone[split, label] == count:
-            kind, example = (
-                ("fake", "real")[label == 0],
-                next(v for v in missing if (v.split, v.label) == (split, label)),
-            )
-            raise DataError(
-                f"none of the {count} {kind} videos of split {split!r} is under {root} (the first would be "
-                f"{example.path}); check --root, or complete the download"
-            )
-    if missing:
-        shown = ", ".join(os.path.relpath(video.path, root) for video in missing[:5])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        _log.warning("%d of %d videos are missing under %s: %s%s", len(missing), len(listed), root, shown, more)
-
-
-def _listing(folder: str) -> str:
-    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+    return {name: folder(root, os.path.join("manipulated_sequences", name), compression) for name in wanted}

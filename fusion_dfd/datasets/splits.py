@@ -11,15 +11,22 @@ SPLITS = ("train", "val", "test")
 
 
 def audit(videos: Iterable[Video]) -> None:
-    """Raise DataError, naming what is shared, when a list of videos cannot be trusted.
+    """Raise DataError with the first of the :func:`findings`, if there is one."""
+    for finding in findings(videos):
+        raise DataError(finding)
 
-    Wrong are: a group, a source clip or a file in two splits; a video listed twice; a label or split of no known name.
+
+def findings(videos: Iterable[Video]) -> list[str]:
+    """Why a list of videos cannot be trusted, a sentence each, naming what is shared; empty when it can.
+
+    Wrong are: a label or split of no known name, a field that would break a video's key; a video listed twice; a group,
+    a source clip or a file in two splits.
     """
     videos = list(videos)
-    _check_fields(videos)
+    found = [finding for video in videos for finding in _odd_fields(video)][:1]
     twice = [key for key, count in collections.Counter(video.key for video in videos).items() if count > 1]
     if twice:
-        raise DataError(f"{len(twice)} videos are listed twice: {_some(twice)}; list each once")
+        found.append(f"{len(twice)} videos are listed twice: {_some(twice)}; list each once")
     for what, of in (
         ("groups", lambda video: (video.dataset, video.group)),
         ("source clips", lambda video: (video.dataset, video.source)),
@@ -28,17 +35,21 @@ def audit(videos: Iterable[Video]) -> None:
         splits = collections.defaultdict(dict)
         for video in videos:
             splits[of(video)].setdefault(video.split, video)
-        shared = {name: found for name, found in splits.items() if len(found) > 1}
+        shared = {name: at for name, at in splits.items() if len(at) > 1}
         if shared:
-            raise DataError(f"{len(shared)} {what} lie in more than one split: {_some(map(_leak, shared.items()))}")
+            found.append(f"{len(shared)} {what} lie in more than one split: {_some(map(_leak, shared.items()))}")
+    return found
 
 
-def _check_fields(videos: list[Video]) -> None:
-    for video in videos:
-        if video.split not in SPLITS:
-            raise DataError(f"{video.path}: split {video.split!r} is none of {', '.join(SPLITS)}")
-        if video.label not in range(len(LABELS)):
-            raise DataError(f"{video.path}: label {video.label!r} is none of 0 ({LABELS[0]}), 1 ({LABELS[1]})")
+def _odd_fields(video: Video) -> list[str]:
+    found = []
+    if video.split not in SPLITS:
+        found.append(f"{video.path}: split {video.split!r} is none of {', '.join(SPLITS)}")
+    if video.label not in range(len(LABELS)):
+        found.append(f"{video.path}: label {video.label!r} is none of 0 ({LABELS[0]}), 1 ({LABELS[1]})")
+    slashed = [name for name in ("dataset", "method", "compression") if "/" in getattr(video, name)]
+    found += [f"{video.path}: {name} {getattr(video, name)!r} has a slash in it; write it without" for name in slashed]
+    return found
 
 
 def _leak(item: tuple) -> str:

@@ -19,6 +19,7 @@ import os
 import rich.console
 import rich.progress
 
+from fusion_dfd import atomic
 from fusion_dfd.config import Sample
 from fusion_dfd.sample import take
 from fusion_dfd.types import DataError
@@ -62,7 +63,7 @@ def generate(root: str, options: Sample, workers: int | None = None) -> str:
         _begin(root, options, made)
         _make(root, [job for job in _jobs(root, options) if job.wanted], workers)
         _sweep(root)
-        _write(os.path.join(root, MARKER), made)
+        atomic.write_text(os.path.join(root, MARKER), json.dumps(made, indent=1))
         os.remove(os.path.join(root, STARTED))
     except concurrent.futures.process.BrokenProcessPool as error:
         raise DataError(f"{root}: a worker process died, perhaps for want of memory; run again to continue.") from error
@@ -100,9 +101,9 @@ def _begin(root: str, options: Sample, made: dict) -> None:
     for path, members in splits.items():
         if os.path.exists(path):
             _agrees(root, os.path.basename(path), members)
-    _write(os.path.join(root, STARTED), made)
+    atomic.write_text(os.path.join(root, STARTED), json.dumps(made, indent=1))
     for path, members in splits.items():
-        _write(path, members)
+        atomic.write_text(path, json.dumps(members, indent=1))
     for method in (take.ORIGINAL, *take.FAMILIES):
         os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
 
@@ -152,10 +153,3 @@ def _sweep(root: str) -> None:
             for entry in entries:
                 if entry.name.endswith(".part"):
                     os.remove(entry.path)
-
-
-def _write(path: str, value) -> None:
-    """JSON, whole or not at all."""
-    with open(path + ".part", "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
-    os.replace(path + ".part", path)

@@ -26,7 +26,7 @@ class Manifest:
 
     name: str
     root: str
-    """Folder the videos' paths are relative to."""
+    """Folder the videos' paths are relative to; ``""`` where names are hashed."""
     options: dict
     detector: str
     versions: dict[str, str]

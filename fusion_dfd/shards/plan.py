@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
 from fusion_dfd.shards import metadata, table
+from fusion_dfd.shards.anonymous import anonymous
 from fusion_dfd.types import DataError, Video
 
 QUALITY = 95
@@ -31,7 +32,7 @@ class ShardPlan:
     videos: tuple[Video, ...]
     """``path`` as the adapter gave it."""
     root: str
-    """Folder that the paths in the records are relative to."""
+    """Folder that the paths in the records are relative to; ``""`` where they tell the name alone."""
     faces: config.Faces
     fingerprint: str
     """Hash of everything above but the folders, and of the sizes of the video files."""
@@ -46,7 +47,12 @@ class Plan:
 
 
 def make(
-    videos: Sequence[Video], out: str, faces: config.Faces, name: str, videos_per_shard: int | None = None
+    videos: Sequence[Video],
+    out: str,
+    faces: config.Faces,
+    name: str,
+    videos_per_shard: int | None = None,
+    salt: str = "",
 ) -> Plan:
     """Spread videos over shards, labels and methods evenly over the shards of each split.
 
@@ -56,6 +62,7 @@ def make(
       faces: options of the extraction.
       name: of the data set, in the shards' file names.
       videos_per_shard: None chooses 8 .. 64, to make about 32 shards.
+      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
 
     Raises DataError when there is no video, the name is not usable, or two splits share a group, a source or a file.
     """
@@ -65,6 +72,8 @@ def make(
     splits.audit(videos)
     size = videos_per_shard or min(max(math.ceil(len(videos) / 32), 8), 64)
     root = os.path.commonpath([os.path.dirname(os.path.abspath(video.path)) for video in videos])
+    if salt:
+        root, videos = "", [anonymous(video, salt) for video in videos]
     shards = []
     for split in splits.SPLITS:
         mixed = _mix([video for video in videos if video.split == split])
@@ -82,6 +91,8 @@ def make(
         "videos": len(videos),
         "list": _hash([_describe(video, root) for video in sorted(videos, key=lambda video: video.key)]),
     }
+    if salt:
+        options["names"] = "hashed"
     return Plan(tuple(shards), options, root)
 
 
@@ -95,8 +106,9 @@ def differences(before: dict, now: dict) -> list[str]:
 
 
 def relative(video: Video, root: str) -> Video:
-    """The video as records and reports name it: no folder of this machine in its path."""
-    return dataclasses.replace(video, path=os.path.relpath(video.path, root).replace(os.sep, "/"))
+    """The video as records and reports name it: its path as seen from ``root``, or its id alone where that is empty."""
+    path = os.path.relpath(video.path, root) if root else video.id + os.path.splitext(video.path)[1].lower()
+    return dataclasses.replace(video, path=path.replace(os.sep, "/"), mask="")
 
 
 def _mix(videos: list[Video]) -> list[Video]:
@@ -122,8 +134,10 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: config.Faces) -> str
     )
 
 
-def _describe(video: Video, root: str) -> tuple:
-    return dataclasses.astuple(relative(video, root))
+def _describe(video: Video, root: str) -> list:
+    named = dataclasses.asdict(relative(video, root))
+    del named["mask"]  # decides nothing in a shard
+    return list(named.values())
 
 
 def _bytes(path: str) -> int:

@@ -32,6 +32,7 @@ def prepare(
     runner: workers.Runner | None = None,
     extract: shard.Extract | None = None,
     videos_per_shard: int | None = None,
+    salt: str = "",
 ) -> Manifest:
     """Find the faces of all videos and store their clips. Shows progress on standard error.
 
@@ -43,6 +44,7 @@ def prepare(
       runner: what makes the shards; None takes a pool of one process per core of this machine.
       extract: another ``extract(path, faces, detector) -> Cut`` than the package's own, called with detector None.
       videos_per_shard: None chooses 8 .. 64.
+      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
 
     A video that cannot be read, or has no face, is listed in the manifest with its reason and stops nothing. It is read
     again when its file has another size, or when its shard was deleted.
@@ -50,7 +52,7 @@ def prepare(
     Raises DataError when a split leaks into another, the folder holds the work of other options or is in use, the disk
     is full, or not one clip came out.
     """
-    planned = plan.make(videos, out, faces, name, videos_per_shard)
+    planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
     with _claimed(out, planned, fcntl.LOCK_EX):
         _sweep(out)
         todo = [entry for entry in planned.shards if not shard.valid(entry)]
@@ -72,6 +74,7 @@ def prepare_part(
     runner: workers.Runner | None = None,
     extract: shard.Extract | None = None,
     videos_per_shard: int | None = None,
+    salt: str = "",
 ) -> tuple[int, int]:
     """One of ``part[1]`` array jobs, ``part[0]`` counting from 0: makes its share of the shards of a common folder.
 
@@ -81,7 +84,7 @@ def prepare_part(
     number, total = part
     if not 0 <= number < total:
         raise DataError(f"part {number}/{total}: want 0/{total} .. {total - 1}/{total}")
-    planned = plan.make(videos, out, faces, name, videos_per_shard)
+    planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
     with _claimed(out, planned, fcntl.LOCK_SH):
         if todo := [entry for entry in planned.shards[number::total] if not shard.valid(entry)]:
             _make(planned, todo, out, runner, extract)

@@ -78,15 +78,20 @@ def _clips(video: Video, entry: plan.ShardPlan, cut, deadly: str | None) -> tupl
     found = {"clips": 0, "faces": 0, "frames": 0, "damaged": 0, "reason": "", "error": deadly or ""}
     if deadly:
         return [], found
+    named = plan.relative(video, entry.root)
     try:
         result = cut(video.path)
-        named = plan.relative(video, entry.root)
         faces, detector = result.clips, entry.faces.detector
         records = [example.encode(named, i, face, detector, plan.QUALITY) for i, face in enumerate(faces)]
     except DataError as error:
-        return [], {**found, "error": str(error)}
+        return [], {**found, "error": _renamed(str(error), video, named)}
     except Exception as error:  # whatever a broken file does to a decoder, it must not take the others along
-        return [], {**found, "error": f"{video.path}: {type(error).__name__}: {error}"}
+        return [], {**found, "error": _renamed(f"{video.path}: {type(error).__name__}: {error}", video, named)}
     found |= {"clips": len(faces), "faces": len({face.track for face in faces}), "damaged": result.damaged}
     found |= {"frames": sum(map(len, faces)), "reason": "" if faces else result.reason or "no face was found"}
     return records, found
+
+
+def _renamed(text: str, video: Video, named: Video) -> str:
+    """A message about a file, with the name that the records have for it."""
+    return text.replace(os.path.abspath(video.path), named.path).replace(video.path, named.path)

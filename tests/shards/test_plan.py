@@ -49,6 +49,14 @@ def test_the_plan_depends_on_neither_order_nor_folder(listed, tmp_path):
     assert plan.differences(first.options, second.options) == []
 
 
+def test_a_mask_changes_no_shard(listed):
+    masked = [dataclasses.replace(video, mask=f"/elsewhere/{video.id}.mp4") for video in listed]
+    first, second = plan.make(listed, "out", FACES, "toy"), plan.make(masked, "out", FACES, "toy")
+    assert [entry.fingerprint for entry in first.shards] == [entry.fingerprint for entry in second.shards]
+    assert plan.differences(first.options, second.options) == []
+    assert plan.relative(masked[0], first.root).mask == ""
+
+
 def test_a_fingerprint_depends_on_options_list_and_file_sizes(listed):
     def prints(videos=listed, faces=FACES):
         return {entry.path: entry.fingerprint for entry in plan.make(videos, "out", faces, "toy", 8).shards}

@@ -6,7 +6,8 @@ import pytest
 import synthetic
 
 from fusion_dfd import config
-from fusion_dfd.shards import workers
+from fusion_dfd.config import ConfigError
+from fusion_dfd.shards import runners, workers
 from fusion_dfd.shards.prepare import prepare, prepare_part
 from fusion_dfd.types import DataError
 
@@ -96,3 +97,22 @@ def test_an_unknown_runner_is_named(make):
 
     with pytest.raises(DataError, match="NoRunner"):
         make(prepare, "out", runner=beam.runner("NoRunner"))
+
+
+@pytest.mark.parametrize("text", ["2/2", "a/3", "1", "-1/3", "1/", "/", "0/0"])
+def test_a_share_is_two_numbers_in_order(text):
+    with pytest.raises(ConfigError, match="want I/N"):
+        runners.part(text)
+    assert runners.part("3/8") == (3, 8)
+
+
+def test_beam_is_chosen_by_name_and_its_options_want_one():
+    with pytest.raises(ConfigError, match="add --runner"):
+        runners.choose(None, ["--temp_location=x"])
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError:
+        with pytest.raises(ConfigError, match=r"fusion-dfd\[beam\]"):
+            runners.choose("DirectRunner")
+    else:
+        assert callable(runners.choose("DirectRunner"))

@@ -1,0 +1,188 @@
+"""Celeb-DF v1 and v2 (Li et al., CVPR 2020) and Celeb-DF++ (Li et al., 2025): swapped, reenacted, talking celebrities.
+
+    root/Celeb-real/idA_NNNN.mp4                    clip NNNN of person A
+    root/YouTube-real/NNNNN.mp4                     more people; who they are is not published
+    root/Celeb-synthesis/idA_idB_NNNN.mp4           the face of B on clip NNNN of A
+    root/Celeb-synthesis/<scenario>/<method>/       in ++: 22 methods, the videos named alike
+    root/List_of_testing_videos.txt                 lines "<1 real, 0 fake> <folder>/<file>", no header
+
+Some copies put the videos of a folder into ``videos/`` inside it; both are read. Labels come from the folders; the
+lines of the list must agree with them.
+
+The official list is a test set and no more: most of its fakes have their target clip outside it (234 of v2's 340), so
+that what is left over is no training set for it. ``protocol="official"`` gives the list alone, to be compared with
+papers; ``protocol="identity_disjoint"`` splits everything by whole components of the swap graph, to train on.
+
+That v1's list looks like v2's is [from memory]. How ++ names videos of its talking faces is not documented: of every
+name the first ``idN`` and the first number of four digits are taken for the target clip, all ``idN`` for people in it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import logging
+import os
+import re
+from collections.abc import Sequence
+
+from fusion_dfd.datasets import disk
+from fusion_dfd.datasets.draw import FRACTIONS, draw
+from fusion_dfd.datasets.groups import components
+from fusion_dfd.datasets.splits import SPLITS
+from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
+
+LIST = "List_of_testing_videos.txt"
+CELEBRITIES, STRANGERS, FAKES = "Celeb-real", "YouTube-real", "Celeb-synthesis"
+METHOD = "Celeb-DF"
+"""What ++ calls the one method of v1 and v2."""
+PROTOCOLS = ("official", "identity_disjoint")
+
+_PERSON, _CLIP = re.compile(r"id\d+"), re.compile(r"_(\d{4})(?!\d)")
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    name: str
+    title: str
+    reals: int
+    fakes: int | None = None
+    listed: int | None = None
+    """Lines of the official list. None where that is not known here."""
+
+
+V1 = Release("celebdf_v1", "Celeb-DF v1", 408, 795)
+V2 = Release("celebdf_v2", "Celeb-DF v2", 890, 5639, 518)
+PP = Release("celebdf_pp", "Celeb-DF++", 890)
+
+
+def videos(
+    release: Release, root: str, protocol: str = "official", seed: int = 0, fractions: Sequence[float] = FRACTIONS
+) -> list[Video]:
+    """The videos of a protocol, sorted by split, label, method and id.
+
+    Args:
+      release: V1, V2 or PP.
+      root: the folder that holds ``Celeb-real``, ``YouTube-real`` and ``Celeb-synthesis``.
+      protocol: ``official``, all of it in split ``test``, or ``identity_disjoint``.
+      seed: of the draw of the identity-disjoint splits.
+      fractions: of train, val, test in that draw. Components are few and large, so the shares come out roughly.
+
+    Listed videos that are not there stay in the list and are counted in a logged warning. Raises DataError when a
+    folder or the list is missing, a line or a file is not as described above, list and folders disagree, or there are
+    more videos than the release has.
+    """
+    if protocol not in PROTOCOLS:
+        raise DataError(f"{release.title} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS)}")
+    disk.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
+    there = _scan(release, root)
+    if protocol == "official":
+        known = {_place(os.path.relpath(video.path, root)): video for video in there}
+        found = [known.get(place) or _video(release, root, place) for place in _listed(root)]
+        if len(found) != (release.listed or len(found)):
+            said = f"{os.path.join(root, LIST)} lists {len(found)} videos"
+            _log.warning("%s, that of %s has %d: is it the right one?", said, release.title, release.listed)
+    else:
+        _count(release, root, there)
+        found = there
+    people = components(map(_people, (*there, *found)))
+    found = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in found]
+    found = found if protocol == "official" else draw(found, seed, fractions)
+    found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
+    disk.account(root, found)
+    return found
+
+
+v1, v2, pp = (functools.partial(videos, release) for release in (V1, V2, PP))
+
+
+def _scan(release: Release, root: str) -> list[Video]:
+    """Every video there is; groups are left open."""
+    folders = [os.path.join(root, name) for name in (CELEBRITIES, STRANGERS, FAKES)]
+    if missing := [folder for folder in folders if not os.path.isdir(folder)]:
+        raise DataError(
+            f"{missing[0]} is missing ({root} holds {disk.inventory(root)}); check --root, or unpack it there"
+        )
+    *reals, fakes = folders
+    flat, scenarios = disk.video_files(fakes), [path for path in _subfolders(fakes) if not path.endswith("videos")]
+    if (flat and release is PP) or (scenarios and release is not PP):
+        holds, other = ("videos", f"{V1.name} or {V2.name}") if flat else ("folders", PP.name)
+        raise DataError(f"{fakes} holds {holds}, so this is not {release.title}: choose --dataset {other}")
+    methods = [method for scenario in scenarios for method in _subfolders(scenario)]
+    paths = [path for folder in (*reals, *methods) for path in disk.video_files(folder)] + flat
+    return [_video(release, root, _place(os.path.relpath(path, root)), path) for path in paths]
+
+
+def _subfolders(folder: str) -> list[str]:
+    return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _place(path: str) -> str:
+    """Where a video lies below the root, as the list says it: without ``videos/``."""
+    *folders, name = path.replace("\\", "/").split("/")
+    return "/".join([folder for folder in folders if folder != "videos"] + [name])
+
+
+def _video(release: Release, root: str, place: str, path: str | None = None) -> Video:
+    """What the place of a video means; ``path`` is where it was found, None where it is missing."""
+    folder, *methods, name = place.split("/")
+    name = disk.stem(name)
+    person, clip = _PERSON.search(name), _CLIP.search(name)
+    if folder != STRANGERS and not (person and clip):
+        example = "id0_0000.mp4" if folder == CELEBRITIES else "id0_id1_0000.mp4"
+        raise DataError(
+            f"{os.path.join(root, place)} is not named as in {release.title}, such as {example}; move it away"
+        )
+    fake = folder == FAKES
+    return Video(
+        id=name,
+        path=path or os.path.join(root, *place.split("/")),
+        label=int(fake),
+        dataset=release.name,
+        method=(methods[-1] if methods else METHOD) if fake else ORIGINAL,
+        compression="",
+        split="test",
+        group="",
+        source=f"{person[0]}_{clip[1]}" if fake else name,
+    )
+
+
+def _people(video: Video) -> list[str]:
+    """Who is in a video; a stranger is known by the video."""
+    return _PERSON.findall(video.id) or [f"youtube_{video.id}"]
+
+
+def _listed(root: str) -> list[str]:
+    """Places of the videos of the official list."""
+    path = os.path.join(root, LIST)
+    if not os.path.isfile(path):
+        raise DataError(f"{path} is missing; copy it from the download, or choose --protocol identity_disjoint")
+    places, labels = [], {CELEBRITIES: "1", STRANGERS: "1", FAKES: "0"}
+    for number, line in enumerate(disk.read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        label, _, place = line.strip().partition(" ")
+        place = _place(place.strip())
+        folder = place.partition("/")[0]
+        if label not in labels.values() or folder not in labels or not disk.is_video(place):
+            raise DataError(f'line {number} of {path} is {line.strip()!r}, want such as "0 {FAKES}/id0_id1_0000.mp4"')
+        if label != labels[folder]:
+            kind = LABELS[folder == FAKES]
+            raise DataError(f"line {number} of {path} has label {label}, but {folder} holds {kind} videos; restore it")
+        places.append(place)
+    if twice := [place for place, count in collections.Counter(places).items() if count > 1]:
+        raise DataError(f"{path} lists {disk.some(twice)} twice; restore it from the download")
+    return places
+
+
+def _count(release: Release, root: str, there: Sequence[Video]) -> None:
+    """Is it all there, and not more than that?"""
+    reals, fakes = (sum(video.label == label for video in there) for label in range(len(LABELS)))
+    holds = f"{root} holds {reals} real and {fakes} fake videos"
+    has = f"{release.title} has {release.reals}" + (f" and {release.fakes}" if release.fakes else " real ones")
+    if reals > release.reals or fakes > (release.fakes or fakes):
+        raise DataError(f"{holds}, but {has}: choose the --dataset that it is")
+    if reals < release.reals or fakes < (release.fakes or 0):
+        _log.warning("%s, %s: the download is not complete", holds, has)

@@ -1,0 +1,122 @@
+"""What lies on the disk, and one sentence for whoever expected something else to lie there."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import json
+import logging
+import os
+from collections.abc import Sequence
+
+from fusion_dfd.types import LABELS, DataError, Video
+
+EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+"""What counts as a video file, in any case."""
+
+_log = logging.getLogger(__name__)
+
+
+def require(root: str, wants: str) -> None:
+    """Raise DataError unless ``root`` is a folder; ``wants`` says which one it should have been."""
+    if not os.path.isdir(root):
+        raise DataError(f"{root} is no folder; --root wants {wants}")
+
+
+def inventory(folder: str) -> str:
+    """The first names in a folder, for a sentence."""
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
+
+
+def is_video(name: str) -> bool:
+    """By its extension; hidden files, such as the ``._x.mp4`` that macOS leaves behind, are none."""
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+def video_files(folder: str) -> list[str]:
+    """Paths of the video files that lie in a folder, or in its ``videos/`` where some copies put them, sorted."""
+    inner = os.path.join(folder, "videos")
+    folder = inner if os.path.isdir(inner) else folder
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    return [os.path.join(folder, name) for name in names if is_video(name)]
+
+
+def stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def read_text(path: str) -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises DataError."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text ({error}); copy or download it again") from error
+
+
+def read_json(path: str) -> dict:
+    """An object from a JSON file. Raises DataError when it is damaged, empty, or anything but an object of objects."""
+    try:
+        value = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON ({error}); copy or download it again") from error
+    if not isinstance(value, dict) or not value or not all(isinstance(entry, dict) for entry in value.values()):
+        raise DataError(f"{path} does not describe videos by name; check that it is the file of the data set")
+    return value
+
+
+def read_csv(path: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file by the names of its first line, in lower case, all without surrounding blanks.
+
+    Raises DataError when one of ``columns`` is missing, a row is longer or shorter than the first, or there is none.
+    """
+    try:
+        lines = [(n, row) for n, row in enumerate(csv.reader(read_text(path).splitlines()), 1) if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV file ({error}); save it anew as comma-separated text") from error
+    names = [name.strip().lower() for name in lines[0][1]] if lines else []
+    if missing := [name for name in columns if name not in names]:
+        raise DataError(
+            f"the first line of {path} must name the columns, but has no {' and no '.join(missing)} among "
+            f"{', '.join(names[:6]) or 'nothing'}; begin it with {','.join(columns)}"
+        )
+    if twice := [name for name, count in collections.Counter(names).items() if count > 1]:
+        raise DataError(f"the first line of {path} names {', '.join(twice)} twice; name each column once")
+    for number, row in lines[1:]:
+        if len(row) != len(names):
+            raise DataError(f"line {number} of {path} has {len(row)} columns, the first has {len(names)}; mend it")
+    if len(lines) == 1:
+        raise DataError(f"{path} lists no video, only the names of its columns; add a line for each video")
+    return [dict(zip(names, map(str.strip, row), strict=True)) for _, row in lines[1:]]
+
+
+def account(root: str, listed: Sequence[Video]) -> None:
+    """Warn of listed videos that are not on the disk; whoever reads them will report each.
+
+    Raises DataError when nothing was listed, or when a split lacks its real or its fake videos altogether.
+    """
+    if not listed:
+        raise DataError(f"{root} holds no video, but {inventory(root)}; check --root, or complete the download")
+    there: dict[str, set[str]] = {}
+    for folder in {os.path.dirname(video.path) for video in listed}:
+        there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    missing = [video for video in listed if os.path.basename(video.path) not in there[os.path.dirname(video.path)]]
+    kinds = collections.Counter((video.split, video.label) for video in listed)
+    gone = collections.Counter((video.split, video.label) for video in missing)
+    for kind, count in kinds.items():
+        if gone[kind] == count:
+            first = next(video.path for video in missing if (video.split, video.label) == kind)
+            raise DataError(
+                f"none of the {count} {LABELS[kind[1]]} videos of split {kind[0]!r} is under {root} (the first would "
+                f"be {first}); check --root, or complete the download"
+            )
+    if missing:
+        names = some(os.path.relpath(video.path, root) for video in missing)
+        _log.warning("%d of %d videos are missing under %s: %s", len(missing), len(listed), root, names)
+
+
+def some(names, limit: int = 5) -> str:
+    """The first names of many, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

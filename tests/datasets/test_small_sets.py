@@ -1,0 +1,68 @@
+"""DFD, UADFV and DeeperForensics."""
+
+import logging
+
+import pytest
+import trees
+
+from fusion_dfd.datasets import deeperforensics, dfd, uadfv
+from fusion_dfd.types import DataError
+
+
+def test_a_fake_of_dfd_knows_its_original_its_mask_and_its_people(tmp_path):
+    trees.dfd(tmp_path)
+    found = {video.id: video for video in dfd.videos(str(tmp_path))}
+    fake = found["01_02__kitchen_pan__YVGY8LOK"]
+    assert (fake.source, fake.group, fake.method) == ("01__kitchen_pan", "01", "DeepFakeDetection")
+    assert fake.mask.endswith("masks/videos/01_02__kitchen_pan__YVGY8LOK.mp4")
+    assert found["02__kitchen_pan"].group == "01"
+    assert found["03__hugging_happy"].group == found["03_04__hugging_happy__0XUW13RW"].group == "03"
+    assert {video.split for video in found.values()} == {"test"}
+
+
+def test_dfd_says_what_does_not_belong_to_it(tmp_path):
+    trees.dfd(tmp_path)
+    trees.touch(tmp_path, "original_sequences/actors/c23/videos/000.mp4")
+    with pytest.raises(DataError, match=r"holds 000.mp4, which no video of DFD is called \(such as 01__kitchen_pan"):
+        dfd.videos(str(tmp_path))
+    with pytest.raises(DataError, match="actors is here in c23: choose --compression c23"):
+        dfd.videos(str(tmp_path), compression="raw")
+
+
+def test_an_incomplete_download_is_said(tmp_path, caplog):
+    trees.dfd(tmp_path)
+    trees.uadfv(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        dfd.videos(str(tmp_path))
+        uadfv.videos(str(tmp_path))
+    assert "3 real and 2 fake videos, DFD has 363 and 3068" in caplog.text
+    assert "6 videos, UADFV has 49 real and 49 fake" in caplog.text
+
+
+def test_a_fake_of_uadfv_belongs_to_its_clip(tmp_path):
+    trees.uadfv(tmp_path)
+    found = {video.id: video for video in uadfv.videos(str(tmp_path))}
+    assert found["0002_fake"].source == found["0002_fake"].group == found["0002"].group == "0002"
+
+
+def test_an_actor_of_deeperforensics_and_his_targets_are_a_group(tmp_path):
+    options = trees.deeperforensics(tmp_path)
+    found = {video.key: video for video in deeperforensics.videos(str(tmp_path), **options)}
+    assert len(found) == 8
+    fake, real = found["deeperforensics/end_to_end//001_M101"], found["deeperforensics/original//001"]
+    assert (fake.group, real.group, fake.source, real.source) == ("M101", "M101", "001", "001")
+    assert "faceforensics/original_sequences/youtube/c23" in real.path
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"originals": ""}, "brings no real videos: give --originals"),
+        ({"originals": "/nowhere"}, "/nowhere/original_sequences/youtube/c23/videos is missing"),
+        ({"methods": ("end_to_end_level_6",)}, "no variant end_to_end_level_6; it has end_to_end, "),
+        ({"methods": ("end_to_end_level_5",)}, "end_to_end_level_5 is missing .* holds end_to_end.; unpack it"),
+    ],
+)
+def test_deeperforensics_says_what_it_lacks(tmp_path, options, said):
+    with pytest.raises(DataError, match=said):
+        deeperforensics.videos(str(tmp_path), **trees.deeperforensics(tmp_path) | options)
