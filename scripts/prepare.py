@@ -1,6 +1,7 @@
 """Find the faces in the videos of a data set and store their clips as shards. Run again, it continues.
 
 python scripts/prepare.py --dataset faceforensics --root DIR --out DIR [--compression c23] [--workers N] [--every 4 ...]
+With --detector retinaface [--weights FILE [--anchors 16,32,64,128,256,512 --slope 0.1]] for another detector.
 """
 
 import dataclasses
@@ -15,17 +16,19 @@ ROOT = flags.DEFINE_string("root", None, "folder of the data set", required=True
 OUT = flags.DEFINE_string("out", None, "folder of the shards; made, or continued", required=True)
 COMPRESSION = flags.DEFINE_string("compression", None, "raw, c23 or c40; default: the adapter's own")
 WORKERS = flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0)
-DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float}
+DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, tuple: flags.DEFINE_list}
 FACES = {
     field.name: DEFINE[type(field.default)](
         field.name, field.default, f"option faces.{field.name} of the configuration"
     )
     for field in dataclasses.fields(Faces)
 }
+flags.register_validator("anchors", lambda sides: all(map(str.isdecimal, sides)), "want whole numbers, comma-separated")
 
 
 def main(_: list[str]) -> None:
-    faces = Faces(**{name: flag.value for name, flag in FACES.items()})
+    values = {name: flag.value for name, flag in FACES.items()}
+    faces = Faces(**values | {"anchors": tuple(map(int, values["anchors"]))})
     Config(faces=faces, data=Data(dir=OUT.value)).validate()  # before the imports that take seconds
     from fusion_dfd.datasets.registry import open_dataset
     from fusion_dfd.shards.prepare import prepare

@@ -81,8 +81,8 @@ def _clips(video: Video, entry: plan.ShardPlan, cut, deadly: str | None) -> tupl
     try:
         result = cut(video.path)
         named = plan.relative(video, entry.root)
-        faces, detector = result.clips, entry.faces.detector
-        records = [example.encode(named, i, face, detector, plan.QUALITY) for i, face in enumerate(faces)]
+        faces = result.clips
+        records = [example.encode(named, i, face, entry.detector, plan.QUALITY) for i, face in enumerate(faces)]
     except DataError as error:
         return [], {**found, "error": str(error)}
     except Exception as error:  # whatever a broken file does to a decoder, it must not take the others along
