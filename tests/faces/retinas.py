@@ -14,7 +14,7 @@ def arrays(network: str, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     out = {}
     for name, layer in layers(network).items():
-        spread = 1 / math.sqrt(math.prod(layer.shape[1:]))
+        spread = math.sqrt((1 if network == "resnet50" else 2) / math.prod(layer.shape[1:]))
         out[f"{name}.weight"] = rng.normal(0, spread, layer.shape).astype(np.float32)
         count = layer.shape[0]
         if layer.norm is None:
