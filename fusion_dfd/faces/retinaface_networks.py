@@ -54,7 +54,7 @@ def layers(network: str) -> dict[str, Layer]:
         found[name] = Layer(norm, (outputs, 1 if depthwise else x.shape[-1], size, size), stride)
         return jnp.zeros((len(x), *(-(-side // stride) for side in x.shape[1:3]), outputs))
 
-    jax.eval_shape(functools.partial(_heads, note, network, 0.0), jnp.zeros((1, 32, 32, 3)))
+    jax.eval_shape(functools.partial(_heads, note, network, 0.0), jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
     return found
 
 

@@ -96,6 +96,8 @@ def load(weights: str, asked: Recipe = Recipe()) -> Trained:
     """
     path = _find(weights or NETWORKS[0])
     arrays, stated = _read(path)
+    # Some files keep the wrapper of PyTorch's data parallelism.
+    arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
     sha256 = hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
     known = STANDARD if path in map(_package_copy, PUBLISHED) else KNOWN.get(sha256, stated)
     if "body.conv1.weight" in arrays:
@@ -139,7 +141,8 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], Recipe]:
     kind = os.path.splitext(path)[1].lower()
     if kind == ".onnx":
         graph = onnx_file.read(path)
-        slopes = {round(node.settings["alpha"][0], 4) for node in graph.nodes if node.operation == "LeakyRelu"} or {0.0}
+        leaky = [node for node in graph.nodes if node.operation == "LeakyRelu"]
+        slopes = {round(node.settings.get("alpha", (0.01,))[0], 4) for node in leaky} or {0.0}  # 0.01: ONNX's default
         shown = {"slope": str(*slopes)} if len(slopes) == 1 else {}
         return _named(path, graph), _stated(path, shown | graph.metadata)
     if kind == ".safetensors":
@@ -175,6 +178,8 @@ def _settle(path: str, known: Recipe, asked: Recipe) -> Recipe:
     anchors = chosen["anchors"]
     if len(anchors) != PER_PLACE * len(STRIDES) or anchors[0] < 1 or list(anchors) != sorted(anchors):
         raise DataError(f"faces.anchors={anchors}: want six sides in pixels, rising")
+    if not 0 <= chosen["slope"] <= 1:
+        raise DataError(f"faces.slope={chosen['slope']}: want 0 .. 1")
     return Recipe(**chosen)
 
 
@@ -208,8 +213,7 @@ def _sizes() -> str:
 
 def _assemble(path: str, arrays: dict[str, np.ndarray]) -> Weights:
     """Weights of the network that the names are of, BatchNorm folded into the convolutions."""
-    # Some files keep the wrapper of PyTorch's data parallelism; counters and a classifier are not used.
-    arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
+    # Counters and a classifier are not used.
     arrays = {name: array for name, array in arrays.items() if not re.search(r"\.num_batches_tracked$|\.fc\.", name)}
     network = NETWORKS["body.conv1.weight" in arrays]
     take = functools.partial(_take, path, network, arrays)

@@ -28,7 +28,7 @@ def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     try:
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        metadata = header.pop("__metadata__", {})
+        metadata = {name: str(value) for name, value in header.pop("__metadata__", {}).items()}
         values = memoryview(content)[8 + length :]
         arrays = {name: _array(values, **about) for name, about in header.items()}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:

@@ -61,6 +61,9 @@ def test_what_the_file_says_of_its_training_is_taken(tmp_path):
     assert load(graph, Recipe((1, 2, 3, 4, 5, 6))).recipe == Recipe((1, 2, 3, 4, 5, 6), 0.05)
     large = retinas.write_safetensors(tmp_path / "b.safetensors", retinas.arrays("resnet50"))
     assert load(large, Recipe((1, 2, 3, 4, 5, 6))).recipe.slope == 0
+    wrapped = {f"module.{name}": array for name, array in retinas.arrays("resnet50").items()}
+    large = retinas.write_safetensors(tmp_path / "c.safetensors", wrapped)
+    assert load(large, Recipe((1, 2, 3, 4, 5, 6))).recipe.slope == 0
 
 
 @pytest.mark.parametrize(
@@ -73,6 +76,7 @@ def test_what_the_file_says_of_its_training_is_taken(tmp_path):
         ({}, Recipe((1, 2, 3), 0.1), r"faces\.anchors=\(1, 2, 3\): want six"),
         ({}, Recipe((6, 5, 4, 3, 2, 1), 0.1), "rising"),
         ({"anchors": "16 thirty", "slope": "0.1"}, Recipe(), "no numbers"),
+        (SAID | {"slope": "nan"}, Recipe(), r"faces\.slope=nan: want 0 \.\. 1"),
     ],
 )
 def test_training_that_is_unclear_is_refused(tmp_path, said, asked, message):

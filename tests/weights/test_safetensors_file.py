@@ -40,6 +40,7 @@ BAD = {
     "shape": content(a={"dtype": "F32", "shape": [2, 4], "data_offsets": [0, 24]}),
     "place": content(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [-24, 0]}),
     "entry": content(a=3),
+    "metadata": content(__metadata__=3),
     "list": (2).to_bytes(8, "little") + b"[]",
     "no arrays": (2).to_bytes(8, "little") + b"{}",
     "nothing": b"",
