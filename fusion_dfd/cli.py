@@ -69,22 +69,24 @@ class FaceFlags:
 
     def read(self) -> Faces:
         """The options, checked. Raises ConfigError."""
-        faces = Faces(**{name: holder.value for name, holder in self.holders.items()})
+        values = {name: holder.value for name, holder in self.holders.items()}
+        faces = Faces(**values | {"anchors": tuple(map(int, values["anchors"]))})
         Config(faces=faces, data=Data(dir="")).validate()
         return faces
 
 
 def define_faces() -> FaceFlags:
     """Define the flags of :class:`FaceFlags`."""
-    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
-    return FaceFlags(
-        {
-            field.name: define[type(field.default)](
-                field.name, field.default, f"option faces.{field.name} of the configuration"
-            )
-            for field in dataclasses.fields(Faces)
-        }
-    )
+    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, tuple: flags.DEFINE_list}
+    holders = {
+        field.name: define[type(field.default)](
+            field.name, field.default, f"option faces.{field.name} of the configuration"
+        )
+        for field in dataclasses.fields(Faces)
+    }
+    whole = "want whole numbers, comma-separated"
+    flags.register_validator(holders["anchors"], lambda sides: all(map(str.isdecimal, sides)), whole)
+    return FaceFlags(holders)
 
 
 def _converted(name: str, value):

@@ -40,6 +40,14 @@ class Faces:
     """Finding, following and cropping faces."""
 
     detector: str = "mtcnn"
+    """``mtcnn``, or ``retinaface`` with the three options below."""
+    weights: str = ""
+    """File of RetinaFace's weights (.pth, .onnx, .safetensors), or ``mobilenet0.25`` (the same as empty), ``resnet50``:
+    published ones."""
+    anchors: tuple[int, ...] = ()
+    """Six sides of the anchors RetinaFace was trained with, pixels; empty where the file is known or states them."""
+    slope: float = -1.0
+    """Slope of that network's activations below zero, 0 .. 1; negative where the file is known or states it."""
     every: int = 8
     """Detect on every n-th frame, interpolate between."""
     threshold: float = 0.9
@@ -221,6 +229,7 @@ def _checks(config: Config):
         ("data.augment.colour", data.augment.colour, 0, 1),
         ("data.augment.blur", data.augment.blur, 0, 1),
         ("data.augment.jpeg", data.augment.jpeg, 0, 1),
+        ("faces.slope", faces.slope, -1, 1),
         ("faces.every", faces.every, 1, 1000),
         ("faces.threshold", faces.threshold, 0, 1),
         ("faces.min_size", faces.min_size, 12, 10000),
@@ -248,6 +257,8 @@ def _checks(config: Config):
         ("evaluate.bootstrap", config.evaluate.bootstrap, 0, 1000000),
     ]:
         yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
+    own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
+    yield own, f"faces.detector={faces.detector}: faces.weights, anchors and slope are retinaface's, leave them out"
     quality = data.augment.jpeg_quality
     ordered = len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 100
     yield ordered, f"data.augment.jpeg_quality={quality}: want two numbers in order, within 1 .. 100"

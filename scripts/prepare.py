@@ -4,6 +4,7 @@ python scripts/prepare.py --dataset faceforensics --root DIR --out DIR [--compre
 python scripts/prepare.py --check --dataset folder --root DIR --out DIR
 python scripts/prepare.py ... --shard 0/8        as job 0 of 8; after all of them, once without --shard
 python scripts/prepare.py ... --runner FlinkRunner --beam=--flink_master=HOST:8081
+python scripts/prepare.py ... --detector retinaface [--weights FILE [--anchors 16,32,64,128,256,512 --slope 0.1]]
 """
 
 from absl import flags

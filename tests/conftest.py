@@ -1,6 +1,7 @@
 """Settings that must stand before JAX is first used: no accelerator, eight CPU devices, compiled programs shared."""
 
 import os
+import pathlib
 import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -22,3 +23,13 @@ absl.flags.FLAGS.mark_as_parsed()
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def media() -> pathlib.Path:
+    """The folder of third-party clips and faces that is no part of the project; tests skip without it."""
+    beside = pathlib.Path(__file__).resolve().parents[2] / "shared" / "media"
+    folder = pathlib.Path(os.environ.get("FUSION_DFD_MEDIA", beside))
+    if not (folder / "faces.csv").is_file():
+        pytest.skip("no folder of real faces (FUSION_DFD_MEDIA)")
+    return folder

@@ -42,6 +42,13 @@ def test_branches_must_be_a_non_empty_subset(branches):
         config.validate()
 
 
+@pytest.mark.parametrize("change", [{"weights": "a.pth"}, {"anchors": (1, 2)}, {"slope": 0.1}])
+def test_options_of_another_detector_are_not_ignored(change):
+    with pytest.raises(c.ConfigError, match=r"faces\.detector=mtcnn: .*retinaface's"):
+        c.Config(faces=c.Faces(**change)).validate()
+    c.Config(faces=c.Faces(detector="retinaface", **change)).validate()
+
+
 def test_json_of_another_version_names_the_fields():
     text = c.to_json(c.Config()).replace('"lr"', '"rate"')
     with pytest.raises(c.ConfigError, match=r"config\.optim\.lr, config\.optim\.rate"):

@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
 LAYERS = [
-    "types", "atomic", "config", "datasets", "sample", "faces", "shards", "input", "backbones", "models", "evaluation",
-    "quality", "training", "predict", "cli",
+    "types", "atomic", "config", "weights", "datasets", "sample", "faces", "shards", "input", "backbones", "models",
+    "evaluation", "quality", "training", "predict", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -45,7 +45,7 @@ def test_core_imports_no_optional_framework():
             name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
         }
         names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not names & {"tensorflow", "torch", "keras", "mtcnn", "tensorflow_datasets"}, path
+        assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "onnx", "tensorflow_datasets"}, path
 
 
 def test_no_file_is_a_drawer():

@@ -6,12 +6,16 @@ import numpy as np
 
 
 def overlap(a: np.ndarray, b: np.ndarray, measure: str = "union") -> np.ndarray:
-    """Intersection [m, n] of boxes a [m, 4] and b [n, 4], over their union, or with ``min`` over the smaller box."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.maximum(high - low, 0).prod(-1)
+    """Intersection [m, n] of boxes a [m, 4] and b [n, 4], over their union, or with ``min`` over the smaller box.
+
+    The arrays may be numpy's or JAX's.
+    """
+    xp = a.__array_namespace__()
+    low, high = xp.maximum(a[:, None, :2], b[None, :, :2]), xp.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = xp.maximum(high - low, 0).prod(-1)
     area_a, area_b = (a[:, 2:] - a[:, :2]).prod(-1)[:, None], (b[:, 2:] - b[:, :2]).prod(-1)[None]
-    whole = np.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
-    return shared / np.maximum(whole, 1e-9)
+    whole = xp.minimum(area_a, area_b) if measure == "min" else area_a + area_b - shared
+    return shared / xp.maximum(whole, 1e-9)
 
 
 def covered(boxes: np.ndarray, threshold: float, measure: str = "union") -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fusion_dfd import config
 from fusion_dfd.faces import track
+from fusion_dfd.faces.cuts import longest_shot
 from fusion_dfd.faces.detector import Detector
 from fusion_dfd.faces.video import VideoInfo, probe, read
 from fusion_dfd.types import FaceTrack
@@ -39,7 +40,8 @@ def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bo
     """Find the clips of a video.
 
     At most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they never
-    overlap, and a video shorter than one window is one shorter window. Each gives one clip per face, from the first to
+    overlap, and a video shorter than one window is one shorter window. Of a window that a cut divides, the longest shot
+    is used. Each gives one clip per face, from the first to
     the last frame on which the detector, run on every ``options.every``-th frame and the last, saw that face; the
     detector must have been sure of it (``options.threshold``) at least once. Only the main face (track 0: most frames,
     then largest) is returned unless ``all_tracks``. One window of frames is held in memory at a time.
@@ -54,9 +56,10 @@ def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bo
     frames = read(path, wanted, options.time_limit - (time.monotonic() - start))
     found, looked = [], 0
     for first, window in _gather(frames, windows):
-        at = looked_at(len(window), options.every)
+        shot = longest_shot(window)
+        at = looked_at(len(shot), options.every)
         looked += len(at)
-        found.append(_faces(first, window, at, options, detector))
+        found.append(_faces(first + shot.start, window[shot.start : shot.stop], at, options, detector))
     chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in track.name(found)]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
     dropped = len(windows) - sum(map(bool, chosen))

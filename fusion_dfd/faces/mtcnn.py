@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from fusion_dfd.faces.boxes import covered, moved, squared
+from fusion_dfd.faces.chunks import in_chunks
 from fusion_dfd.faces.detector import Detections
 from fusion_dfd.faces.mtcnn_networks import load, onet, pnet, rnet
 from fusion_dfd.faces.pyramid import lay_out, sample
@@ -56,7 +57,7 @@ class MTCNN:
             return _Boxes.none()
         chunk = int(np.clip(MOSAIC_PIXELS // (layout.height * layout.width), 1, MOSAIC_BATCH))
         mosaics = np.stack([layout.draw(frame) for frame in frames])
-        score, offset = _in_chunks(pnet, self._weights["pnet"], mosaics, chunk)
+        score, offset = in_chunks(pnet, self._weights["pnet"], mosaics, chunk)
         proposals = []
         for level in layout.levels:
             at, windows = level.pick(score, PNET_THRESHOLD)
@@ -69,7 +70,7 @@ class MTCNN:
         """Stage 2: the candidates that still look like faces at 24 x 24 pixels, better placed."""
         squares = squared(proposals.boxes)
         patches = sample(frames, proposals.frame, squares, 24)
-        score, offset = _in_chunks(rnet, self._weights["rnet"], patches, RNET_BATCH)
+        score, offset = in_chunks(rnet, self._weights["rnet"], patches, RNET_BATCH)
         refined = _Boxes(proposals.frame, moved(squares, offset), score)
         return refined[score > RNET_THRESHOLD].suppressed(0.7)
 
@@ -77,7 +78,7 @@ class MTCNN:
         """Stage 3: faces with landmarks, from 48 x 48 pixels."""
         squares = squared(refined.boxes)
         patches = sample(frames, refined.frame, squares, 48)
-        score, offset, points = _in_chunks(onet, self._weights["onet"], patches, ONET_BATCH)
+        score, offset, points = in_chunks(onet, self._weights["onet"], patches, ONET_BATCH)
         # The - 1 and + 1: landmarks were learnt with coordinates that count pixels from 1.
         corner, side = squares[:, None, :2] - 1, (squares[:, 2:] - squares[:, :2] + 1)[:, None]
         faces = _Boxes(refined.frame, moved(squares, offset), score, corner + points * side)
@@ -132,14 +133,3 @@ class _Boxes:
 
     def detections(self) -> Detections:
         return Detections(self.boxes.astype(np.float32), self.score, self.landmarks.astype(np.float32))
-
-
-def _in_chunks(network, weights, images: np.ndarray, chunk: int) -> list[np.ndarray]:
-    """``network`` over all images, always ``chunk`` of them at a time, so that it is compiled for one shape only."""
-    outputs = []
-    for start in range(0, len(images), chunk):
-        part = images[start : start + chunk]
-        full = np.zeros((chunk, *images.shape[1:]), np.uint8)
-        full[: len(part)] = part
-        outputs.append(network(weights, full))
-    return [np.concatenate([np.asarray(part) for part in parts])[: len(images)] for parts in zip(*outputs, strict=True)]

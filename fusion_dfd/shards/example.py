@@ -53,7 +53,7 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
       video: the video it was cut from.
       clip: number of the clip in the video.
       face: the crops (uint8 [t, h, w, 3], RGB) and what is known about them.
-      detector: name of the face detector.
+      detector: which face detector, with what weights.
       quality: JPEG quality, 1 .. 100; colour is never subsampled (4:4:4).
 
     Raises DataError when the video's label is not one of ``LABELS`` or a frame cannot be compressed.

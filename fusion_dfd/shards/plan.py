@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
+from fusion_dfd.faces import detector
 from fusion_dfd.shards import metadata, table
 from fusion_dfd.shards.anonymous import anonymous
 from fusion_dfd.types import DataError, Video
@@ -34,6 +35,8 @@ class ShardPlan:
     root: str
     """Folder that the paths in the records are relative to; ``""`` where they tell the name alone."""
     faces: config.Faces
+    detector: str
+    """:func:`fusion_dfd.faces.detector.identity` of it."""
     fingerprint: str
     """Hash of everything above but the folders, and of the sizes of the video files."""
 
@@ -64,7 +67,8 @@ def make(
       videos_per_shard: None chooses 8 .. 64, to make about 32 shards.
       salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
 
-    Raises DataError when there is no video, the name is not usable, or two splits share a group, a source or a file.
+    Raises DataError when there is no video, the name is not usable, two splits share a group, a source or a file, or
+    the detector cannot be had.
     """
     metadata.check_name(name)
     if not videos:
@@ -74,18 +78,19 @@ def make(
     root = os.path.commonpath([os.path.dirname(os.path.abspath(video.path)) for video in videos])
     if salt:
         root, videos = "", [anonymous(video, salt) for video in videos]
-    shards = []
+    shards, described = [], _described(faces)
     for split in splits.SPLITS:
         mixed = _mix([video for video in videos if video.split == split])
         total = math.ceil(len(mixed) / size)
         for number in range(total):
             part = tuple(mixed[number * len(mixed) // total : (number + 1) * len(mixed) // total])
             path = os.path.join(out, table.shard_name(name, split, number, total))
-            shards.append(ShardPlan(path, split, part, root, faces, _fingerprint(part, root, faces)))
+            fingerprint = _fingerprint(part, root, described)
+            shards.append(ShardPlan(path, split, part, root, faces, described["detector"], fingerprint))
     options = {
         "schema": metadata.VERSION,
         "name": name,
-        "faces": dataclasses.asdict(faces),
+        "faces": described,
         "quality": QUALITY,
         "videos_per_shard": size,
         "videos": len(videos),
@@ -123,12 +128,18 @@ def _mix(videos: list[Video]) -> list[Video]:
     return [video for *_, video in sorted(placed, key=lambda item: item[:2])]
 
 
-def _fingerprint(videos: Sequence[Video], root: str, faces: config.Faces) -> str:
+def _described(faces: config.Faces) -> dict:
+    """The options, with what the detector is in place of where its weights lie."""
+    options = dataclasses.asdict(faces) | {"detector": detector.identity(faces)}
+    return {name: value for name, value in options.items() if name not in ("weights", "anchors", "slope")}
+
+
+def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
     return _hash(
         {
             "schema": metadata.VERSION,
             "quality": QUALITY,
-            "faces": dataclasses.asdict(faces),
+            "faces": faces,
             "videos": [[*_describe(video, root), _bytes(video.path)] for video in videos],
         }
     )

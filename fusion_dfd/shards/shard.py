@@ -81,8 +81,8 @@ def _clips(video: Video, entry: plan.ShardPlan, cut, deadly: str | None) -> tupl
     named = plan.relative(video, entry.root)
     try:
         result = cut(video.path)
-        faces, detector = result.clips, entry.faces.detector
-        records = [example.encode(named, i, face, detector, plan.QUALITY) for i, face in enumerate(faces)]
+        faces = result.clips
+        records = [example.encode(named, i, face, entry.detector, plan.QUALITY) for i, face in enumerate(faces)]
     except DataError as error:
         return [], {**found, "error": _renamed(str(error), video, named)}
     except Exception as error:  # whatever a broken file does to a decoder, it must not take the others along

@@ -38,3 +38,13 @@ def scene(height: int, width: int, *places: tuple[int, int]) -> np.ndarray:
     for x, y in places:
         picture[y : y + 200, x : x + 200] = portrait()
     return picture
+
+
+def plausible(box, points) -> bool:
+    """Landmarks in the box, eyes above nose above mouth, left ones left of right ones, the head within 45 degrees."""
+    inside = (points >= box[:2]).all() and (points <= box[2:]).all()
+    down = points[3:].mean(0) - points[:2].mean(0)
+    right = np.array([down[1], -down[0]])
+    nose = (points[2] - points[:2].mean(0)) @ down / (down @ down)
+    ordered = (points[1] - points[0]) @ right > 0 and (points[4] - points[3]) @ right > 0
+    return bool(inside and down[1] > abs(down[0]) and ordered and 0 < nose < 1.1)

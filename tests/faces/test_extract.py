@@ -146,6 +146,26 @@ def test_the_main_face_is_number_0_and_the_others_come_on_request(video):
     assert every.dropped == 0
 
 
+def test_no_clip_crosses_a_cut(tmp_path):
+    """The same face stands at the same place in both shots: only the picture tells."""
+    frames = [barcode(k) if k < 23 else np.full((48, 64, 3), 250, np.uint8) for k in range(60)]
+    script = Everywhere()
+    clips = extract(write(tmp_path / "a.mp4", frames), dataclasses.replace(OPTIONS, clip_length=30), script).clips
+    assert [(clip.indices[0], len(clip)) for clip in clips] == [(0, 23), (30, 30)]
+    assert script.seen == [7, 9]
+
+
+class Everywhere:
+    """A detector that sees the same face on every frame, and counts the frames."""
+
+    def __init__(self):
+        self.seen = []
+
+    def detect(self, frames):
+        self.seen.append(len(frames))
+        return [Scripted.answer([(5, 5, 30, 0.99)])] * len(frames)
+
+
 def test_damage_is_counted_and_the_rest_is_used(tmp_path, rng):
     path = tmp_path / "a.mp4"
     write(path, map(barcode, range(60)), options={"g": "5", "tune": "zerolatency"})

@@ -10,10 +10,9 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from portrait import LANDMARKS, portrait, scene
+from portrait import LANDMARKS, plausible, portrait, scene
 
-from fusion_dfd import config
-from fusion_dfd.faces import detector, mtcnn_networks
+from fusion_dfd.faces import mtcnn_networks
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.mtcnn import MTCNN
 from fusion_dfd.types import DataError
@@ -137,16 +136,6 @@ def test_rendered_faces_are_found(mtcnn):
         assert plausible(found.boxes[0], found.landmarks[0])
 
 
-def plausible(box, points) -> bool:
-    """Landmarks in the box, eyes above nose above mouth, left ones left of right ones, the head within 45 degrees."""
-    inside = (points >= box[:2]).all() and (points <= box[2:]).all()
-    down = points[3:].mean(0) - points[:2].mean(0)
-    right = np.array([down[1], -down[0]])
-    nose = (points[2] - points[:2].mean(0)) @ down / (down @ down)
-    ordered = (points[1] - points[0]) @ right > 0 and (points[4] - points[3]) @ right > 0
-    return bool(inside and down[1] > abs(down[0]) and ordered and 0 < nose < 1.1)
-
-
 def test_photographs_of_one_face_each(media):
     """The faces of 292 photographs: over 98 % give exactly one face, and its landmarks make sense."""
     with open(media / "faces.csv", newline="") as file:
@@ -194,16 +183,3 @@ def test_a_missing_wheel_is_named(monkeypatch):
     monkeypatch.setattr(mtcnn_networks.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DataError, match="mtcnn package"):
         mtcnn_networks._folder()
-
-
-@pytest.mark.parametrize("name", sorted(detector.DETECTORS))
-def test_every_registered_detector_finds_the_face(name):
-    found = detector.build(config.Faces(detector=name)).detect(np.stack([portrait(), scene(200, 200)]))
-    assert [len(each) for each in found] == [1, 0]
-    assert plausible(found[0].boxes[0], found[0].landmarks[0])
-    assert abs(found[0].landmarks[0] - LANDMARKS).max() < 8
-
-
-def test_an_unknown_detector_is_answered_with_those_there_are():
-    with pytest.raises(DataError, match=r"faces\.detector=haar: .*mtcnn"):
-        detector.build(config.Faces(detector="haar"))

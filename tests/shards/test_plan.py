@@ -6,6 +6,7 @@ import pytest
 import synthetic
 
 from fusion_dfd import config
+from fusion_dfd.faces import detector
 from fusion_dfd.shards import plan
 from fusion_dfd.types import DataError
 
@@ -97,3 +98,18 @@ def test_names_that_tfds_cannot_open_are_refused(listed, name):
 def test_an_empty_list_is_refused():
     with pytest.raises(DataError, match="no video to prepare"):
         plan.make([], "out", FACES, "toy")
+
+
+def test_weights_count_by_what_they_are_and_not_by_where_they_lie(listed, monkeypatch):
+    faces = dataclasses.replace(FACES, detector="retinaface", weights="here.pth")
+    made = {}
+    for place, sha256 in (("here.pth", "a"), ("there.pth", "a"), ("here.pth", "b")):
+        monkeypatch.setattr(detector, "identity", lambda options, sha256=sha256: f"retinaface sha256={sha256}")
+        made[place, sha256] = plan.make(listed, "out", dataclasses.replace(faces, weights=place), "toy", 24)
+    first, moved, other = made.values()
+    assert [entry.fingerprint for entry in moved.shards] == [entry.fingerprint for entry in first.shards]
+    assert plan.differences(first.options, moved.options) == []
+    assert not {e.fingerprint for e in other.shards} & {e.fingerprint for e in first.shards}
+    said = ["faces.detector=retinaface sha256=a, now retinaface sha256=b"]
+    assert plan.differences(first.options, other.options) == said
+    assert {entry.detector for entry in first.shards} == {"retinaface sha256=a"}

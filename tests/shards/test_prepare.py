@@ -9,6 +9,7 @@ import pytest
 import synthetic
 
 from fusion_dfd import config
+from fusion_dfd.faces import detector
 from fusion_dfd.shards import manifest, plan, shard, table, tfrecord, workers
 from fusion_dfd.shards.prepare import prepare
 from fusion_dfd.types import DataError
@@ -267,6 +268,19 @@ def test_writing_a_shard_again_does_nothing(listed, tmp_path):
     first = shard.write_shard(entry, lambda path: synthetic.cut(path, FACES, None))
     assert shard.write_shard(entry, lambda path: never(path, FACES, None)) == first
     assert len(tfrecord.scan(entry.path).offsets) == 6
+
+
+def test_records_and_manifest_name_the_weights(listed, tmp_path, monkeypatch):
+    said = "retinaface sha256=0f anchors=1,2 slope=0.1"
+    monkeypatch.setattr(detector, "identity", lambda options: said)
+    faces = dataclasses.replace(FACES, detector="retinaface", weights="a.pth")
+    made = run(listed, tmp_path / "out", faces=faces, workers=0)
+    assert made.detector == said
+    stored = (tmp_path / "out" / "plan.json").read_text()
+    assert said in stored
+    assert "a.pth" not in stored
+    shard = next((tmp_path / "out").glob("*.tfrecord-00000-of-*[0-9]"))
+    assert shard.read_bytes().count(said.encode()) > 1
 
 
 def test_an_unknown_detector_is_named(listed, tmp_path):

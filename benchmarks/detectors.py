@@ -1,0 +1,62 @@
+"""Faces found in photographs that show one each, and processor time per picture, for every detector; one JSON line.
+
+JAX_PLATFORMS=cpu python benchmarks/detectors.py MEDIA WEIGHTS
+
+MEDIA is a folder with ``faces.csv`` (column ``file``) and the pictures; WEIGHTS a file of RetinaFace's weights. Each
+picture is shrunk or enlarged to 256 pixels. Ratios within one run can be trusted, times of different runs cannot.
+"""
+
+import csv
+import json
+import pathlib
+import sys
+import time
+
+import cv2
+import numpy as np
+
+from fusion_dfd import config
+from fusion_dfd.faces import detector
+
+SIDE = 256
+THRESHOLD = 0.9
+
+
+def pictures(media: pathlib.Path) -> np.ndarray:
+    """uint8 [n, SIDE, SIDE, 3], RGB, black where a picture is not square."""
+    with open(media / "faces.csv", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file)]
+    frames = np.zeros((len(names), SIDE, SIDE, 3), np.uint8)
+    for frame, name in zip(frames, names, strict=True):
+        picture = cv2.imread(str(media / name), cv2.IMREAD_COLOR_RGB)
+        scale = SIDE / max(picture.shape[:2])
+        size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+        frame[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return frames
+
+
+def measure(options: config.Faces, frames: np.ndarray) -> dict:
+    finder = detector.build(options)
+    finder.detect(frames[:8])  # compiles
+    start = time.process_time()
+    found = finder.detect(frames)
+    spent = time.process_time() - start
+    counts = [int((faces.scores >= THRESHOLD).sum()) for faces in found]
+    return {
+        "detector": detector.identity(options),
+        "none": counts.count(0),
+        "one": counts.count(1),
+        "several": sum(count > 1 for count in counts),
+        "ms_per_picture": round(1000 * spent / len(frames), 1),
+    }
+
+
+def main() -> None:
+    media, weights = sys.argv[1:]
+    frames = pictures(pathlib.Path(media))
+    asked = [config.Faces(min_size=24), config.Faces(min_size=24, detector="retinaface", weights=weights)]
+    print(json.dumps({"pictures": len(frames), "detectors": [measure(options, frames) for options in asked]}))
+
+
+if __name__ == "__main__":
+    main()

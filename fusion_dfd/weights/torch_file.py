@@ -1,0 +1,157 @@
+"""Arrays out of files written by ``torch.save``, without PyTorch and without running what a pickle asks for.
+
+Two formats: a ZIP archive (PyTorch 1.6 and later) and the older sequence of pickles (torch/serialization.py). Both
+describe tensors by a pickle; the values lie beside it. Of a pickle's calls, three kinds are known here, and each makes
+plain data: an ordered dictionary, a tensor's description, the name of a value type. Any other ends the reading.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pathlib
+import pickle
+import pickletools
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from fusion_dfd.types import DataError
+
+_MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_VALUES = {
+    "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
+    "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1", "BoolStorage": "?",
+}  # fmt: skip
+REMEDY = "take the file from its source again"
+
+
+class _Storage(NamedTuple):
+    """Values that lie beside the pickle."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage; places and strides count values."""
+
+    storage: _Storage
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def read(path: str) -> dict[str, np.ndarray]:
+    """The arrays of a state dict by name, also of one that lies under ``state_dict`` in a checkpoint.
+
+    Raises :class:`DataError` for a file that is missing, damaged, of another kind or holds no array, and for one whose
+    pickle asks for anything but tensors; nothing of it is run.
+    """
+    try:
+        content = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}), check the path") from error
+    try:
+        saved, storages = _archive(content) if content.startswith(b"PK") else _sequence(content)
+        saved = saved.get("state_dict", saved)
+        arrays = {
+            name: _values(value, storages[value.storage.key])
+            for name, value in saved.items()
+            if isinstance(value, _Tensor)
+        }
+    except _Refused as error:
+        raise DataError(f"{path}: its pickle asks for {error}, which no tensor needs; {REMEDY}") from error
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise DataError(f"{path}: no whole file of torch.save ({type(error).__name__}), {REMEDY}") from error
+    if not arrays:
+        raise DataError(f"{path}: holds no arrays by name, give a state dict")
+    return arrays
+
+
+class _Refused(Exception):
+    pass
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes dictionaries and descriptions of tensors, and nothing else."""
+
+    def find_class(self, module: str, name: str):
+        if (module, name) == ("collections", "OrderedDict"):
+            return collections.OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _describe
+        if module == "torch" and name in _VALUES:
+            return _VALUES[name]
+        raise _Refused(f"{module}.{name}")
+
+    def persistent_load(self, identity):
+        kind, dtype, key, _, count = identity[:5]
+        if kind != "storage" or (len(identity) > 5 and identity[5] is not None):
+            raise ValueError(kind)
+        return _Storage(key, dtype, count)
+
+
+def _describe(storage, start, shape, strides, *_) -> _Tensor:
+    return _Tensor(storage, start, tuple(shape), tuple(strides))
+
+
+def _unpickle(file: io.BytesIO):
+    """The next pickle of a file."""
+    start, size = file.tell(), file.getbuffer().nbytes
+    # A memo of n entries costs the unpickler 8 n bytes, also where a damaged file names entry four billion alone.
+    for code, argument, _ in pickletools.genops(file):
+        if "PUT" in code.name and argument > size:
+            raise ValueError(argument)
+    file.seek(start)
+    return _Unpickler(file).load()
+
+
+def _archive(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """What was saved, and the storages by key, of the ZIP format."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("compressed")
+        (name,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+        folder = name.removesuffix("data.pkl")
+        if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
+            raise ValueError("byteorder")
+        saved = _unpickle(io.BytesIO(archive.read(name)))
+        return saved, {
+            storage.key: np.frombuffer(archive.read(f"{folder}data/{storage.key}"), storage.dtype)
+            for storage in _storages(saved)
+        }
+
+
+def _sequence(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
+    """The same of the older format: magic number, version, machine, what was saved, keys; then each storage."""
+    file = io.BytesIO(content)
+    if _unpickle(file) != _MAGIC or _unpickle(file) != _PROTOCOL or not _unpickle(file)["little_endian"]:
+        raise ValueError("head")
+    saved, keys = _unpickle(file), _unpickle(file)
+    known = {storage.key: storage for storage in _storages(saved)}
+    storages = {}
+    for key in keys:
+        count = int.from_bytes(file.read(8), "little")
+        if count != known[key].count:
+            raise ValueError(count)
+        storages[key] = np.frombuffer(file.read(count * np.dtype(known[key].dtype).itemsize), known[key].dtype)
+    return saved, storages
+
+
+def _storages(saved: dict) -> set[_Storage]:
+    tensors = saved.get("state_dict", saved).values()
+    return {value.storage for value in tensors if isinstance(value, _Tensor)}
+
+
+def _values(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:
+    """The tensor's values in an array of its own."""
+    steps = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)]
+    counts = [tensor.start, *tensor.shape, *tensor.strides]
+    inside = len(storage) == tensor.storage.count and tensor.start + sum(steps) < len(storage)
+    if min(counts) < 0 or not inside or np.prod(tensor.shape, dtype=object) > len(storage):
+        raise ValueError(tensor)
+    strides = [stride * storage.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(storage[tensor.start :], tensor.shape, strides).copy()
