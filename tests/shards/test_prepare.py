@@ -274,7 +274,7 @@ def test_records_and_manifest_name_the_weights(listed, tmp_path, monkeypatch):
     said = "retinaface sha256=0f anchors=1,2 slope=0.1"
     monkeypatch.setattr(detector, "identity", lambda options: said)
     faces = dataclasses.replace(FACES, detector="retinaface", weights="a.pth")
-    made = run(listed, tmp_path / "out", faces=faces, workers=0)
+    made = run(listed, tmp_path / "out", faces=faces, runner=workers.pool(0))
     assert made.detector == said
     stored = (tmp_path / "out" / "plan.json").read_text()
     assert said in stored
