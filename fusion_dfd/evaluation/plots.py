@@ -166,7 +166,7 @@ def learning(history: Sequence[Mapping]) -> str | None:
     ]  # fmt: skip
     if not panels:
         return None
-    figure, all_axes = _axes(3.4 * len(panels) + 0.4, 3.2, len(panels))
+    figure, all_axes = _axes(3.4 * len(panels) + 0.4, 3.8, len(panels))
     for axes, (title, lines) in zip(all_axes, panels, strict=True):
         for (name, points), colour in zip(lines.items(), itertools.cycle(LINES)):
             few = {"marker": "o", "markersize": 3.5} if len(points) < 25 else {}
@@ -176,7 +176,8 @@ def learning(history: Sequence[Mapping]) -> str | None:
         if title == "learning rate":
             axes.ticklabel_format(axis="y", scilimits=(-2, 3))
         else:
-            axes.legend(loc="best", fontsize=9)
+            # Below, because noisy curves leave no room inside.
+            axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=9)
     return _svg(figure, "learning", "Learning curves")
 
 
