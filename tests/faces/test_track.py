@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fusion_dfd import config
 from fusion_dfd.faces import track
 from fusion_dfd.faces.detector import Detections
 from fusion_dfd.types import FaceTrack
@@ -141,7 +142,7 @@ def test_shrinking_does_not_alias():
 def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     frames = list(rng.integers(0, 255, (12, 120, 160, 3), np.uint8))
     (one,) = track.link([found(face(50 + k, 40)) for k in (0, 4, 8)], [102, 106, 110])
-    clip = track.cut(one, frames, first=100, scale=1.3, size=96)
+    clip = track.cut(one, dict(enumerate(frames, 100)), config.Faces(scale=1.3, size=96))
     assert clip.frames.shape == (9, 96, 96, 3)
     assert clip.indices.tolist() == list(range(102, 111))
     assert len(clip) == 9
