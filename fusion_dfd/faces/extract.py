@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fusion_dfd import config
+from fusion_dfd.faces import mask as masks
 from fusion_dfd.faces import track
 from fusion_dfd.faces.cuts import longest_shot
 from fusion_dfd.faces.detector import Detector
 from fusion_dfd.faces.video import VideoInfo, probe, read
-from fusion_dfd.types import FaceTrack
+from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
 """Faces kept per window, so that a crowd does not fill the memory: the longest, of equal ones the largest."""
@@ -34,9 +35,13 @@ class Extraction:
     """How many of them gave no clip."""
     reason: str | None
     """Why ``clips`` is empty; None when it is not."""
+    unmasked: str | None = None
+    """Why the mask did not say which face counts; None where it did, or nobody asked it."""
 
 
-def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bool = False) -> Extraction:
+def extract(
+    path: str, options: config.Faces, detector: Detector, mask: str = "", all_tracks: bool = False
+) -> Extraction:
     """Find the clips of a video.
 
     Dense: at most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they
@@ -48,28 +53,30 @@ def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bo
     and the detector sees each. It gives one clip per face, of the frames with that face; a face that is more than
     FAR from where it was last seen begins another. There is no signal of time left in such a clip.
 
-    Either way the detector must have been sure of a face (``options.threshold``) at least once, and only the main face
-    (track 0: most frames, then largest) is returned unless ``all_tracks``. One window of frames is held in memory at a
-    time.
+    Either way the detector must have been sure of a face (``options.threshold``) at least once, and only the face that
+    counts, track 0, is returned unless ``all_tracks``. That is the face under the mask, where there are several faces
+    and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`) can be used; else the one with the most frames, of
+    equal ones the largest. One window of frames is held in memory at a time.
 
     Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
-    longer than ``options.time_limit`` seconds.
+    longer than ``options.time_limit`` seconds, its mask included.
     """
     start = time.monotonic()
     info = probe(path, options.time_limit)
     windows = choose(info.frames, options)
     wanted = (index for window in windows for index in window)
     frames = read(path, wanted, options.time_limit - (time.monotonic() - start))
-    found, looked = [], 0
+    found, looked, size = [], [], (0, 0)
     for window in _gather(frames, windows):
         window, at = _shot(window, options)
-        looked += len(at)
+        looked, size = looked + at, window[at[0]].shape[:2]
         found.append(_faces(window, at, options, detector))
-    chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in track.name(found)]
+    named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
+    chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in named]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
     dropped = len(windows) - sum(map(bool, chosen))
-    reason = None if clips else f"no face found in the {looked} frames looked at"
-    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason)
+    reason = None if clips else f"no face found in the {len(looked)} frames looked at"
+    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason, unmasked)
 
 
 def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
@@ -104,6 +111,22 @@ def choose_windows(frames: int, length: int, most: int) -> list[range]:
 def looked_at(length: int, every: int) -> list[int]:
     """Frames of a window that the detector sees: every ``every``-th and the last."""
     return sorted({*range(0, length, every), length - 1})
+
+
+def _by_mask(
+    named: list[list[FaceTrack]], mask: str, looked: list[int], frames: int, size: tuple[int, int], end: float
+) -> tuple[list[list[FaceTrack]], str | None]:
+    """The faces with the one under the mask as track 0, and why that could not be told, if so."""
+    faces = [face for window in named for face in window]
+    if not mask or {face.track for face in faces} <= {0}:
+        return named, None
+    try:
+        number = masks.under(mask, faces, looked, frames, size, end - time.monotonic())
+    except DataError as error:
+        if time.monotonic() > end:  # whether the mask decides must not depend on how busy a machine is
+            raise
+        return named, str(error)
+    return track.promote(named, number), None
 
 
 def _gather(frames: read, windows: list[Sequence[int]]) -> Iterator[dict[int, np.ndarray]]:

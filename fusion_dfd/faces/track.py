@@ -211,6 +211,12 @@ def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     ]
 
 
+def promote(windows: Sequence[Sequence[FaceTrack]], number: int) -> list[list[FaceTrack]]:
+    """The named faces of a video with ``number`` as 0 and those before it one further; the others stay."""
+    order = {number: 0, **{before: before + 1 for before in range(number)}}
+    return [[dataclasses.replace(clip, track=order.get(clip.track, clip.track)) for clip in clips] for clips in windows]
+
+
 def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np.ndarray:
     """[people, clips]: distance of box centres in box sides."""
     if not people or not clips:

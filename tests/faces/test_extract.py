@@ -4,39 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from barcodes import barcode, number, write
+from barcodes import barcode, write
 from hypothesis import given
 from hypothesis import strategies as st
 from portrait import LANDMARKS, scene
+from scripted import POINTS, Scripted
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.faces.detector import Detections
 from fusion_dfd.faces.extract import choose_spread, choose_windows, extract, looked_at
 from fusion_dfd.types import DataError
 
 OPTIONS = config.Faces(every=4, min_size=8, size=32, clip_length=10, clips=3)
-POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-
-
-class Scripted:
-    """A detector that reads each frame's barcode and answers with ``faces(number)``: (x, y, side, score) each."""
-
-    def __init__(self, faces):
-        self.faces, self.seen = faces, []
-
-    def detect(self, frames):
-        assert frames.dtype == np.uint8
-        assert frames.ndim == 4
-        self.seen.append([number(frame) for frame in frames])
-        return [self.answer(self.faces(index)) for index in self.seen[-1]]
-
-    @staticmethod
-    def answer(faces):
-        faces = np.array(sorted(faces, key=lambda one: -one[3]), np.float32).reshape(-1, 4)
-        corner, side = faces[:, :2], faces[:, 2:3]
-        points = corner[:, None] + POINTS * side[:, None]
-        return Detections(np.concatenate([corner, corner + side], -1), faces[:, 3], points.astype(np.float32))
 
 
 @pytest.fixture(scope="module")

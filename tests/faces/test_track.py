@@ -175,6 +175,17 @@ def test_faces_keep_their_number_over_windows_and_the_longest_is_0():
     assert numbers([clip(0, 8), clip(300, 8)], [clip(310, 8)], [clip(290, 8), clip(5, 8)]) == [[1, 0], [0], [0, 1]]
 
 
+def test_promoting_a_face_moves_those_before_it_by_one():
+    windows = track.name([[clip(0, 9), clip(300, 8), clip(600, 7)], [clip(300, 8), clip(0, 9)], []])
+    assert [[one.track for one in clips] for clips in windows] == [[0, 1, 2], [1, 0], []]
+    for number, order in ((0, [0, 1, 2]), (1, [1, 0, 2]), (2, [1, 2, 0])):
+        assert [[one.track for one in clips] for clips in track.promote(windows, number)] == [
+            order,
+            [order[1], order[0]],
+            [],
+        ]
+
+
 def test_of_equally_long_faces_the_largest_is_0():
     assert numbers([clip(0, 8, 30), clip(300, 8, 60), clip(150, 8, 40)]) == [[2, 0, 1]]
 
