@@ -67,6 +67,8 @@ class Faces:
     """Frames per stored clip."""
     clips: int = 8
     """At most this many dense clips per video and face, spread evenly over it."""
+    all_tracks: bool = False
+    """Store every face of a video, not only the one that counts. Training and evaluation leave the others out."""
     time_limit: float = 300.0
     """Seconds one video may take before it is given up and reported."""
 

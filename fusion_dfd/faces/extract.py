@@ -39,9 +39,7 @@ class Extraction:
     """Why the mask did not say which face counts; None where it did, or nobody asked it."""
 
 
-def extract(
-    path: str, options: config.Faces, detector: Detector, mask: str = "", all_tracks: bool = False
-) -> Extraction:
+def extract(path: str, options: config.Faces, detector: Detector, mask: str = "") -> Extraction:
     """Find the clips of a video.
 
     Dense: at most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they
@@ -54,9 +52,9 @@ def extract(
     FAR from where it was last seen begins another. There is no signal of time left in such a clip.
 
     Either way the detector must have been sure of a face (``options.threshold``) at least once, and only the face that
-    counts, track 0, is returned unless ``all_tracks``. That is the face under the mask, where there are several faces
-    and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`) can be used; else the one with the most frames, of
-    equal ones the largest. One window of frames is held in memory at a time.
+    counts, track 0, is returned unless ``options.all_tracks``. That is the face under the mask, where there are several
+    faces and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`) can be used; else the one with the most
+    frames, of equal ones the largest. One window of frames is held in memory at a time.
 
     Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
     longer than ``options.time_limit`` seconds, its mask included.
@@ -72,7 +70,7 @@ def extract(
         looked, size = looked + at, window[at[0]].shape[:2]
         found.append(_faces(window, at, options, detector))
     named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
-    chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in named]
+    chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
     dropped = len(windows) - sum(map(bool, chosen))
     reason = None if clips else f"no face found in the {len(looked)} frames looked at"

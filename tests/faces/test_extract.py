@@ -174,7 +174,7 @@ def test_the_main_face_is_number_0_and_the_others_come_on_request(video):
 
     main = extract(video, OPTIONS, Scripted(faces))
     assert [(clip.track, clip.boxes[0, 0].item()) for clip in main.clips] == [(0, 2), (0, 2), (0, 2)]
-    every = extract(video, OPTIONS, Scripted(faces), all_tracks=True)
+    every = extract(video, dataclasses.replace(OPTIONS, all_tracks=True), Scripted(faces))
     assert [clip.track for clip in every.clips] == [0, 1, 0, 1, 0]
     assert [clip.indices[0] for clip in every.clips] == [0, 0, 25, 25, 50]
     assert every.dropped == 0

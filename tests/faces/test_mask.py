@@ -72,7 +72,8 @@ def test_the_face_that_is_marked_for_longer_counts(run):
 def test_the_others_follow_in_their_order(video, tmp_path):
     third = (28, 0, 12, 0.99)
     mask = write(tmp_path / "m.mp4", [frame(third)] * 60)
-    found = extract(video, OPTIONS, Scripted(lambda _: [LARGE, SMALL, third]), mask, all_tracks=True)
+    options = dataclasses.replace(OPTIONS, all_tracks=True)
+    found = extract(video, options, Scripted(lambda _: [LARGE, SMALL, third]), mask)
     order = [round(clip.boxes[0, 0].item()) for clip in found.clips]
     assert order == [28, 2, 40] * 3
     assert [clip.track for clip in found.clips] == [0, 1, 2] * 3
