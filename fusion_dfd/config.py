@@ -59,6 +59,9 @@ class Faces:
     """Side of the square crop relative to the face box (FaceForensics++ uses 1.3)."""
     size: int = 256
     """Side of the stored crop, pixels."""
+    align: bool = False
+    """Turn, scale and shift the crop so that the eyes, nose and mouth of every clip lie at the same places; one
+    transform per clip."""
     sampling: str = "dense"
     """``dense``: clips of contiguous frames. ``uniform``: one clip of frames spread evenly over the whole video, for
     baselines that judge single frames: what happens from frame to frame is lost, so the temporal and micro branches

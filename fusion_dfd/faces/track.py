@@ -14,6 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fusion_dfd import config
+from fusion_dfd.faces import align
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.detector import Detections
 from fusion_dfd.types import FaceTrack
@@ -177,9 +178,13 @@ def cut(track: Track, frames: Mapping[int, np.ndarray], options: config.Faces) -
     boxes, landmarks, scores = interpolate(track) if dense else seen(track)
     indices = np.array(range(track.at[0], track.at[-1] + 1) if dense else track.at, np.int32)
     pictures = [frames[index] for index in indices.tolist()]
-    square = crop_square(boxes, options.scale, *pictures[0].shape[:2])
-    matrix = transform(square, options.size)
-    crops = np.stack([crop(picture, square, options.size) for picture in pictures])
+    if options.align:
+        matrix = align.transform(boxes, landmarks, options.scale, options.size)
+        crops = np.stack([align.warp(picture, matrix, options.size) for picture in pictures])
+    else:
+        square = crop_square(boxes, options.scale, *pictures[0].shape[:2])
+        matrix = transform(square, options.size)
+        crops = np.stack([crop(picture, square, options.size) for picture in pictures])
     return FaceTrack(crops, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
 
 
