@@ -26,7 +26,7 @@ class Extraction:
 
     info: VideoInfo
     clips: list[FaceTrack]
-    """In the order of the video; within a window by track number."""
+    """In the order of the video; within a window by track number, then time."""
     damaged: int
     """Packets of the file that could not be read or decoded, as far as it was read."""
     windows: int
@@ -71,7 +71,7 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
         found.append(_faces(window, at, options, detector))
     named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
     chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
-    clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
+    clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
     dropped = len(windows) - sum(map(bool, chosen))
     reason = None if clips else f"no face found in the {len(looked)} frames looked at"
     return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason, unmasked)

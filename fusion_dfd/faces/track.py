@@ -25,6 +25,8 @@ MISSES = 1
 """Looked-at frames in a row in which a face may be missed without ending its track."""
 FAR = 1.0
 """The same as REACH where frames lie apart in time, as in a uniform clip; a face may be missed for any time there."""
+GROWTH = 2.0
+"""Most that the sides of a face differ by, as a factor, between the clips in which it is taken for the same one."""
 KERNEL = np.array([0.25, 0.5, 0.25])
 """Temporal smoothing of boxes and landmarks."""
 IMPOSSIBLE = 1e6
@@ -191,22 +193,24 @@ def cut(track: Track, frames: Mapping[int, np.ndarray], options: config.Faces) -
 def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
 
-    Faces of successive windows are matched by place (box centres within one box side of where the face was last seen);
-    where a video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
+    Faces are matched by place and size: box centres within one box side of where the face was last seen, sides within
+    GROWTH. So is a face that leaves and returns within one window, where it has a clip before and one after. Where a
+    video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
     with the most frames over all windows, of equal ones the one with the larger boxes; the others follow.
     """
     people: list[list[FaceTrack]] = []
     owners = []
     for clips in windows:
-        pairs = _match(_place_cost(people, clips))
-        if len(people) == len(clips) == 1:
-            pairs = [(0, 0)]
-        owner = {column: row for row, column in pairs}
-        for k, clip in enumerate(clips):
-            if k not in owner:
-                owner[k] = len(people)
-                people.append([])
-            people[owner[k]].append(clip)
+        alone = len(people) == len(clips) == 1
+        owner = {}
+        for turn in _turns(clips):
+            pairs = [(0, 0)] if alone else _match(_place_cost(people, [clips[k] for k in turn]))
+            owner |= {turn[column]: row for row, column in pairs}
+            for k in turn:
+                if k not in owner:
+                    owner[k] = len(people)
+                    people.append([])
+                people[owner[k]].append(clips[k])
         owners.append([owner[k] for k in range(len(clips))])
     order = sorted(range(len(people)), key=lambda k: _weight(people[k]), reverse=True)
     number = {k: place for place, k in enumerate(order)}
@@ -216,6 +220,15 @@ def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     ]
 
 
+def _turns(clips: Sequence[FaceTrack]) -> list[list[int]]:
+    """Places in a window of its clips, those that begin after another has ended in a later turn than that one."""
+    turn: dict[int, int] = {}
+    for k in sorted(range(len(clips)), key=lambda k: clips[k].indices[0]):
+        over = [turn[other] for other in turn if clips[other].indices[-1] < clips[k].indices[0]]
+        turn[k] = max(over, default=-1) + 1
+    return [sorted(k for k in turn if turn[k] == number) for number in range(max(turn.values(), default=-1) + 1)]
+
+
 def promote(windows: Sequence[Sequence[FaceTrack]], number: int) -> list[list[FaceTrack]]:
     """The named faces of a video with ``number`` as 0 and those before it one further; the others stay."""
     order = {number: 0, **{before: before + 1 for before in range(number)}}
@@ -223,13 +236,16 @@ def promote(windows: Sequence[Sequence[FaceTrack]], number: int) -> list[list[Fa
 
 
 def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np.ndarray:
-    """[people, clips]: distance of box centres in box sides."""
+    """[people, clips]: distance of box centres in box sides; nobody is in two clips at one time."""
     if not people or not clips:
         return np.zeros((len(people), len(clips)))
     before, after = np.array([seen[-1].boxes[-1] for seen in people]), np.array([clip.boxes[0] for clip in clips])
     centres = (before[:, None, :2] + before[:, None, 2:] - after[None, :, :2] - after[None, :, 2:]) / 2
-    distance = np.linalg.norm(centres, axis=-1) / np.maximum(_side(before)[:, None], _side(after)[None])
-    return np.where(distance <= 1, distance, IMPOSSIBLE)
+    sides = _side(before)[:, None], _side(after)[None]
+    distance = np.linalg.norm(centres, axis=-1) / np.maximum(*sides)
+    free = np.array([seen[-1].indices[-1] for seen in people])[:, None] < np.array([clip.indices[0] for clip in clips])
+    same = free & (distance <= 1) & (np.maximum(*sides) <= GROWTH * np.minimum(*sides))
+    return np.where(same, distance, IMPOSSIBLE)
 
 
 def _weight(clips: list[FaceTrack]) -> tuple[int, float]:

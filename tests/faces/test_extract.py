@@ -180,6 +180,14 @@ def test_the_main_face_is_number_0_and_the_others_come_on_request(video):
     assert every.dropped == 0
 
 
+def test_a_face_that_leaves_and_returns_in_one_window_gives_two_clips_in_order_of_time(video):
+    def faces(index):
+        return [] if 12 <= index < 24 else [(5 + index / 10, 5, 30, 0.99)]
+
+    clips = extract(video, dataclasses.replace(OPTIONS, clips=1, clip_length=60), Scripted(faces)).clips
+    assert [(clip.track, clip.indices[0], clip.indices[-1]) for clip in clips] == [(0, 0, 8), (0, 24, 59)]
+
+
 def test_no_clip_crosses_a_cut(tmp_path):
     """The same face stands at the same place in both shots: only the picture tells."""
     frames = [barcode(k) if k < 23 else np.full((48, 64, 3), 250, np.uint8) for k in range(60)]
