@@ -78,6 +78,7 @@ class FaceFlags:
 def define_faces() -> FaceFlags:
     """Define the flags of :class:`FaceFlags`."""
     define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, tuple: flags.DEFINE_list}
+    define[bool] = flags.DEFINE_bool
     holders = {
         field.name: define[type(field.default)](
             field.name, field.default, f"option faces.{field.name} of the configuration"

@@ -14,6 +14,7 @@ from typing import Any
 
 BRANCHES = ("spatial", "temporal", "micro")
 MICRO_INPUTS = ("rgb", "difference", "flow")
+SAMPLINGS = ("dense", "uniform")
 
 
 class ConfigError(ValueError):
@@ -58,10 +59,19 @@ class Faces:
     """Side of the square crop relative to the face box (FaceForensics++ uses 1.3)."""
     size: int = 256
     """Side of the stored crop, pixels."""
+    align: bool = False
+    """Turn, scale and shift the crop so that the eyes, nose and mouth of every clip lie at the same places; one
+    transform per clip."""
+    sampling: str = "dense"
+    """``dense``: clips of contiguous frames. ``uniform``: one clip of frames spread evenly over the whole video, for
+    baselines that judge single frames: what happens from frame to frame is lost, so the temporal and micro branches
+    have nothing to learn from it. The detector sees every frame of the clip; ``every`` and ``clips`` are unused."""
     clip_length: int = 32
-    """Contiguous frames per stored clip."""
+    """Frames per stored clip."""
     clips: int = 8
-    """At most this many clips per video, spread evenly over it."""
+    """At most this many dense clips per video and face, spread evenly over it."""
+    all_tracks: bool = False
+    """Store every face of a video, not only the one that counts. Training and evaluation leave the others out."""
     time_limit: float = 300.0
     """Seconds one video may take before it is given up and reported."""
 
@@ -257,6 +267,7 @@ def _checks(config: Config):
         ("evaluate.bootstrap", config.evaluate.bootstrap, 0, 1000000),
     ]:
         yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
+    yield faces.sampling in SAMPLINGS, f"faces.sampling={faces.sampling}: want one of {', '.join(SAMPLINGS)}"
     own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
     yield own, f"faces.detector={faces.detector}: faces.weights, anchors and slope are retinaface's, leave them out"
     quality = data.augment.jpeg_quality

@@ -61,12 +61,13 @@ class Detector:
     def __init__(self, trained: checkpoint.Trained):
         self.config: c.Config = trained.config
         self._predict = experiment.predictor(trained)
+        self._options = dataclasses.replace(self.config.faces, all_tracks=True)
         self._finder = detectors.build(self.config.faces)
 
     def predict(self, path: str) -> Verdict:
         """Score one video file. Never raises for bad input: the verdict then is ``none`` and says why."""
         try:
-            found = extract(path, self.config.faces, self._finder, all_tracks=True)
+            found = extract(path, self._options, self._finder)
         except DataError as error:
             return Verdict(path, "none", None, (), str(error))
         if not found.clips:

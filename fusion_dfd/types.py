@@ -63,7 +63,10 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class FaceTrack:
-    """One face through contiguous frames, cropped by **one** transform for the whole clip."""
+    """One face through the frames of a clip, cropped by **one** transform for all of them.
+
+    The frames are contiguous, but for the clips of ``config.Faces.sampling`` ``uniform``: those lie apart.
+    """
 
     frames: np.ndarray
     """uint8 [t, h, w, 3], RGB crops."""

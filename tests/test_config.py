@@ -49,6 +49,11 @@ def test_options_of_another_detector_are_not_ignored(change):
     c.Config(faces=c.Faces(detector="retinaface", **change)).validate()
 
 
+def test_an_unknown_sampling_is_refused_with_those_there_are():
+    with pytest.raises(c.ConfigError, match=r"faces\.sampling=even: want one of dense, uniform"):
+        c.Config(faces=c.Faces(sampling="even")).validate()
+
+
 def test_json_of_another_version_names_the_fields():
     text = c.to_json(c.Config()).replace('"lr"', '"rate"')
     with pytest.raises(c.ConfigError, match=r"config\.optim\.lr, config\.optim\.rate"):

@@ -27,7 +27,8 @@ class FrameScore(Score):
     """One scored frame: a row of the table of frames. ``logit`` is the opinion of that frame alone."""
 
     frame: int = 0
-    """Number of the frame in the source video, in decode order from 0."""
+    """Number of the frame in the source video, in decode order from 0; where the frames of a clip lie apart
+    (``config.Faces.sampling``), ``start`` and the frame's place in the window, added."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

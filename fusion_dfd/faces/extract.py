@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fusion_dfd import config
+from fusion_dfd.faces import mask as masks
 from fusion_dfd.faces import track
 from fusion_dfd.faces.cuts import longest_shot
 from fusion_dfd.faces.detector import Detector
 from fusion_dfd.faces.video import VideoInfo, probe, read
-from fusion_dfd.types import FaceTrack
+from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
 """Faces kept per window, so that a crowd does not fill the memory: the longest, of equal ones the largest."""
@@ -25,7 +26,7 @@ class Extraction:
 
     info: VideoInfo
     clips: list[FaceTrack]
-    """In the order of the video; within a window by track number."""
+    """In the order of the video; within a window by track number, then time."""
     damaged: int
     """Packets of the file that could not be read or decoded, as far as it was read."""
     windows: int
@@ -34,37 +35,62 @@ class Extraction:
     """How many of them gave no clip."""
     reason: str | None
     """Why ``clips`` is empty; None when it is not."""
+    unmasked: str | None = None
+    """Why the mask did not say which face counts; None where it did, or nobody asked it."""
 
 
-def extract(path: str, options: config.Faces, detector: Detector, all_tracks: bool = False) -> Extraction:
+def extract(path: str, options: config.Faces, detector: Detector, mask: str = "") -> Extraction:
     """Find the clips of a video.
 
-    At most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they never
-    overlap, and a video shorter than one window is one shorter window. Of a window that a cut divides, the longest shot
-    is used. Each gives one clip per face, from the first to
-    the last frame on which the detector, run on every ``options.every``-th frame and the last, saw that face; the
-    detector must have been sure of it (``options.threshold``) at least once. Only the main face (track 0: most frames,
-    then largest) is returned unless ``all_tracks``. One window of frames is held in memory at a time.
+    Dense: at most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they
+    never overlap, and a video shorter than one window is one shorter window. Of a window that a cut divides, the
+    longest shot is used. Each gives one clip per face, from the first to the last frame on which the detector, run on
+    every ``options.every``-th frame and the last, saw that face.
+
+    Uniform: ``options.clip_length`` frames spread evenly over the whole video (all of a shorter one) are one window,
+    and the detector sees each. It gives one clip per face, of the frames with that face; a face that is more than
+    FAR from where it was last seen begins another. There is no signal of time left in such a clip.
+
+    Either way the detector must have been sure of a face (``options.threshold``) at least once, and only the face that
+    counts, track 0, is returned unless ``options.all_tracks``. That is the face under the mask, where there are several
+    faces and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`) can be used; else the one with the most
+    frames, of equal ones the largest. One window of frames is held in memory at a time.
 
     Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
-    longer than ``options.time_limit`` seconds.
+    longer than ``options.time_limit`` seconds, its mask included.
     """
     start = time.monotonic()
     info = probe(path, options.time_limit)
-    windows = choose_windows(info.frames, options.clip_length, options.clips)
+    windows = choose(info.frames, options)
     wanted = (index for window in windows for index in window)
     frames = read(path, wanted, options.time_limit - (time.monotonic() - start))
-    found, looked = [], 0
-    for first, window in _gather(frames, windows):
-        shot = longest_shot(window)
-        at = looked_at(len(shot), options.every)
-        looked += len(at)
-        found.append(_faces(first + shot.start, window[shot.start : shot.stop], at, options, detector))
-    chosen = [[face for face in faces if all_tracks or face.track == 0] for faces in track.name(found)]
-    clips = [face for faces in chosen for face in sorted(faces, key=lambda face: face.track)]
+    found, looked, size = [], [], (0, 0)
+    for window in _gather(frames, windows):
+        window, at = _shot(window, options)
+        looked, size = looked + at, window[at[0]].shape[:2]
+        found.append(_faces(window, at, options, detector))
+    named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
+    chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
+    clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
     dropped = len(windows) - sum(map(bool, chosen))
-    reason = None if clips else f"no face found in the {looked} frames looked at"
-    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason)
+    reason = None if clips else f"no face found in the {len(looked)} frames looked at"
+    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason, unmasked)
+
+
+def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
+    """The windows of a video of ``frames`` > 0 frames, each the ascending numbers of its frames."""
+    if options.sampling == "uniform":
+        return [choose_spread(frames, options.clip_length)]
+    return choose_windows(frames, options.clip_length, options.clips)
+
+
+def choose_spread(frames: int, length: int) -> list[int]:
+    """``length`` frame numbers from the first to the last of ``frames`` > 0, the steps between them equal within one.
+
+    One is the middle; fewer frames than ``length`` are all taken.
+    """
+    length = min(length, frames)
+    return [round(k * (frames - 1) / (length - 1)) for k in range(length)] if length > 1 else [(frames - 1) // 2]
 
 
 def choose_windows(frames: int, length: int, most: int) -> list[range]:
@@ -85,26 +111,50 @@ def looked_at(length: int, every: int) -> list[int]:
     return sorted({*range(0, length, every), length - 1})
 
 
-def _gather(frames: read, windows: list[range]) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """First frame number and frames of each window; a window at the end of a damaged file may be short or missing."""
-    held: list[np.ndarray] = []
+def _by_mask(
+    named: list[list[FaceTrack]], mask: str, looked: list[int], frames: int, size: tuple[int, int], end: float
+) -> tuple[list[list[FaceTrack]], str | None]:
+    """The faces with the one under the mask as track 0, and why that could not be told, if so."""
+    faces = [face for window in named for face in window]
+    if not mask or {face.track for face in faces} <= {0}:
+        return named, None
+    try:
+        number = masks.under(mask, faces, looked, frames, size, end - time.monotonic())
+    except DataError as error:
+        if time.monotonic() > end:  # whether the mask decides must not depend on how busy a machine is
+            raise
+        return named, str(error)
+    return track.promote(named, number), None
+
+
+def _gather(frames: read, windows: list[Sequence[int]]) -> Iterator[dict[int, np.ndarray]]:
+    """The frames of each window by number; a window at the end of a damaged file may be short or missing."""
+    held: dict[int, np.ndarray] = {}
     waiting = iter(windows)
     window = next(waiting)
     for index, frame in frames:
-        held.append(frame)
+        held[index] = frame
         if index == window[-1]:
-            yield window[0], held
-            held, window = [], next(waiting, window)
+            yield held
+            held, window = {}, next(waiting, window)
     if held:
-        yield window[0], held
+        yield held
 
 
-def _faces(
-    first: int, window: list[np.ndarray], at: list[int], options: config.Faces, detector: Detector
-) -> list[FaceTrack]:
+def _shot(window: dict[int, np.ndarray], options: config.Faces) -> tuple[dict[int, np.ndarray], list[int]]:
+    """What of a window is used, and the numbers of the frames that the detector sees."""
+    if options.sampling == "uniform":  # between frames that lie apart, no cut can be told from a movement
+        return window, list(window)
+    shot = longest_shot(list(window.values()))
+    numbers = list(window)[shot.start : shot.stop]
+    return {k: window[k] for k in numbers}, [numbers[k] for k in looked_at(len(numbers), options.every)]
+
+
+def _faces(window: dict[int, np.ndarray], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
     """The faces of one window. One detection alone among three or more looked-at frames is taken for a false alarm."""
     detections = detector.detect(np.stack([window[k] for k in at]))
-    tracks = track.link(detections, [first + k for k in at])
+    apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
+    tracks = track.link(detections, at, *apart)
     tracks = [face for face in tracks if max(face.scores) >= options.threshold]
     tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
-    return [track.cut(face, window, first, options.scale, options.size) for face in tracks[:MOST_TRACKS]]
+    return [track.cut(face, window, options) for face in tracks[:MOST_TRACKS]]

@@ -7,12 +7,14 @@ for the same reason).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from fusion_dfd import config
+from fusion_dfd.faces import align
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.detector import Detections
 from fusion_dfd.types import FaceTrack
@@ -21,6 +23,10 @@ REACH = 0.5
 """Farthest that the landmarks of a face may move, on average, from one looked-at frame to the next, in box sides."""
 MISSES = 1
 """Looked-at frames in a row in which a face may be missed without ending its track."""
+FAR = 1.0
+"""The same as REACH where frames lie apart in time, as in a uniform clip; a face may be missed for any time there."""
+GROWTH = 2.0
+"""Most that the sides of a face differ by, as a factor, between the clips in which it is taken for the same one."""
 KERNEL = np.array([0.25, 0.5, 0.25])
 """Temporal smoothing of boxes and landmarks."""
 IMPOSSIBLE = 1e6
@@ -48,18 +54,20 @@ class Track:
         return float((boxes[:, 2:] - boxes[:, :2]).prod(-1).mean())
 
 
-def link(detections: Sequence[Detections], at: Sequence[int]) -> list[Track]:
+def link(
+    detections: Sequence[Detections], at: Sequence[int], reach: float = REACH, misses: int = MISSES
+) -> list[Track]:
     """Follow the faces through the frames numbered ``at`` (ascending), whose ``detections`` are given.
 
     Faces of successive frames are matched one to one at the least total cost (the Hungarian method), where a pair costs
-    1 - IoU + mean landmark distance in box sides, and is impossible beyond REACH. The result is sorted: longest first,
-    of equal ones the larger.
+    1 - IoU + mean landmark distance in box sides, and is impossible beyond ``reach``. A track ends after more than
+    ``misses`` frames in a row without its face. The result is sorted: longest first, of equal ones the larger.
     """
     tracks: list[Track] = []
     last: dict[int, int] = {}
     for turn, (number, found) in enumerate(zip(at, detections, strict=True)):
-        live = [k for k, seen in last.items() if turn - seen <= MISSES + 1]
-        pairs = _match(_link_cost([tracks[k] for k in live], found))
+        live = [k for k, seen in last.items() if turn - seen <= misses + 1]
+        pairs = _match(_link_cost([tracks[k] for k in live], found, reach))
         owner = {column: live[row] for row, column in pairs}
         for face in range(len(found)):
             k = owner.get(face)
@@ -75,7 +83,7 @@ def link(detections: Sequence[Detections], at: Sequence[int]) -> list[Track]:
     return sorted(tracks, key=lambda track: (-len(track), -track.area))
 
 
-def _link_cost(tracks: list[Track], found: Detections) -> np.ndarray:
+def _link_cost(tracks: list[Track], found: Detections, reach: float) -> np.ndarray:
     """[tracks, faces]"""
     if not tracks or not len(found):
         return np.zeros((len(tracks), len(found)))
@@ -83,7 +91,7 @@ def _link_cost(tracks: list[Track], found: Detections) -> np.ndarray:
     points = np.array([track.landmarks[-1] for track in tracks])
     side = np.maximum(_side(boxes)[:, None], _side(found.boxes)[None])
     distance = np.linalg.norm(points[:, None] - found.landmarks[None], axis=-1).mean(-1) / side
-    return np.where(distance <= REACH, 1 - overlap(boxes, found.boxes) + distance, IMPOSSIBLE)
+    return np.where(distance <= reach, 1 - overlap(boxes, found.boxes) + distance, IMPOSSIBLE)
 
 
 def _match(cost: np.ndarray) -> list[tuple[int, int]]:
@@ -107,6 +115,11 @@ def interpolate(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scores = np.array(track.scores, np.float32)
     before, after = np.searchsorted(at, every, "right") - 1, np.searchsorted(at, every, "left")
     return values[:, :4], values[:, 4:].reshape(-1, 5, 2), np.minimum(scores[before], scores[after])
+
+
+def seen(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes [t, 4], landmarks [t, 5, 2] and scores [t] (float32) on the frames of the detections, as they are."""
+    return np.array(track.boxes, np.float32), np.array(track.landmarks, np.float32), np.array(track.scores, np.float32)
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -157,35 +170,47 @@ def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarr
     return cv2.resize(inside, (size, size), interpolation=method)
 
 
-def cut(track: Track, frames: Sequence[np.ndarray], first: int, scale: float, size: int) -> FaceTrack:
-    """The clip of one face. ``frames`` are contiguous, uint8 [h, w, 3], the first of them number ``first``."""
-    boxes, landmarks, scores = interpolate(track)
-    square = crop_square(boxes, scale, *frames[0].shape[:2])
-    matrix = transform(square, size)
-    indices = np.arange(track.at[0], track.at[-1] + 1, dtype=np.int32)
-    crops = np.stack([crop(frames[index - first], square, size) for index in indices])
+def cut(track: Track, frames: Mapping[int, np.ndarray], options: config.Faces) -> FaceTrack:
+    """The clip of one face, from ``frames`` (uint8 [h, w, 3]) by number.
+
+    A dense clip has every frame from the first detection to the last, a uniform one only those with a detection: where
+    a face was seconds before and after says nothing of the time between.
+    """
+    dense = options.sampling == "dense"
+    boxes, landmarks, scores = interpolate(track) if dense else seen(track)
+    indices = np.array(range(track.at[0], track.at[-1] + 1) if dense else track.at, np.int32)
+    pictures = [frames[index] for index in indices.tolist()]
+    if options.align:
+        matrix = align.transform(boxes, landmarks, options.scale, options.size)
+        crops = np.stack([align.warp(picture, matrix, options.size) for picture in pictures])
+    else:
+        square = crop_square(boxes, options.scale, *pictures[0].shape[:2])
+        matrix = transform(square, options.size)
+        crops = np.stack([crop(picture, square, options.size) for picture in pictures])
     return FaceTrack(crops, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
 
 
 def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
 
-    Faces of successive windows are matched by place (box centres within one box side of where the face was last seen);
-    where a video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
+    Faces are matched by place and size: box centres within one box side of where the face was last seen, sides within
+    GROWTH. So is a face that leaves and returns within one window, where it has a clip before and one after. Where a
+    video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
     with the most frames over all windows, of equal ones the one with the larger boxes; the others follow.
     """
     people: list[list[FaceTrack]] = []
     owners = []
     for clips in windows:
-        pairs = _match(_place_cost(people, clips))
-        if len(people) == len(clips) == 1:
-            pairs = [(0, 0)]
-        owner = {column: row for row, column in pairs}
-        for k, clip in enumerate(clips):
-            if k not in owner:
-                owner[k] = len(people)
-                people.append([])
-            people[owner[k]].append(clip)
+        alone = len(people) == len(clips) == 1
+        owner = {}
+        for turn in _turns(clips):
+            pairs = [(0, 0)] if alone else _match(_place_cost(people, [clips[k] for k in turn]))
+            owner |= {turn[column]: row for row, column in pairs}
+            for k in turn:
+                if k not in owner:
+                    owner[k] = len(people)
+                    people.append([])
+                people[owner[k]].append(clips[k])
         owners.append([owner[k] for k in range(len(clips))])
     order = sorted(range(len(people)), key=lambda k: _weight(people[k]), reverse=True)
     number = {k: place for place, k in enumerate(order)}
@@ -195,14 +220,32 @@ def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     ]
 
 
+def _turns(clips: Sequence[FaceTrack]) -> list[list[int]]:
+    """Places in a window of its clips, those that begin after another has ended in a later turn than that one."""
+    turn: dict[int, int] = {}
+    for k in sorted(range(len(clips)), key=lambda k: clips[k].indices[0]):
+        over = [turn[other] for other in turn if clips[other].indices[-1] < clips[k].indices[0]]
+        turn[k] = max(over, default=-1) + 1
+    return [sorted(k for k in turn if turn[k] == number) for number in range(max(turn.values(), default=-1) + 1)]
+
+
+def promote(windows: Sequence[Sequence[FaceTrack]], number: int) -> list[list[FaceTrack]]:
+    """The named faces of a video with ``number`` as 0 and those before it one further; the others stay."""
+    order = {number: 0, **{before: before + 1 for before in range(number)}}
+    return [[dataclasses.replace(clip, track=order.get(clip.track, clip.track)) for clip in clips] for clips in windows]
+
+
 def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np.ndarray:
-    """[people, clips]: distance of box centres in box sides."""
+    """[people, clips]: distance of box centres in box sides; nobody is in two clips at one time."""
     if not people or not clips:
         return np.zeros((len(people), len(clips)))
     before, after = np.array([seen[-1].boxes[-1] for seen in people]), np.array([clip.boxes[0] for clip in clips])
     centres = (before[:, None, :2] + before[:, None, 2:] - after[None, :, :2] - after[None, :, 2:]) / 2
-    distance = np.linalg.norm(centres, axis=-1) / np.maximum(_side(before)[:, None], _side(after)[None])
-    return np.where(distance <= 1, distance, IMPOSSIBLE)
+    sides = _side(before)[:, None], _side(after)[None]
+    distance = np.linalg.norm(centres, axis=-1) / np.maximum(*sides)
+    free = np.array([seen[-1].indices[-1] for seen in people])[:, None] < np.array([clip.indices[0] for clip in clips])
+    same = free & (distance <= 1) & (np.maximum(*sides) <= GROWTH * np.minimum(*sides))
+    return np.where(same, distance, IMPOSSIBLE)
 
 
 def _weight(clips: list[FaceTrack]) -> tuple[int, float]:

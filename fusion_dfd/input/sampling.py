@@ -1,5 +1,8 @@
 """Which clips are read when: pure functions of (table, seed, number). No state, so resume is a number.
 
+Only clips of track 0 are: of the other faces that ``config.Faces.all_tracks`` stores, nobody says whether a fake video
+forged them too, and the label of a record is that of its video.
+
 Training counts *pairs* (a real and a fake clip) from 0 on without end; evaluation lists windows once.
 """
 
@@ -36,8 +39,8 @@ class PairIndex:
     """
 
     def __init__(self, table: ClipTable, seed: int):
-        labels = np.asarray(table.label)
-        self._reals, fakes = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+        labels, counts = np.asarray(table.label), np.asarray(table.track) == 0
+        self._reals, fakes = np.flatnonzero(counts & (labels == 0)), np.flatnonzero(counts & (labels == 1))
         for rows, name in ((self._reals, "real"), (fakes, "fake")):
             if not len(rows):
                 raise DataError(
@@ -129,19 +132,19 @@ def window_starts(stored: int, frames: int) -> np.ndarray:
 
 
 def windows(table: ClipTable, frames: int, clips: int = 0) -> Windows:
-    """All windows of ``frames`` frames of all clips, in table order.
+    """All windows of ``frames`` frames of all clips of track 0, in table order.
 
-    ``clips`` > 0 keeps at most that many per video, spread evenly over all windows of that video in the order of track
-    and time; several records of one video count together.
+    ``clips`` > 0 keeps at most that many per video, spread evenly over all windows of that video in the order of time;
+    several records of one video count together.
 
     Raises:
-      DataError: the table is empty.
+      DataError: the table holds no such clip.
     """
-    stored = np.asarray(table.frames, np.int64)
-    if not len(stored):
+    counting = np.flatnonzero(np.asarray(table.track) == 0).astype(np.int32)
+    if not len(counting):
         raise DataError("the split holds no clips; prepare a data set that has some for it")
-    starts = [window_starts(int(length), frames) for length in stored]
-    rows = np.repeat(np.arange(len(stored), dtype=np.int32), [len(part) for part in starts])
+    starts = [window_starts(int(length), frames) for length in np.asarray(table.frames)[counting]]
+    rows = np.repeat(counting, [len(part) for part in starts])
     found = Windows(rows, np.concatenate(starts))
     if not clips:
         return found
@@ -150,10 +153,10 @@ def windows(table: ClipTable, frames: int, clips: int = 0) -> Windows:
 
 
 def _by_video(table: ClipTable, found: Windows) -> list[np.ndarray]:
-    """Places in ``found`` of the windows of each video, by track and time."""
+    """Places in ``found`` of the windows of each video, by time."""
     time = np.asarray(table.start)[found.rows] + found.starts
     _, video = np.unique(np.asarray(table.video)[found.rows], return_inverse=True)
-    order = np.lexsort((time, np.asarray(table.track)[found.rows], video))
+    order = np.lexsort((time, video))
     return np.split(order, np.flatnonzero(np.diff(video[order])) + 1)
 
 

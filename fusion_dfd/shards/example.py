@@ -28,6 +28,7 @@ class ClipRecord:
     clip: int
     """Number of the clip in its video, from 0."""
     track: int
+    """Which face of the video; 0 is the one that counts. In a fake video the label is known of that one only."""
     detector: str
     frames: list[bytes]
     """t JPEG files, all of one size."""

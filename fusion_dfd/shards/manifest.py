@@ -40,12 +40,17 @@ class Manifest:
     """The same of each that was read, but gave no clip."""
     damaged: list[dict]
     """``video``, ``path``, ``packets`` of each that was used although some of its packets did not decode."""
+    unmasked: list[dict]
+    """``video``, ``path``, ``reason`` of each that has several faces and a mask that could not say which of them
+    counts: the longest, then the largest does."""
 
     def summary(self) -> str:
         """One line for the terminal."""
         total = self.counts["total"]
         lost = f"; {len(self.failed)} videos failed, {len(self.faceless)} without a face" if total["empty"] else ""
         size = sum(split["bytes"] for split in self.counts["splits"].values())
+        if self.unmasked:
+            lost += f"; {len(self.unmasked)} masks not used"
         return (
             f"{total['clips']} clips ({total['frames']} frames, {size / 1e6:.0f} MB) of {total['videos']} videos{lost}"
         )
@@ -54,7 +59,7 @@ class Manifest:
 def gather(plan: Plan) -> Manifest:
     """Put the manifest together from the sidecars of all shards of a finished plan."""
     groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
-    lists = {"failed": [], "faceless": [], "damaged": []}
+    lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": []}
     for shard in plan.shards:
         index = table.believed(shard.path)
         if index is None or index["about"].get("fingerprint") != shard.fingerprint:
@@ -126,3 +131,5 @@ def _note(lists: dict, video: dict, found: dict) -> None:
         lists["faceless"].append({**video, "reason": found["reason"]})
     elif found["damaged"]:
         lists["damaged"].append({**video, "packets": found["damaged"]})
+    if found["unmasked"]:
+        lists["unmasked"].append({**video, "reason": found["unmasked"]})

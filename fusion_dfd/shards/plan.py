@@ -38,7 +38,7 @@ class ShardPlan:
     detector: str
     """:func:`fusion_dfd.faces.detector.identity` of it."""
     fingerprint: str
-    """Hash of everything above but the folders, and of the sizes of the video files."""
+    """Hash of everything above but the folders, and of the sizes of the video and mask files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,15 +140,20 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
             "schema": metadata.VERSION,
             "quality": QUALITY,
             "faces": faces,
-            "videos": [[*_describe(video, root), _bytes(video.path)] for video in videos],
+            "videos": [[*_describe(video, root), *_sizes(video)] for video in videos],
         }
     )
 
 
 def _describe(video: Video, root: str) -> list:
     named = dataclasses.asdict(relative(video, root))
-    del named["mask"]  # decides nothing in a shard
+    del named["mask"]  # lies anywhere; its size counts
     return list(named.values())
+
+
+def _sizes(video: Video) -> list[int]:
+    """Bytes of the video, and of its mask where there is one: a mask may decide whose face is stored."""
+    return [_bytes(path) for path in (video.path, video.mask) if path]
 
 
 def _bytes(path: str) -> int:

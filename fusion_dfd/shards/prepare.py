@@ -42,7 +42,7 @@ def prepare(
       faces: options of detection and cropping.
       name: of the data set in the shards' names: lower-case letters, digits, underscores.
       runner: what makes the shards; None takes a pool of one process per core of this machine.
-      extract: another ``extract(path, faces, detector) -> Cut`` than the package's own, called with detector None.
+      extract: another :data:`fusion_dfd.shards.shard.Extract` than the package's own, called with detector None.
       videos_per_shard: None chooses 8 .. 64.
       salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
 

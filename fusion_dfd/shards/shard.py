@@ -21,10 +21,12 @@ class Cut(Protocol):
     """Packets that did not decode."""
     reason: str
     """Why there is no clip."""
+    unmasked: str | None
+    """Why the mask did not say which face counts."""
 
 
-Extract = Callable[[str, config.Faces, object], Cut]
-"""``extract(path, options, detector)``."""
+Extract = Callable[[str, config.Faces, object, str], Cut]
+"""``extract(path, options, detector, mask)``, where ``mask`` is a path or ``""``."""
 
 
 def valid(entry: plan.ShardPlan) -> dict | None:
@@ -35,7 +37,7 @@ def valid(entry: plan.ShardPlan) -> dict | None:
 
 def write_shard(
     entry: plan.ShardPlan,
-    cut: Callable[[str], Cut],
+    cut: Callable[[str, str], Cut],
     report: Callable[[str, dict | None], None] = lambda key, found: None,
     deadly: Mapping[str, str] = types.MappingProxyType({}),
 ) -> dict:
@@ -43,12 +45,13 @@ def write_shard(
 
     Args:
       entry: what to make.
-      cut: ``path -> Cut``. Any exception it raises is recorded as the reason for that video; the others go on.
+      cut: ``(path, mask) -> Cut``, the mask a path or ``""``. Any exception it raises is recorded as the reason for
+        that video; the others go on.
       report: called with each video's key and None before it is read, and with what was found after.
       deadly: reason by key of videos that must not be read at all.
 
     Returns the sidecar's ``about``: ``fingerprint`` and, for each video of the plan, ``clips``, ``faces``, ``frames``,
-    ``damaged``, ``reason``, ``error``. Raises DataError when the shard cannot be written.
+    ``damaged``, ``reason``, ``error``, ``unmasked``. Raises DataError when the shard cannot be written.
     """
     if index := valid(entry):
         for video, found in zip(entry.videos, index["about"]["videos"], strict=True):
@@ -75,12 +78,12 @@ def _records(entry: plan.ShardPlan, cut, report, deadly, about: dict, rows: list
 
 def _clips(video: Video, entry: plan.ShardPlan, cut, deadly: str | None) -> tuple[list[bytes], dict]:
     """The records of one video, and the report on it. Never raises for what is the video's own fault."""
-    found = {"clips": 0, "faces": 0, "frames": 0, "damaged": 0, "reason": "", "error": deadly or ""}
+    found = {"clips": 0, "faces": 0, "frames": 0, "damaged": 0, "reason": "", "error": deadly or "", "unmasked": ""}
     if deadly:
         return [], found
     named = plan.relative(video, entry.root)
     try:
-        result = cut(video.path)
+        result = cut(video.path, video.mask)
         faces = result.clips
         records = [example.encode(named, i, face, entry.detector, plan.QUALITY) for i, face in enumerate(faces)]
     except DataError as error:
@@ -89,9 +92,11 @@ def _clips(video: Video, entry: plan.ShardPlan, cut, deadly: str | None) -> tupl
         return [], {**found, "error": _renamed(f"{video.path}: {type(error).__name__}: {error}", video, named)}
     found |= {"clips": len(faces), "faces": len({face.track for face in faces}), "damaged": result.damaged}
     found |= {"frames": sum(map(len, faces)), "reason": "" if faces else result.reason or "no face was found"}
+    found["unmasked"] = _renamed(result.unmasked or "", video, named)
     return records, found
 
 
 def _renamed(text: str, video: Video, named: Video) -> str:
-    """A message about a file, with the name that the records have for it."""
+    """A message about a file, with the name that the records have for it; its mask has none."""
+    text = text.replace(os.path.abspath(video.mask), "mask").replace(video.mask, "mask") if video.mask else text
     return text.replace(os.path.abspath(video.path), named.path).replace(video.path, named.path)

@@ -50,7 +50,7 @@ class ClipTable:
     clip: np.ndarray
     """int64 [n], number of the clip in its video."""
     track: np.ndarray
-    """int64 [n]."""
+    """int64 [n], which face of the video; 0 is the one that counts."""
     dataset: np.ndarray
     method: np.ndarray
     compression: np.ndarray
@@ -58,7 +58,7 @@ class ClipTable:
     source: np.ndarray
     """str [n], as in :class:`fusion_dfd.types.Video`."""
     label: np.ndarray
-    """int64 [n], 0 = real, 1 = fake."""
+    """int64 [n], 0 = real, 1 = fake: of the video. In a fake one it is known of track 0 only."""
     start: np.ndarray
     """int64 [n], first frame of the clip in the source video."""
 

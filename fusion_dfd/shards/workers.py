@@ -111,7 +111,7 @@ def _kills(key: str, entries: Sequence[ShardPlan], setup: Setup) -> bool:
     video = next(video for entry in entries for video in entry.videos if video.key == key)
     context = multiprocessing.get_context("spawn")
     with _single_threaded():
-        process = context.Process(target=_try, args=(setup, video.path), daemon=True)
+        process = context.Process(target=_try, args=(setup, video.path, video.mask), daemon=True)
         process.start()
     process.join()
     return process.exitcode != 0
@@ -167,12 +167,12 @@ def _work(entry: ShardPlan) -> None:
         shard.write_shard(entry, _state["cut"], report, _state["deadly"])
 
 
-def _try(setup: Setup, path: str) -> None:
+def _try(setup: Setup, path: str, mask: str) -> None:
     with contextlib.suppress(Exception):
         cut = cutter(setup)
         _state.update(setup=setup, begun=time.monotonic())
         threading.Thread(target=_watch, daemon=True).start()
-        cut(path)
+        cut(path, mask)
 
 
 def _watch() -> None:
@@ -187,13 +187,13 @@ def _watch() -> None:
 
 
 def cutter(setup: Setup) -> Callable:
-    """``path -> Extraction`` with this process's own detector."""
+    """``(path, mask) -> Extraction`` with this process's own detector."""
     if setup.extract is not None:
-        return lambda path: setup.extract(path, setup.faces, None)
+        return lambda path, mask: setup.extract(path, setup.faces, None, mask)
     root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
     jax.config.update("jax_compilation_cache_dir", os.path.join(root, "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     from fusion_dfd.faces import detector, extract  # heavy, and not needed where a test brings its own
 
     built = detector.build(setup.faces)
-    return lambda path: extract.extract(path, setup.faces, built)
+    return lambda path, mask: extract.extract(path, setup.faces, built, mask)

@@ -1,4 +1,4 @@
-"""Puts this folder on the path: its tests share ``barcodes``, ``portrait`` and ``retinas``."""
+"""Puts this folder on the path: its tests share ``barcodes``, ``portrait``, ``retinas`` and ``scripted``."""
 
 import os
 import sys

@@ -4,39 +4,18 @@ import dataclasses
 
 import numpy as np
 import pytest
-from barcodes import barcode, number, write
+from barcodes import barcode, write
 from hypothesis import given
 from hypothesis import strategies as st
 from portrait import LANDMARKS, scene
+from scripted import POINTS, Scripted
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.faces.detector import Detections
-from fusion_dfd.faces.extract import choose_windows, extract, looked_at
+from fusion_dfd.faces.extract import choose_spread, choose_windows, extract, looked_at
 from fusion_dfd.types import DataError
 
 OPTIONS = config.Faces(every=4, min_size=8, size=32, clip_length=10, clips=3)
-POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])
-
-
-class Scripted:
-    """A detector that reads each frame's barcode and answers with ``faces(number)``: (x, y, side, score) each."""
-
-    def __init__(self, faces):
-        self.faces, self.seen = faces, []
-
-    def detect(self, frames):
-        assert frames.dtype == np.uint8
-        assert frames.ndim == 4
-        self.seen.append([number(frame) for frame in frames])
-        return [self.answer(self.faces(index)) for index in self.seen[-1]]
-
-    @staticmethod
-    def answer(faces):
-        faces = np.array(sorted(faces, key=lambda one: -one[3]), np.float32).reshape(-1, 4)
-        corner, side = faces[:, :2], faces[:, 2:3]
-        points = corner[:, None] + POINTS * side[:, None]
-        return Detections(np.concatenate([corner, corner + side], -1), faces[:, 3], points.astype(np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +40,19 @@ def test_windows_are_disjoint_even_and_as_many_as_fit(frames, length, most):
         assert abs(flat[0] - (frames - 1 - flat[-1])) <= 1
 
 
+@given(st.integers(1, 500), st.integers(1, 60))
+def test_spread_frames_reach_from_the_first_to_the_last_in_equal_steps(frames, length):
+    spread = choose_spread(frames, length)
+    assert len(spread) == min(length, frames)
+    assert set(spread) <= set(range(frames))
+    if len(spread) > 1:
+        assert (spread[0], spread[-1]) == (0, frames - 1)
+        assert np.diff(spread).min() > 0
+        assert np.ptp(np.diff(spread)) <= 1
+    else:
+        assert abs(2 * spread[0] - (frames - 1)) <= 1
+
+
 def test_the_detector_sees_every_kth_frame_and_the_last():
     assert looked_at(10, 4) == [0, 4, 8, 9]
     assert looked_at(9, 4) == [0, 4, 8]
@@ -83,6 +75,48 @@ def test_clips_have_the_frames_they_say(video):
         np.testing.assert_allclose(clip.boxes[:, 0], 2 + clip.indices / 20, atol=1e-4)
         place = (clip.boxes[:, None, :2] + POINTS * 40) @ clip.transform[:, :2].T + clip.transform[:, 2]
         np.testing.assert_allclose(clip.landmarks, place, atol=1e-3)
+
+
+UNIFORM = dataclasses.replace(OPTIONS, sampling="uniform", clip_length=7)
+
+
+def test_a_uniform_clip_is_one_over_the_whole_video_with_what_was_detected_on_it(video):
+    def faces(index):
+        return [] if index == 20 else [(2 + index / 6 + index % 4, 2, 40, 0.9 + index / 1000)]
+
+    script = Scripted(faces)
+    result = extract(video, UNIFORM, script)
+    assert script.seen == [[0, 10, 20, 30, 39, 49, 59]]
+    (clip,) = result.clips
+    assert clip.indices.tolist() == [0, 10, 30, 39, 49, 59]
+    assert (result.windows, result.dropped, clip.indices.dtype) == (1, 0, np.int32)
+    truth = Scripted.answer([faces(index)[0] for index in clip.indices])
+    np.testing.assert_array_equal(clip.boxes, truth.boxes[::-1])
+    np.testing.assert_array_equal(clip.scores, truth.scores[::-1])
+    place = truth.landmarks[::-1] @ clip.transform[:, :2].T + clip.transform[:, 2]
+    np.testing.assert_allclose(clip.landmarks, place, atol=1e-3)
+    assert clip.boxes.dtype == clip.scores.dtype == clip.landmarks.dtype == np.float32
+
+
+def test_a_uniform_clip_shows_the_frames_it_names(video):
+    options = dataclasses.replace(UNIFORM, size=48)
+    (clip,) = extract(video, options, Scripted(lambda _: [(0, 0, 47, 0.99)])).clips
+    assert bits(clip) == clip.indices.tolist()
+
+
+def test_a_uniform_clip_of_a_short_video_is_all_of_it(tmp_path):
+    path = write(tmp_path / "a.mp4", map(barcode, range(4)))
+    (clip,) = extract(path, UNIFORM, Scripted(lambda _: [(5, 5, 30, 0.99)])).clips
+    assert clip.indices.tolist() == [0, 1, 2, 3]
+
+
+def bits(clip) -> list[int]:
+    """The frame numbers, read off the pixels."""
+    columns = np.float32([np.array([bit * 8 + 4, 8, 1]) @ clip.transform.T for bit in range(6)])
+    return [
+        sum((crop[round(y), round(x)].mean() > 128).item() << bit for bit, (x, y) in enumerate(columns))
+        for crop in clip.frames
+    ]
 
 
 def test_the_crop_shows_the_frame_under_its_number(video):
@@ -140,10 +174,18 @@ def test_the_main_face_is_number_0_and_the_others_come_on_request(video):
 
     main = extract(video, OPTIONS, Scripted(faces))
     assert [(clip.track, clip.boxes[0, 0].item()) for clip in main.clips] == [(0, 2), (0, 2), (0, 2)]
-    every = extract(video, OPTIONS, Scripted(faces), all_tracks=True)
+    every = extract(video, dataclasses.replace(OPTIONS, all_tracks=True), Scripted(faces))
     assert [clip.track for clip in every.clips] == [0, 1, 0, 1, 0]
     assert [clip.indices[0] for clip in every.clips] == [0, 0, 25, 25, 50]
     assert every.dropped == 0
+
+
+def test_a_face_that_leaves_and_returns_in_one_window_gives_two_clips_in_order_of_time(video):
+    def faces(index):
+        return [] if 12 <= index < 24 else [(5 + index / 10, 5, 30, 0.99)]
+
+    clips = extract(video, dataclasses.replace(OPTIONS, clips=1, clip_length=60), Scripted(faces)).clips
+    assert [(clip.track, clip.indices[0], clip.indices[-1]) for clip in clips] == [(0, 0, 8), (0, 24, 59)]
 
 
 def test_no_clip_crosses_a_cut(tmp_path):

@@ -1,11 +1,14 @@
 """Tracks, interpolation and crops, on detections made by hand."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fusion_dfd import config
 from fusion_dfd.faces import track
 from fusion_dfd.faces.detector import Detections
 from fusion_dfd.types import FaceTrack
@@ -141,7 +144,7 @@ def test_shrinking_does_not_alias():
 def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     frames = list(rng.integers(0, 255, (12, 120, 160, 3), np.uint8))
     (one,) = track.link([found(face(50 + k, 40)) for k in (0, 4, 8)], [102, 106, 110])
-    clip = track.cut(one, frames, first=100, scale=1.3, size=96)
+    clip = track.cut(one, dict(enumerate(frames, 100)), config.Faces(scale=1.3, size=96))
     assert clip.frames.shape == (9, 96, 96, 3)
     assert clip.indices.tolist() == list(range(102, 111))
     assert len(clip) == 9
@@ -157,21 +160,54 @@ def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     np.testing.assert_array_equal(clip.frames[3], expected)
 
 
-def clip(x: float, frames: int, side: float = 40) -> FaceTrack:
+def clip(x: float, frames: int, side: float = 40, start: int = 0) -> FaceTrack:
     boxes = np.tile(face(x, 0, side)[0], (frames, 1)).astype(np.float32)
     zeros = np.zeros((frames, 1, 1, 3), np.uint8)
-    scores, indices = np.ones(frames, np.float32), np.arange(frames, dtype=np.int32)
+    scores, indices = np.ones(frames, np.float32), np.arange(start, start + frames, dtype=np.int32)
     return FaceTrack(
         zeros, boxes, np.zeros((frames, 5, 2), np.float32), scores, indices, np.eye(2, 3, dtype=np.float32)
     )
 
 
 def numbers(*windows):
-    return [[one.track for one in clips] for clips in track.name(windows)]
+    """The tracks of the clips of windows, whose starts count from that of their window."""
+    placed = [
+        [dataclasses.replace(one, indices=one.indices + np.int32(100 * place)) for one in clips]
+        for place, clips in enumerate(windows)
+    ]
+    return [[one.track for one in clips] for clips in track.name(placed)]
 
 
 def test_faces_keep_their_number_over_windows_and_the_longest_is_0():
     assert numbers([clip(0, 8), clip(300, 8)], [clip(310, 8)], [clip(290, 8), clip(5, 8)]) == [[1, 0], [0], [0, 1]]
+
+
+def test_a_face_that_returns_within_a_window_keeps_its_number():
+    there, back = clip(0, 8), clip(10, 5, start=20)
+    assert numbers([there, back]) == [[0, 0]]
+    assert numbers([clip(0, 6), there]) == [[1, 0]], "at one time they are two"
+    assert numbers([clip(300, 30), there, back], [clip(300, 30), clip(15, 30)]) == [[0, 1, 1], [0, 1]]
+    assert numbers([there, clip(300, 5, start=20)], [clip(5, 9), clip(300, 9)]) == [[0, 1], [0, 1]]
+    assert numbers([back, there, clip(5, 3, start=12)]) == [[0, 0, 0]]
+
+
+def test_a_face_of_quite_another_size_is_another():
+    one, other = clip(300, 8), clip(310, 8)
+    assert numbers([clip(0, 9, 40), one], [clip(0, 9, 79), other]) == [[0, 1], [0, 1]]
+    assert numbers([clip(0, 9, 40), one], [clip(0, 8, 81), other]) == [[1, 0], [2, 0]]
+    assert numbers([clip(0, 9, 40)], [clip(0, 8, 90)]) == [[0], [0]], "the only face is the same"
+
+
+def test_promoting_a_face_moves_those_before_it_by_one():
+    last = clip(300, 8, start=20), clip(0, 9, start=20)
+    windows = track.name([[clip(0, 9), clip(300, 8), clip(600, 7)], last, []])
+    assert [[one.track for one in clips] for clips in windows] == [[0, 1, 2], [1, 0], []]
+    for number, order in ((0, [0, 1, 2]), (1, [1, 0, 2]), (2, [1, 2, 0])):
+        assert [[one.track for one in clips] for clips in track.promote(windows, number)] == [
+            order,
+            [order[1], order[0]],
+            [],
+        ]
 
 
 def test_of_equally_long_faces_the_largest_is_0():

@@ -153,10 +153,22 @@ def test_a_limit_spreads_over_all_records_of_a_video():
     assert windows(table, 4, clips=1).rows.tolist() == [2, 3]
 
 
-def test_a_limit_orders_a_video_by_track_before_time():
-    records = [{"source": "0", "frames": 4, "track": i % 2, "start": 4 * (i // 2)} for i in range(4)]
-    found = windows(make_table(records), 4, clips=2)
-    assert found.rows.tolist() == [2, 3]
+def test_faces_other_than_the_one_that_counts_are_never_evaluated():
+    records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
+    for clips, rows in ((0, [0, 0, 2, 2]), (2, [0, 2])):
+        assert windows(make_table(records), 4, clips=clips).rows.tolist() == rows
+    with pytest.raises(DataError, match="holds no clips"):
+        windows(make_table(records[1:2]), 4)
+
+
+def test_faces_other_than_the_one_that_counts_are_never_trained_on():
+    """Training reads what it would read had only the face that counts been stored."""
+    rows = [{"source": str(i // 6), "method": "A" if i % 6 > 1 else "original", "clip": i % 2} for i in range(24)]
+    others = [row | {"track": track} for row in rows for track in (0, 1, 2)]
+    plain, more = PairIndex(make_table(rows), seed=0), PairIndex(make_table(others), seed=0)
+    np.testing.assert_array_equal(3 * pairs(plain, 0, 100), pairs(more, 0, 100))
+    with pytest.raises(DataError, match="none of the 2 stored clips is fake"):
+        PairIndex(make_table([{"source": "0"}, {"source": "0", "method": "A", "track": 1}]), seed=0)
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 6), st.integers(1, 5))

@@ -44,27 +44,27 @@ def track(seed: int, length: int = 3, size: int = 16, start: int = 0, number: in
     )
 
 
-def cut(path: str, faces, detector):
+def cut(path: str, faces, detector, mask):
     """Two clips of noise that depend on the path alone; picklable, so worker processes can use it."""
     name = os.path.join(*os.path.normpath(path).split(os.sep)[-2:])
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     clips = [track(seed + i, start=10 * i) for i in range(2)]
-    return SimpleNamespace(clips=clips, damaged=0, reason="")
+    return SimpleNamespace(clips=clips, damaged=0, reason="", unmasked=None)
 
 
-def cut_or_hang(path: str, faces, detector):
+def cut_or_hang(path: str, faces, detector, mask):
     """As :func:`cut`, but one video never ends: its process must be killed."""
     if path.endswith("original/002.mp4"):
         time.sleep(1000)
-    return cut(path, faces, detector)
+    return cut(path, faces, detector, mask)
 
 
-def cut_or_fail(path: str, faces, detector):
+def cut_or_fail(path: str, faces, detector, mask):
     """As :func:`cut`, but two videos raise, and one has no face."""
     if path.endswith("FaceSwap/001_000.mp4"):
         raise DataError(f"{path}: empty (0 bytes)")
     if path.endswith("original/003.mp4"):
         raise ValueError("no such codec")
     if path.endswith("original/000.mp4"):
-        return SimpleNamespace(clips=[], damaged=2, reason="no face above 0.9 in 7 frames")
-    return cut(path, faces, detector)
+        return SimpleNamespace(clips=[], damaged=2, reason="no face above 0.9 in 7 frames", unmasked=None)
+    return cut(path, faces, detector, mask)

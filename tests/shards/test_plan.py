@@ -50,12 +50,22 @@ def test_the_plan_depends_on_neither_order_nor_folder(listed, tmp_path):
     assert plan.differences(first.options, second.options) == []
 
 
-def test_a_mask_changes_no_shard(listed):
-    masked = [dataclasses.replace(video, mask=f"/elsewhere/{video.id}.mp4") for video in listed]
-    first, second = plan.make(listed, "out", FACES, "toy"), plan.make(masked, "out", FACES, "toy")
-    assert [entry.fingerprint for entry in first.shards] == [entry.fingerprint for entry in second.shards]
-    assert plan.differences(first.options, second.options) == []
-    assert plan.relative(masked[0], first.root).mask == ""
+def test_a_mask_counts_by_its_size_and_not_by_where_it_lies(listed, tmp_path):
+    def made(name, size):
+        path = tmp_path / name / "mask.mp4"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(size))
+        masked = [dataclasses.replace(listed[0], mask=str(path)), *listed[1:]]
+        assert plan.relative(masked[0], "").mask == ""
+        return plan.make(masked, "out", FACES, "toy", 8)
+
+    plain = plan.make(listed, "out", FACES, "toy", 8)
+    first, moved, other = made("here", 5), made("there", 5), made("here", 6)
+    prints = [[entry.fingerprint for entry in one.shards] for one in (plain, first, moved, other)]
+    assert prints[1] == prints[2]
+    for before, now in ((0, 1), (1, 3)):
+        assert sum(a != b for a, b in zip(prints[before], prints[now], strict=True)) == 1
+    assert plan.differences(plain.options, other.options) == []
 
 
 def test_a_fingerprint_depends_on_options_list_and_file_sizes(listed):

@@ -85,9 +85,11 @@ def _reports(entry):
 
 
 def test_damaged_packets_are_listed(listed, tmp_path):
-    def cut(path, faces, detector):
-        found = synthetic.cut(path, faces, detector)
-        return SimpleNamespace(clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="")
+    def cut(path, faces, detector, mask):
+        found = synthetic.cut(path, faces, detector, mask)
+        return SimpleNamespace(
+            clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="", unmasked=None
+        )
 
     made = run(listed, tmp_path / "out", cut)
     told = {
@@ -98,6 +100,21 @@ def test_damaged_packets_are_listed(listed, tmp_path):
         "group": "000_001",
     }
     assert made.damaged == [{**told, "packets": 3}]
+
+
+def test_a_mask_is_handed_on_and_its_failure_told_without_its_name(listed, tmp_path):
+    def cut(path, faces, detector, mask):
+        found = synthetic.cut(path, faces, detector, mask)
+        found.unmasked = f"{mask}: damaged" if mask else None
+        return found
+
+    fake = next(video for video in listed if video.method == "FaceSwap")
+    masked = [dataclasses.replace(video, mask=str(tmp_path / "m") if video is fake else "") for video in listed]
+    made, plain = run(masked, tmp_path / "out", cut), run(listed, tmp_path / "plain", cut)
+    assert [(entry["video"], entry["reason"]) for entry in made.unmasked] == [(fake.key, "mask: damaged")]
+    assert made.summary().endswith("24 videos; 1 masks not used")
+    assert plain.unmasked == []
+    assert plain.content == made.content
 
 
 class Killed(BaseException):
@@ -143,12 +160,12 @@ def test_a_run_stopped_at_any_point_is_never_believed_and_its_continuation_gives
 def _killed_run(listed, out, after: int):
     calls = 0
 
-    def cut(path, faces, detector):
+    def cut(path, faces, detector, mask):
         nonlocal calls
         calls += 1
         if calls > after:
             os.kill(os.getpid(), signal.SIGKILL)
-        return synthetic.cut(path, faces, detector)
+        return synthetic.cut(path, faces, detector, mask)
 
     run(listed, out, cut)
 
@@ -162,16 +179,16 @@ def test_a_killed_process_loses_its_last_shard_only(listed, tmp_path):
     assert list((tmp_path / "out").glob("*.partial"))
     seen = []
 
-    def cut(path, faces, detector):
+    def cut(path, faces, detector, mask):
         seen.append(path)
-        return synthetic.cut(path, faces, detector)
+        return synthetic.cut(path, faces, detector, mask)
 
     run(listed, tmp_path / "out", cut)
     assert len(seen) == 24 - 12
     assert content(tmp_path / "out") == content(tmp_path / "whole")
 
 
-def never(path, faces, detector):
+def never(path, faces, detector, mask):
     raise AssertionError("nothing is left to do")
 
 
@@ -188,9 +205,9 @@ def test_only_the_shard_of_a_changed_file_is_made_again(listed, tmp_path):
         file.write(b"longer")
     seen = []
 
-    def cut(path, faces, detector):
+    def cut(path, faces, detector, mask):
         seen.append(path)
-        return synthetic.cut(path, faces, detector)
+        return synthetic.cut(path, faces, detector, mask)
 
     run(listed, tmp_path / "out", cut)
     assert listed[0].path in seen
@@ -221,10 +238,10 @@ def test_shards_without_a_plan_are_not_touched(listed, tmp_path):
 
 
 def test_two_runs_never_share_a_folder(listed, tmp_path):
-    def cut(path, faces, detector):
+    def cut(path, faces, detector, mask):
         with pytest.raises(DataError, match="another process is preparing"):
             run(listed, tmp_path / "out")
-        return synthetic.cut(path, faces, detector)
+        return synthetic.cut(path, faces, detector, mask)
 
     assert run(listed, tmp_path / "out", cut).failed == []
 
@@ -255,18 +272,18 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_continued(listed, tmp_pa
 
 def test_an_old_sidecar_never_vouches_for_a_new_shard(listed, tmp_path, monkeypatch):
     (entry,) = plan.make(listed[:1], str(tmp_path), FACES, "toy").shards
-    shard.write_shard(entry, lambda path: synthetic.cut(path, FACES, None))
+    shard.write_shard(entry, lambda path, mask: synthetic.cut(path, FACES, None, mask))
     other = dataclasses.replace(entry, fingerprint="another")
     monkeypatch.setattr(table, "write_index", lambda *args: None)
-    shard.write_shard(other, lambda path: synthetic.cut(path, FACES, None))
+    shard.write_shard(other, lambda path, mask: synthetic.cut(path, FACES, None, mask))
     assert shard.valid(entry) is None
     assert shard.valid(other) is None
 
 
 def test_writing_a_shard_again_does_nothing(listed, tmp_path):
     (entry,) = plan.make(listed[:3], str(tmp_path), FACES, "toy").shards
-    first = shard.write_shard(entry, lambda path: synthetic.cut(path, FACES, None))
-    assert shard.write_shard(entry, lambda path: never(path, FACES, None)) == first
+    first = shard.write_shard(entry, lambda path, mask: synthetic.cut(path, FACES, None, mask))
+    assert shard.write_shard(entry, lambda path, mask: never(path, FACES, None, mask)) == first
     assert len(tfrecord.scan(entry.path).offsets) == 6
 
 
@@ -274,7 +291,7 @@ def test_records_and_manifest_name_the_weights(listed, tmp_path, monkeypatch):
     said = "retinaface sha256=0f anchors=1,2 slope=0.1"
     monkeypatch.setattr(detector, "identity", lambda options: said)
     faces = dataclasses.replace(FACES, detector="retinaface", weights="a.pth")
-    made = run(listed, tmp_path / "out", faces=faces, runner=workers.pool(0))
+    made = run(listed, tmp_path / "out", faces=faces)
     assert made.detector == said
     stored = (tmp_path / "out" / "plan.json").read_text()
     assert said in stored

@@ -40,16 +40,16 @@ def test_array_jobs_in_any_order_make_what_one_run_makes(make):
     assert make.content("parts") == make.content("whole")
 
 
-def never(path, faces, detector):
+def never(path, faces, detector, mask):
     raise AssertionError("all shards are there")
 
 
 def test_array_jobs_share_the_folder_with_each_other_only(make):
-    def cut(path, faces, detector):
+    def cut(path, faces, detector, mask):
         assert make(prepare_part, "out", part=(1, 2))[1] == 7
         with pytest.raises(DataError, match="another process is preparing"):
             make(prepare, "out")
-        return synthetic.cut(path, faces, detector)
+        return synthetic.cut(path, faces, detector, mask)
 
     assert make(prepare_part, "out", cut, part=(0, 2)) == (7, 7)
 
@@ -86,7 +86,7 @@ def test_a_pipeline_that_fails_is_one_sentence_and_its_shards_are_kept(make, dir
     assert make.content("out") == make.content("whole")
 
 
-def lock_out(path, faces, detector):
+def lock_out(path, faces, detector, mask):
     """No fault of the video: the whole work ends."""
     raise KeyboardInterrupt
 

@@ -11,6 +11,7 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
     ("arguments", "code", "said"),
     [
         (["--root", "{}/nowhere"], 1, "nowhere is no folder"),
+        (["--root", "{}", "--all_tracks", "--sampling", "even"], 2, "faces.sampling=even: want one of dense, uniform"),
         (["--root", "{}", "--every", "0"], 2, "faces.every=0: want 1 .. 1000"),
     ],
 )
