@@ -27,6 +27,9 @@ FAR = 1.0
 """The same as REACH where frames lie apart in time, as in a uniform clip; a face may be missed for any time there."""
 GROWTH = 2.0
 """Most that the sides of a face differ by, as a factor, between the clips in which it is taken for the same one."""
+ENOUGH = 0.8
+"""Share of the longest face's frames that is as good as all of them. A portrait on the wall is seen on every frame; the
+person before it, who turns away for a moment, counts all the same."""
 KERNEL = np.array([0.25, 0.5, 0.25])
 """Temporal smoothing of boxes and landmarks."""
 IMPOSSIBLE = 1e6
@@ -196,7 +199,7 @@ def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     Faces are matched by place and size: box centres within one box side of where the face was last seen, sides within
     GROWTH. So is a face that leaves and returns within one window, where it has a clip before and one after. Where a
     video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
-    with the most frames over all windows, of equal ones the one with the larger boxes; the others follow.
+    with the largest boxes among those seen nearly as long as the longest (ENOUGH); the others follow.
     """
     people: list[list[FaceTrack]] = []
     owners = []
@@ -212,8 +215,7 @@ def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
                     people.append([])
                 people[owner[k]].append(clips[k])
         owners.append([owner[k] for k in range(len(clips))])
-    order = sorted(range(len(people)), key=lambda k: _weight(people[k]), reverse=True)
-    number = {k: place for place, k in enumerate(order)}
+    number = {k: place for place, k in enumerate(_order(people))}
     return [
         [dataclasses.replace(clip, track=number[k]) for clip, k in zip(clips, owner, strict=True)]
         for clips, owner in zip(windows, owners, strict=True)
@@ -248,6 +250,9 @@ def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np
     return np.where(same, distance, IMPOSSIBLE)
 
 
-def _weight(clips: list[FaceTrack]) -> tuple[int, float]:
-    boxes = np.concatenate([clip.boxes for clip in clips])
-    return len(boxes), float((boxes[:, 2:] - boxes[:, :2]).prod(-1).mean())
+def _order(people: list[list[FaceTrack]]) -> list[int]:
+    """Places of the faces: those seen nearly as long as the longest by size, then the others by length."""
+    boxes = [np.concatenate([clip.boxes for clip in clips]) for clips in people]
+    areas = [float((box[:, 2:] - box[:, :2]).prod(-1).mean()) for box in boxes]
+    least = ENOUGH * max(map(len, boxes), default=0)
+    return sorted(range(len(people)), key=lambda k: (-min(len(boxes[k]), least), -areas[k], -len(boxes[k])))

@@ -182,6 +182,12 @@ def test_faces_keep_their_number_over_windows_and_the_longest_is_0():
     assert numbers([clip(0, 8), clip(300, 8)], [clip(310, 8)], [clip(290, 8), clip(5, 8)]) == [[1, 0], [0], [0, 1]]
 
 
+def test_a_portrait_on_the_wall_is_not_the_one_that_counts():
+    portrait, person = clip(300, 10, 20), clip(0, 8, 60)
+    assert numbers([portrait, person]) == [[1, 0]]
+    assert numbers([portrait, clip(0, 7, 60)]) == [[0, 1]], "too short a part of it"
+
+
 def test_a_face_that_returns_within_a_window_keeps_its_number():
     there, back = clip(0, 8), clip(10, 5, start=20)
     assert numbers([there, back]) == [[0, 0]]
