@@ -12,8 +12,9 @@ from fusion_dfd.models.attention import TemporalAttention
 from fusion_dfd.models.recurrent import Stack
 
 DAMPING = 0.1
-"""Share of this branch's gradient that reaches the backbone. Standardising small changes multiplies it: undamped, it is
-up to three times the spatial branch's own and mostly noise at first, and the shared backbone learns late."""
+"""Share of this branch's gradient that reaches the backbone. Standardising small changes multiplies it: undamped, what
+reached the backbone from its loss was 1.4 times, from the fused loss 3 times the spatial branch's own at the first step
+of the embedded data's recipe, and the shared backbone learnt late."""
 
 
 class TemporalBranch(nnx.Module):
