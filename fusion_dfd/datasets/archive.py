@@ -31,7 +31,7 @@ def unpack(path: str) -> str:
                 _unpack_one(file, entry, folder, path)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is no whole .zip ({error}); copy or download it again") from error
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:  # zipfile's for an encrypted entry, or a compression this Python lacks
         raise DataError(f"{path} cannot be unpacked here ({error}); unpack it by hand and give its folder") from error
     except OSError as error:
         raise DataError(

@@ -28,6 +28,9 @@ class _Recurrent(nnx.Module):
 
     gates: int
     carries: int
+    step: Callable[[tuple[Array, ...], Array, tuple[Array, ...]], tuple[Array, ...]]
+    """The carry after one step, hidden state first, from the carry, the projected inputs [b, d, g * units] and the
+    weights."""
 
     def __init__(self, inputs: int, units: int, *, bidirectional: bool = True, rngs: nnx.Rngs):
         self.units = units
@@ -42,11 +45,6 @@ class _Recurrent(nnx.Module):
         """One orthogonal matrix per gate, side by side (Saxe et al. 2014)."""
         square = (self.units, self.units)
         return jnp.concatenate([_RECURRENT_INIT(rngs.params(), square) for _ in range(self.gates)], axis=1)
-
-    @staticmethod
-    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
-        """The carry after one step, hidden state first; ``inputs`` [b, d, g * units] are projected already."""
-        raise NotImplementedError("a recurrent layer defines its own step")
 
     def _weights(self) -> tuple[Array, ...]:
         return (self.recurrent[...],)
