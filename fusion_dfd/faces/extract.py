@@ -11,13 +11,15 @@ import numpy as np
 from fusion_dfd import config
 from fusion_dfd.faces import mask as masks
 from fusion_dfd.faces import track
-from fusion_dfd.faces.cuts import longest_shot
-from fusion_dfd.faces.detector import Detector
-from fusion_dfd.faces.video import VideoInfo, probe, read
+from fusion_dfd.faces.cuts import SIDE, longest_shot
+from fusion_dfd.faces.detector import Detections, Detector
+from fusion_dfd.faces.video import Picture, VideoInfo, decode, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
 """Faces kept per window, so that a crowd does not fill the memory: the longest, of equal ones the largest."""
+DETECT_BYTES = 1 << 27
+"""Most bytes of RGB that are given to the detector at once; one frame where that alone is more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,11 +65,11 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     info = probe(path, options.time_limit)
     windows = choose(info.frames, options)
     wanted = (index for window in windows for index in window)
-    frames = read(path, wanted, options.time_limit - (time.monotonic() - start))
+    frames = decode(path, wanted, options.time_limit - (time.monotonic() - start))
     found, looked, size = [], [], (0, 0)
     for window in _gather(frames, windows):
         window, at = _shot(window, options)
-        looked, size = looked + at, window[at[0]].shape[:2]
+        looked, size = looked + at, window[at[0]].shape
         found.append(_faces(window, at, options, detector))
     named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
     chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
@@ -127,13 +129,13 @@ def _by_mask(
     return track.promote(named, number), None
 
 
-def _gather(frames: read, windows: list[Sequence[int]]) -> Iterator[dict[int, np.ndarray]]:
+def _gather(frames: decode, windows: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
     """The frames of each window by number; a window at the end of a damaged file may be short or missing."""
-    held: dict[int, np.ndarray] = {}
+    held: dict[int, Picture] = {}
     waiting = iter(windows)
     window = next(waiting)
-    for index, frame in frames:
-        held[index] = frame
+    for index, picture in frames:
+        held[index] = picture
         if index == window[-1]:
             yield held
             held, window = {}, next(waiting, window)
@@ -141,20 +143,27 @@ def _gather(frames: read, windows: list[Sequence[int]]) -> Iterator[dict[int, np
         yield held
 
 
-def _shot(window: dict[int, np.ndarray], options: config.Faces) -> tuple[dict[int, np.ndarray], list[int]]:
+def _shot(window: dict[int, Picture], options: config.Faces) -> tuple[dict[int, Picture], list[int]]:
     """What of a window is used, and the numbers of the frames that the detector sees."""
     if options.sampling == "uniform":  # between frames that lie apart, no cut can be told from a movement
         return window, list(window)
-    shot = longest_shot(list(window.values()))
+    shot = longest_shot(np.stack([picture.grey(SIDE) for picture in window.values()]))
     numbers = list(window)[shot.start : shot.stop]
     return {k: window[k] for k in numbers}, [numbers[k] for k in looked_at(len(numbers), options.every)]
 
 
-def _faces(window: dict[int, np.ndarray], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
+def _faces(window: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
     """The faces of one window. One detection alone among three or more looked-at frames is taken for a false alarm."""
-    detections = detector.detect(np.stack([window[k] for k in at]))
+    shape = window[at[0]].shape
+    detections = _detect([window[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
     apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
     tracks = track.link(detections, at, *apart)
     tracks = [face for face in tracks if max(face.scores) >= options.threshold]
     tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
-    return [track.cut(face, window, options) for face in tracks[:MOST_TRACKS]]
+    return track.cut(tracks[:MOST_TRACKS], lambda number: window[number].rgb(), shape, options)
+
+
+def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Detections]:
+    """Faces of each picture, at most ``most`` of them held as RGB at a time."""
+    parts = [pictures[start : start + most] for start in range(0, len(pictures), most)]
+    return [faces for part in parts for faces in detector.detect(np.stack([picture.rgb() for picture in part]))]

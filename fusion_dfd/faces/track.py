@@ -7,7 +7,7 @@ for the same reason).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -173,24 +173,42 @@ def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarr
     return cv2.resize(inside, (size, size), interpolation=method)
 
 
-def cut(track: Track, frames: Mapping[int, np.ndarray], options: config.Faces) -> FaceTrack:
-    """The clip of one face, from ``frames`` (uint8 [h, w, 3]) by number.
+def cut(
+    tracks: Sequence[Track], frame: Callable[[int], np.ndarray], shape: tuple[int, int], options: config.Faces
+) -> list[FaceTrack]:
+    """The clip of each face of one window; ``frame(number)`` is uint8 [h, w, 3] and ``shape`` its h and w.
 
     A dense clip has every frame from the first detection to the last, a uniform one only those with a detection: where
-    a face was seconds before and after says nothing of the time between.
+    a face was seconds before and after says nothing of the time between. Each frame is asked for once.
     """
+    clips = [_uncut(track, shape, options) for track in tracks]
+    cutters = [_cutter(clip, shape, options) for clip in clips]
+    for number in sorted({int(number) for clip in clips for number in clip.indices}):
+        picture = frame(number)
+        for clip, cutter in zip(clips, cutters, strict=True):
+            if number in clip.indices:
+                clip.frames[clip.indices == number] = cutter(picture)
+    return clips
+
+
+def _uncut(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceTrack:
+    """The clip of a face whose frames are yet to be filled in."""
     dense = options.sampling == "dense"
     boxes, landmarks, scores = interpolate(track) if dense else seen(track)
     indices = np.array(range(track.at[0], track.at[-1] + 1) if dense else track.at, np.int32)
-    pictures = [frames[index] for index in indices.tolist()]
     if options.align:
         matrix = align.transform(boxes, landmarks, options.scale, options.size)
-        crops = np.stack([align.warp(picture, matrix, options.size) for picture in pictures])
     else:
-        square = crop_square(boxes, options.scale, *pictures[0].shape[:2])
-        matrix = transform(square, options.size)
-        crops = np.stack([crop(picture, square, options.size) for picture in pictures])
-    return FaceTrack(crops, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
+        matrix = transform(crop_square(boxes, options.scale, *shape), options.size)
+    frames = np.empty((len(indices), options.size, options.size, 3), np.uint8)
+    return FaceTrack(frames, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
+
+
+def _cutter(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> Callable[[np.ndarray], np.ndarray]:
+    if options.align:
+        return lambda picture: align.warp(picture, clip.transform, options.size)
+    square = crop_square(clip.boxes, options.scale, *shape)
+    return lambda picture: crop(picture, square, options.size)
 
 
 def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:

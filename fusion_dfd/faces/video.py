@@ -26,7 +26,7 @@ class VideoInfo:
     fps: float
     """Average frames per second; 0 where the file does not say."""
     width: int
-    """Pixels as coded; :class:`read` swaps width and height of a video that asks to be shown turned by 90 degrees."""
+    """Pixels as coded; :class:`decode` swaps width and height of a video that asks to be shown turned by 90 degrees."""
     height: int
     codec: str
     """FFmpeg's name of the codec, e.g. ``h264``."""
@@ -72,8 +72,32 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
         return VideoInfo(packets, float(rate or 0), context.width, context.height, context.name, damaged)
 
 
-class read:
-    """Iterate over ``(index, frame)`` of the wanted frames; ``frame`` is uint8 [h, w, 3] RGB, as it is to be shown.
+class Picture:
+    """A decoded frame as the decoder left it: of a usual video half the bytes of its RGB."""
+
+    def __init__(self, frame: av.VideoFrame, size: tuple[int, int]):
+        self._frame, self._size, self._turns = frame, size, round(frame.rotation / 90) % 4
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of :meth:`rgb`, pixels."""
+        return self._size if self._turns % 2 else self._size[::-1]
+
+    def rgb(self) -> np.ndarray:
+        """uint8 [h, w, 3], turned as the display matrix asks, scaled to the ``size`` (w, h) of the first frame."""
+        width, height = self._size
+        frame = self._frame.reformat(width=width, height=height, format="rgb24", threads=1)
+        return np.ascontiguousarray(np.rot90(frame.to_ndarray(), self._turns))
+
+    def grey(self, side: int) -> np.ndarray:
+        """uint8 [side, side], brightness averaged over areas and squeezed into a square; not turned."""
+        return self._frame.reformat(
+            width=side, height=side, format="gray", interpolation="AREA", threads=1
+        ).to_ndarray()
+
+
+class decode:
+    """Iterate over ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
 
     ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
     out. Decoding stops after the last of them. Packets that cannot be decoded are skipped and counted in ``damaged``;
@@ -92,7 +116,7 @@ class read:
         self._wanted = wanted
         self._limit = time_limit
 
-    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[int, Picture]]:
         self.damaged = self.decoded = 0
         clock = _Clock(self.path, self._limit)
         wanted = iter(self._wanted)
@@ -106,7 +130,7 @@ class read:
                 size = size or (frame.width, frame.height)
                 if index < want:
                     continue
-                yield index, _rgb(frame, size)
+                yield index, Picture(frame, size)
                 want = next(wanted, None)
                 if want is None:
                     return
@@ -136,11 +160,12 @@ class read:
             return None
 
 
-def _rgb(frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    """uint8 [h, w, 3], turned as the display matrix asks. Other sizes than ``size`` (w, h) are scaled to it."""
-    turns = round(frame.rotation / 90) % 4
-    frame = frame.reformat(width=size[0], height=size[1], format="rgb24", threads=1)
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(), turns))
+class read(decode):
+    """The same with each frame as uint8 [h, w, 3] RGB, as it is to be shown."""
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for index, picture in super().__iter__():
+            yield index, picture.rgb()
 
 
 def _open(path: str) -> av.container.InputContainer:

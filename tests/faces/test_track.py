@@ -144,7 +144,14 @@ def test_shrinking_does_not_alias():
 def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     frames = list(rng.integers(0, 255, (12, 120, 160, 3), np.uint8))
     (one,) = track.link([found(face(50 + k, 40)) for k in (0, 4, 8)], [102, 106, 110])
-    clip = track.cut(one, dict(enumerate(frames, 100)), config.Faces(scale=1.3, size=96))
+    asked = []
+
+    def frame(number: int) -> np.ndarray:
+        asked.append(number)
+        return frames[number - 100]
+
+    (clip,) = track.cut([one], frame, (120, 160), config.Faces(scale=1.3, size=96))
+    assert asked == list(range(102, 111))
     assert clip.frames.shape == (9, 96, 96, 3)
     assert clip.indices.tolist() == list(range(102, 111))
     assert len(clip) == 9
