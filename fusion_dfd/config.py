@@ -10,11 +10,14 @@ No ``from __future__ import annotations`` here: ml_collections reads the field t
 import dataclasses
 import json
 import math
+import re
 from typing import Any
 
 BRANCHES = ("spatial", "temporal", "micro")
 MICRO_INPUTS = ("rgb", "difference", "flow")
 SAMPLINGS = ("dense", "uniform")
+GROUP = r"(?P<prefix>[\w/]+)=(?P<factor>\d+(\.\d+)?)(@(?P<start>\d+))?"
+"""Form of an entry of ``optim.groups``."""
 
 
 class ConfigError(ValueError):
@@ -114,6 +117,9 @@ class Backbone:
     """A name of ``fusion_dfd.backbones.registry``."""
     width: int = 64
     """Channels after the stem; the published networks have 64."""
+    frozen_norm: bool = False
+    """BatchNorm normalises by its stored statistics while training too, and leaves them alone: for weights that were
+    trained elsewhere."""
     stages: int = 4
     """Stages kept. Fewer for small frames: no map may be smaller than the kernel that reads it."""
 
@@ -168,6 +174,10 @@ class Optim:
     """Weight of each branch's own loss beside the fused one."""
     ema: float = 0.999
     """Decay per step of the averaged parameters that are evaluated; 0 switches averaging off."""
+    groups: tuple[str, ...] = ()
+    """Parts of the model that learn otherwise: ``PREFIX=FACTOR`` of the learning rate, where 0 freezes;
+    ``PREFIX=FACTOR@STEP`` from that step on. E.g. ``("backbone=0",)`` or ``("backbone=0.1@1000", "backbone/conv1=0")``.
+    """
     accumulate: int = 1
     """Parts a batch is worked off in, one after another, their gradients averaged: less memory, same batch."""
 
@@ -273,6 +283,8 @@ def _checks(config: Config):
     quality = data.augment.jpeg_quality
     ordered = len(quality) == 2 and 1 <= quality[0] <= quality[1] <= 100
     yield ordered, f"data.augment.jpeg_quality={quality}: want two numbers in order, within 1 .. 100"
+    odd = [group for group in optim.groups if not re.fullmatch(GROUP, group)]
+    yield not odd, f"optim.groups={odd}: want PREFIX=FACTOR or PREFIX=FACTOR@STEP, e.g. backbone=0.1@500"
     yield optim.clip > 0, f"optim.clip={optim.clip}: want a positive norm"
     even = train.batch_size >= 2 and train.batch_size % 2 == 0
     yield even, f"train.batch_size={train.batch_size}: want an even number, a batch is made of real-fake pairs"

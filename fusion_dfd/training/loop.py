@@ -22,7 +22,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
 from fusion_dfd.shards.table import Split
-from fusion_dfd.training import optim, state, step
+from fusion_dfd.training import groups, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
 from fusion_dfd.training.writer import Writer
 from fusion_dfd.types import DataError
@@ -66,6 +66,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
+    groups.check(groups.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
     now = state.create(config.model, tx, config.seed, replicated)
     process = (jax.process_index(), jax.process_count())
     batches = iter(

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from fusion_dfd import config as c
+from fusion_dfd.training import groups
 
 
 def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
@@ -14,11 +15,15 @@ def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
 
 
 def build(optim: c.Optim, steps: int) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) behind a clip of the global gradient norm; kernels alone decay."""
-    return optax.chain(
+    """AdamW (Loshchilov & Hutter 2019) behind a clip of the global gradient norm, within what ``optim.groups`` allow.
+
+    Kernels alone decay.
+    """
+    learn = optax.chain(
         optax.clip_by_global_norm(optim.clip),
         optax.adamw(schedule(optim, steps), weight_decay=optim.weight_decay, mask=_kernels),
     )
+    return groups.limit(groups.parse(optim.groups), learn)
 
 
 def _kernels(params: dict) -> dict:

@@ -53,6 +53,8 @@ def graphs(model: c.Model) -> Graphs:
     abstract = nnx.eval_shape(lambda: fusion.build(model, rngs=nnx.Rngs(0)))
     evaluating = nnx.view(abstract, deterministic=True, use_running_average=True, raise_if_not_found=False)
     training = nnx.view(abstract, deterministic=False, use_running_average=False, raise_if_not_found=False)
+    if model.backbone.frozen_norm and hasattr(training, "backbone"):
+        training.backbone = nnx.view(training.backbone, use_running_average=True, raise_if_not_found=False)
     return Graphs(nnx.graphdef(training), nnx.graphdef(evaluating))
 
 

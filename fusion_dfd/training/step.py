@@ -11,7 +11,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from fusion_dfd import config as c
-from fusion_dfd.training import losses
+from fusion_dfd.training import groups, losses
 from fusion_dfd.training.state import Graphs, TrainState
 from fusion_dfd.types import Batch, Outputs
 
@@ -28,9 +28,11 @@ def make_train_step(
     ``key`` is folded with the step number, so that a resumed run draws the same dropout.
     """
 
+    parts = groups.parse(optim.groups)
+
     def gradient(params, stats, batch: Batch, key):
         def loss_fn(params):
-            model = nnx.merge(graphs.train, params, stats)
+            model = nnx.merge(graphs.train, groups.hold(parts, params), stats)
             outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
             loss, terms = losses.total(outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary)
             return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
