@@ -61,22 +61,47 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
     longer than ``options.time_limit`` seconds, its mask included.
     """
-    start = time.monotonic()
-    info = probe(path, options.time_limit)
-    windows = choose(info.frames, options)
-    wanted = (index for window in windows for index in window)
-    frames = decode(path, wanted, options.time_limit - (time.monotonic() - start))
-    found, looked, size = [], [], (0, 0)
-    for window in _gather(frames, windows):
-        window, at = _shot(window, options)
-        looked, size = looked + at, window[at[0]].shape
-        found.append(_faces(window, at, options, detector))
-    named, unmasked = _by_mask(track.name(found), mask, looked, info.frames, size, start + options.time_limit)
+    end = time.monotonic() + options.time_limit
+    scan = Scan(path, options, detector)
+    named, unmasked = _by_mask(track.name(list(scan)), mask, scan, end)
     chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
-    dropped = len(windows) - sum(map(bool, chosen))
-    reason = None if clips else f"no face found in the {len(looked)} frames looked at"
-    return Extraction(info, clips, info.damaged + frames.damaged, len(windows), dropped, reason, unmasked)
+    dropped = scan.windows - sum(map(bool, chosen))
+    reason = None if clips else f"no face found in the {len(scan.looked)} frames looked at"
+    return Extraction(scan.info, clips, scan.damaged, scan.windows, dropped, reason, unmasked)
+
+
+class Scan:
+    """The faces of a video window by window, none of them named yet (``track`` is 0): iterate once.
+
+    One window of frames is held at a time. Raises as :func:`extract` does, on being made and while iterating.
+    """
+
+    def __init__(self, path: str, options: config.Faces, detector: Detector):
+        start = time.monotonic()
+        self.info = probe(path, options.time_limit)
+        self._windows = choose(self.info.frames, options)
+        self._options, self._detector = options, detector
+        wanted = (index for window in self._windows for index in window)
+        self._frames = decode(path, wanted, options.time_limit - (time.monotonic() - start))
+        self.windows = len(self._windows)
+        """Stretches of the video that are looked at."""
+        self.looked: list[int] = []
+        """Numbers of the frames that the detector has seen so far."""
+        self.shape: tuple[int, int] = (0, 0)
+        """Height and width of the frames, pixels; known after the first window."""
+
+    @property
+    def damaged(self) -> int:
+        """Packets of the file that could not be read or decoded so far."""
+        return self.info.damaged + self._frames.damaged
+
+    def __iter__(self) -> Iterator[list[FaceTrack]]:
+        for window in _gather(self._frames, self._windows):
+            window, at = _shot(window, self._options)
+            self.looked += at
+            self.shape = window[at[0]].shape
+            yield _faces(window, at, self._options, self._detector)
 
 
 def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
@@ -114,14 +139,14 @@ def looked_at(length: int, every: int) -> list[int]:
 
 
 def _by_mask(
-    named: list[list[FaceTrack]], mask: str, looked: list[int], frames: int, size: tuple[int, int], end: float
+    named: list[list[FaceTrack]], mask: str, scan: Scan, end: float
 ) -> tuple[list[list[FaceTrack]], str | None]:
     """The faces with the one under the mask as track 0, and why that could not be told, if so."""
     faces = [face for window in named for face in window]
     if not mask or {face.track for face in faces} <= {0}:
         return named, None
     try:
-        number = masks.under(mask, faces, looked, frames, size, end - time.monotonic())
+        number = masks.under(mask, faces, scan.looked, scan.info.frames, scan.shape, end - time.monotonic())
     except DataError as error:
         if time.monotonic() > end:  # whether the mask decides must not depend on how busy a machine is
             raise
