@@ -18,6 +18,10 @@ MICRO_INPUTS = ("rgb", "difference", "flow")
 SAMPLINGS = ("dense", "uniform")
 GROUP = r"(?P<prefix>[\w/]+)=(?P<factor>\d+(\.\d+)?)(@(?P<start>\d+))?"
 """Form of an entry of ``optim.groups``."""
+RULES = ("mean_probability", "mean_logit", "max")
+TRACKS = ("first", "max")
+CALIBRATIONS = ("temperature", "affine", "isotonic")
+TARGETS = ("eer", "youden", "fpr_1", "fpr_5")
 
 
 class ConfigError(ValueError):
@@ -106,6 +110,8 @@ class Data:
     """Frames per clip given to the model; contiguous."""
     size: int = 224
     """Side of the frames given to the model, pixels."""
+    exclude_methods: tuple[str, ...] = ()
+    """Manipulations left out of train and val, never of test: what they teach is then measured, not learnt."""
     threads: int = 0
     """Reading and decoding threads; 0 = one per core."""
     augment: Augment = dataclasses.field(default_factory=Augment)
@@ -202,6 +208,20 @@ class Evaluate:
     """Clips scored per video, spread evenly; 0 = all."""
     bootstrap: int = 1000
     """Resamplings over groups behind every interval."""
+    aggregate: str = "mean_probability"
+    """How the clips of a face become one probability: ``mean_probability``, ``mean_logit`` or ``max``."""
+    tracks: str = "first"
+    """How the faces of a video become one probability: ``first`` is the face that counts alone, ``max`` the most
+    suspicious one of those stored (``faces.all_tracks``)."""
+    calibration: str = "temperature"
+    """Map from a video's probability to a calibrated one, fitted on val: ``temperature`` (one number), ``affine`` (a
+    second one, which takes up val's share of fakes) or ``isotonic`` (a staircase, for some hundred val videos)."""
+    target: str = "eer"
+    """What the threshold is chosen for on val: ``eer`` (as many misses as false alarms), ``youden`` (most of their
+    complement together), ``fpr_1`` or ``fpr_5`` (most fakes found at 1 % or 5 % false alarms)."""
+    abstain: float = 0.05
+    """Most of the decided val videos that may be called wrong, 0 .. 1: those nearest to the threshold are left
+    undecided until it holds. 1 decides all."""
 
 
 @dataclasses.dataclass
@@ -274,10 +294,12 @@ def _checks(config: Config):
         ("train.log_every", train.log_every, 1, math.inf),
         ("train.patience", train.patience, 0, math.inf),
         ("evaluate.batch_size", config.evaluate.batch_size, 1, 100000),
+        ("evaluate.clips", config.evaluate.clips, 0, 1000000),
         ("evaluate.bootstrap", config.evaluate.bootstrap, 0, 1000000),
+        ("evaluate.abstain", config.evaluate.abstain, 0, 1),
     ]:
         yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
-    yield faces.sampling in SAMPLINGS, f"faces.sampling={faces.sampling}: want one of {', '.join(SAMPLINGS)}"
+    yield from _choices(config)
     own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
     yield own, f"faces.detector={faces.detector}: faces.weights, anchors and slope are retinaface's, leave them out"
     quality = data.augment.jpeg_quality
@@ -292,6 +314,20 @@ def _checks(config: Config):
     yield fits, f"data.frames={data.frames} is longer than the stored clips, faces.clip_length={faces.clip_length}"
     three = len(config.sample.pairs) == 3 and min(config.sample.pairs) >= 1
     yield three, f"sample.pairs={config.sample.pairs}: want three positive numbers, for train, val and test"
+
+
+def _choices(config: Config):
+    """The same for options that are one of a few words."""
+    for name, words in [
+        ("faces.sampling", SAMPLINGS),
+        ("evaluate.aggregate", RULES),
+        ("evaluate.tracks", TRACKS),
+        ("evaluate.calibration", CALIBRATIONS),
+        ("evaluate.target", TARGETS),
+    ]:
+        section, field = name.split(".")
+        value = getattr(getattr(config, section), field)
+        yield value in words, f"{name}={value}: want one of {', '.join(words)}"
 
 
 def to_json(config: Config) -> str:

@@ -32,12 +32,17 @@ def intervals(
     why = metrics.undefined(y, p, threshold)
     if count < 2 or n == 0 or len(why) == len(metrics.METRICS):
         return dict.fromkeys(metrics.METRICS)
-    copies = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
-    values = resampled(y, p, member, copies, threshold)
-    return {name: None if name in why else _percentiles(values[name]) for name in metrics.METRICS}
+    values = resampled(y, p, member, drawn(count, n, seed), threshold)
+    return {name: None if name in why else percentiles(values[name]) for name in metrics.METRICS}
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float] | None:
+def drawn(count: int, n: int, seed: int) -> np.ndarray:
+    """How often each of ``count`` groups lies in each of ``n`` resamples of that many groups, int [n, count]."""
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=n)
+
+
+def percentiles(values: np.ndarray) -> tuple[float, float] | None:
+    """The middle :data:`LEVEL` of ``values`` [n]; None where more than :data:`MOST_UNDEFINED` of them are NaN."""
     known = values[~np.isnan(values)]
     if len(values) - len(known) > MOST_UNDEFINED * len(values):
         return None
@@ -71,8 +76,8 @@ def _ranking(y, p, member, copies) -> dict[str, np.ndarray]:
     ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
     member, y = member[order], y[order].astype(np.float64)
     out = {name: np.full(len(copies), np.nan) for name in ("auc", "ap", "eer", "tpr_at_1_fpr", "tpr_at_5_fpr")}
-    for i, drawn in enumerate(copies):
-        weights = drawn[member]
+    for i, times in enumerate(copies):
+        weights = times[member]
         tp, called = np.cumsum(weights * y)[ends], np.cumsum(weights)[ends]
         fakes, reals = tp[-1], called[-1] - tp[-1]
         if fakes == 0 or reals == 0:
@@ -90,11 +95,12 @@ def _ranking(y, p, member, copies) -> dict[str, np.ndarray]:
 
 def _calls(y, p, member, copies, threshold: float) -> dict[str, np.ndarray]:
     called = p > threshold
-    columns = np.stack([called & (y == 1), called & (y == 0), y == 1, y == 0], axis=1)
-    tp, fp, fakes, reals = (copies @ _per_group(columns, member, copies.shape[1])).T
+    columns = np.stack([called & (y == 1), called & (y == 0), y == 1, y == 0, (p > 0.5) == (y == 1)], axis=1)
+    tp, fp, fakes, reals, right = (copies @ _per_group(columns, member, copies.shape[1])).T
     recall = tp / fakes
     return {
         "accuracy": (tp + reals - fp) / (fakes + reals),
+        "accuracy_half": right / (fakes + reals),
         "balanced_accuracy": (recall + (reals - fp) / reals) / 2,
         "precision": tp / (tp + fp),
         "recall": recall,

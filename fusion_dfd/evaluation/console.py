@@ -32,19 +32,40 @@ def remarks(summary: Summary) -> list[str]:
             if entry["note"]:
                 notes.setdefault(f"{unit['title']}: {entry['note']}", []).append(METRICS[name].title)
     lines = [f"{where} ({', '.join(names)})" for where, names in notes.items()]
+    if summary["calibration"]:
+        lines += [summary["calibration"]["sentence"], undecided(summary)]
     unscored = summary["unscored"]
     if unscored["videos"]:
         lines.append(
-            f"Videos without a score: {unscored['real']} real, {unscored['fake']} fake; "
+            f"Videos without a score: {lost(unscored)}; "
             f"'{summary['units']['video_with_unscored']['title']}' counts them at probability 0.5."
         )
     return lines
 
 
+def undecided(summary: Summary) -> str:
+    """How many videos lie in the band of doubt, in a sentence."""
+    found = summary["undecided"]
+    wrong = "" if found["wrong"] is None else f"; of the others {found['wrong']:.1%} are called wrong"
+    return f"Undecided videos: {found['real']} real, {found['fake']} fake{wrong}. Clips and frames are not calibrated."
+
+
+def lost(unscored: dict) -> str:
+    """Videos without a score, counted by class and kind."""
+    kinds = {"failed": "unreadable", "faceless": "without a face"}
+    return "; ".join(
+        f"{unscored[kind]['real']} real, {unscored[kind]['fake']} fake {words}"
+        for kind, words in kinds.items()
+        if any(unscored[kind].values())
+    )
+
+
 def _by_unit(summary: Summary) -> Table:
-    table = Table(title=f"Metrics with 95 % intervals, threshold {summary['threshold']:g}", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Metrics with 95 % intervals, threshold {summary['threshold']:.3g}", box=box.SIMPLE_HEAD)
     table.add_column("metric")
-    units = [unit["overall"] | {"title": unit["title"]} for unit in summary["units"].values()]
+    # The report has a column more, of the videos before calibration: the sentence below says what it changed.
+    shown = [unit for name, unit in summary["units"].items() if name != "video_uncalibrated"]
+    units = [unit["overall"] | {"title": unit["title"]} for unit in shown]
     for unit in units:
         table.add_column(f"{unit['title']}\nn={unit['counts']['rows']}", justify="right")
     for name, metric in METRICS.items():

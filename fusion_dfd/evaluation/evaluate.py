@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from fusion_dfd.evaluation.console import print_summary
 from fusion_dfd.evaluation.scores import FrameScore
-from fusion_dfd.evaluation.summary import Summary, Unscored, summarise
+from fusion_dfd.evaluation.summary import UNSCORED, Summary, Unscored, summarise
 from fusion_dfd.input.sampling import Windows
 from fusion_dfd.shards.table import MANIFEST, ClipTable
 from fusion_dfd.types import Batch, DataError, Outputs, Score
@@ -115,14 +115,15 @@ def unscored(folder: str | os.PathLike, split: str) -> list[Unscored]:
     try:
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
-        found = [entry for kind in ("failed", "faceless") for entry in manifest[kind]]
-        return [_unscored(entry) for entry in found if entry["split"] == split]
+        found = [(kind, entry) for kind in UNSCORED for entry in manifest[kind]]
+        return [_unscored(kind, entry) for kind, entry in found if entry["split"] == split]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; prepare the folder again") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a manifest of this version ({error!r}); prepare the folder again") from error
 
 
-def _unscored(entry: dict) -> Unscored:
+def _unscored(kind: str, entry: dict) -> Unscored:
     dataset, method, compression, _ = entry["video"].split("/", 3)
-    return Unscored(entry["video"], dataset, method, compression, entry["group"], int(entry["label"]), entry["reason"])
+    about = entry["video"], dataset, method, compression, entry["group"], int(entry["label"])
+    return Unscored(*about, kind, entry["reason"])

@@ -26,11 +26,13 @@ class Mistake:
 
 
 def mistakes(scores: Sequence[Score], videos: Sequence[VideoScore], threshold: float, count: int) -> list[Mistake]:
-    """At most ``count`` videos on the wrong side of ``threshold``, the farthest from it first."""
+    """At most ``count`` videos on the wrong side of ``threshold``, the farthest from it first.
+
+    ``scores``: the clips that ``videos`` were aggregated from.
+    """
     clips: dict[str, list[Score]] = {}
     for row in scores:
-        if row.track == 0:
-            clips.setdefault(row.video, []).append(row)
+        clips.setdefault(row.video, []).append(row)
     wrong = [v for v in videos if np.isfinite(v.probability) and (v.probability > threshold) != (v.label == 1)]
     wrong.sort(key=lambda video: (-abs(video.probability - threshold), video.video))
     return [Mistake(v, (min if v.label else max)(clips[v.video], key=lambda row: row.logit)) for v in wrong[:count]]

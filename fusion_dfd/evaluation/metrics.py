@@ -93,6 +93,11 @@ METRICS: dict[str, Metric] = {
         "Share of right calls at the threshold. With unequal classes, read balanced accuracy.",
         lambda y, p, t: sk.accuracy_score(y, _called(p, t)),
     ),
+    "accuracy_half": Metric(
+        "Accuracy at .5",
+        "Share of right calls at probability .5, whatever the threshold is.",
+        lambda y, p, _: sk.accuracy_score(y, _called(p, 0.5)),
+    ),
     "balanced_accuracy": Metric(
         "Balanced accuracy",
         "Mean of the shares of real and of fake rows that are called right at the threshold.",

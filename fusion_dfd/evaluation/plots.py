@@ -89,8 +89,11 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
 
 
 @matplotlib.rc_context(_STYLE)
-def reliability(bins: Sequence[dict]) -> str:
-    """Share of fakes over mean probability per bin, and the number of rows in each bin below."""
+def reliability(bins: Sequence[dict], name: str = "reliability") -> str:
+    """Share of fakes over mean probability per bin, and the number of rows in each bin below.
+
+    ``name`` is the figure's own on the page.
+    """
     figure = Figure(figsize=(4.6, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     full = [entry for entry in bins if entry["count"]]
@@ -110,7 +113,7 @@ def reliability(bins: Sequence[dict]) -> str:
     lower.bar(middle, [entry["count"] for entry in bins], width=0.9 / len(bins), color=REAL)
     lower.set(xlabel="probability of fake", ylabel="count")
     lower.yaxis.get_major_locator().set_params(nbins=3, integer=True)
-    return _svg(figure, "reliability", "Reliability curve")
+    return _svg(figure, name, "Reliability curve")
 
 
 @matplotlib.rc_context(_STYLE)
@@ -121,7 +124,7 @@ def histogram(counts: dict, threshold: float) -> str:
     width = (edges[1] - edges[0]) * 0.43
     for name, colour, shift in (("real", REAL, 0.5), ("fake", FAKE, 1.5)):
         axes.bar([edge + shift * width for edge in edges[:-1]], counts[name], width=width, color=colour, label=name)
-    axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=1, label=f"threshold {threshold:g}")
+    axes.axvline(threshold, color=MUTED, linestyle="--", linewidth=1, label=f"threshold {threshold:.3g}")
     axes.set(xlim=(0, 1), xlabel="probability of fake", ylabel="count")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)

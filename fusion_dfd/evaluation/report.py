@@ -2,7 +2,8 @@
 
 folder/report.html     everything, self-contained: no request leaves the page
 folder/metrics.json    the summary (layout: :mod:`fusion_dfd.evaluation.summary`)
-folder/scores.csv      one row per clip; frames.csv per frame; videos.csv per video
+folder/scores.csv      one row per clip; frames.csv per frame; videos.csv per video, calibrated where the run is;
+                       each of them also as .parquet where pyarrow is installed
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from importlib import metadata
 import jax
 
 from fusion_dfd import atomic
-from fusion_dfd.evaluation import gallery, sections, style
+from fusion_dfd.evaluation import gallery, parquet, sections, style
 from fusion_dfd.evaluation import scores as tables
+from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.scores import FrameScore, VideoScore
 from fusion_dfd.evaluation.summary import Summary
 from fusion_dfd.types import Score
@@ -37,6 +39,8 @@ def write(
     thumbnails: gallery.Thumbnails | None = None,
     mistakes: int = 12,
     title: str = "Deepfake video detection: evaluation",
+    calibration: Calibration | None = None,
+    warnings: Sequence[str] = (),
 ) -> str:
     """Write report, metrics and scores into ``folder`` (made if missing); returns the path of ``report.html``.
 
@@ -51,19 +55,25 @@ def write(
       thumbnails: gives the frames of a clip; a :class:`DataError` of it leaves its place empty.
       mistakes: at most this many videos on the contact sheet.
       title: small heading of the page.
+      calibration: what ``summary`` was made with.
+      warnings: sentences that must stand on top of the page.
 
     Raises :class:`DataError` when a file cannot be written.
     """
-    videos = tables.videos(scores, summary["rule"])
+    videos = tables.videos(scores, summary["rule"], summary["tracks"])
+    videos = calibration.videos(videos) if calibration else videos
     folder = os.fspath(folder)
-    tables.write_csv(os.path.join(folder, "scores.csv"), scores, Score)
-    tables.write_csv(os.path.join(folder, "videos.csv"), videos, VideoScore)
-    if frame_scores:
-        tables.write_csv(os.path.join(folder, "frames.csv"), frame_scores, FrameScore)
+    files = {"scores": (scores, Score), "videos": (videos, VideoScore), "frames": (frame_scores or (), FrameScore)}
+    for name, (rows, kind) in files.items():
+        if rows:
+            tables.write_csv(os.path.join(folder, f"{name}.csv"), rows, kind)
+            if parquet.available():
+                parquet.write(os.path.join(folder, f"{name}.parquet"), rows, kind)
     atomic.write_text(os.path.join(folder, "metrics.json"), json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    wrong = gallery.mistakes(scores, videos, summary["threshold"], len(videos))
+    counting = [row for row in scores if row.track == 0 or summary["tracks"] == "max"]
+    wrong = gallery.mistakes(counting, videos, summary["threshold"], len(videos))
     parts = [
-        sections.verdict(summary, title, _meta(scores)),
+        sections.verdict(summary, title, _meta(scores), warnings),
         sections.units(summary),
         sections.by_method(summary),
         sections.curves(summary),
@@ -71,7 +81,7 @@ def write(
         sections.learning(history),
         sections.unscored(summary),
         sections.notes(summary),
-        sections.origin(command, config_json, versions()),
+        sections.origin(command, config_json, versions(), "" if parquet.available() else parquet.ABSENT),
     ]
     return atomic.write_text(os.path.join(folder, "report.html"), _page(title, "\n".join(parts)))
 

@@ -47,7 +47,7 @@ class About:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VideoScore(About):
-    """One scored video: its clips of track 0, aggregated."""
+    """One scored video: its clips, aggregated."""
 
     clips: int
     """Clips behind the probability; 0 for a video that could not be scored."""
@@ -72,17 +72,22 @@ RULES: dict[str, Callable[[np.ndarray], float]] = {
     "mean_logit": _mean_logit,
     "max": lambda logits: float(probability(logits).max()),
 }
-"""How the logits [n] of a video's clips become its probability. The first is the default and the field's custom."""
+"""How the logits [n] of a face's clips become its probability. The first is the default and the field's custom."""
+
+TRACKS = ("first", "max")
+"""How the faces of a video become its probability: track 0 (the face that counts) alone, or the largest of all."""
 
 
-def videos(scores: Iterable[Score], rule: str = "mean_probability") -> list[VideoScore]:
-    """One row per video key, in order of first appearance, from the clips of track 0 (the face that counts).
+def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str = "first") -> list[VideoScore]:
+    """One row per video key, in order of first appearance: clips to faces by ``rule``, faces to videos by ``tracks``.
 
     Raises :class:`DataError` where a clip occurs twice, where a video's rows disagree about what it is, or where a key
     does not open with dataset, method and compression (two videos of one file name would become one).
     """
     if rule not in RULES:
         raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(RULES)}")
+    if tracks not in TRACKS:
+        raise DataError(f"no aggregation over faces {tracks!r}: choose one of {', '.join(TRACKS)}")
     of_video: dict[str, list[Score]] = {}
     seen = set()
     for row in scores:
@@ -92,7 +97,7 @@ def videos(scores: Iterable[Score], rule: str = "mean_probability") -> list[Vide
                 f"clip {row.clip} at frame {row.start} of {row.video} is scored twice: merge no tables of scores"
             )
         seen.add(clip)
-        if row.track == 0:
+        if row.track == 0 or tracks == "max":
             of_video.setdefault(row.video, []).append(row)
     return [_video(key, rows, RULES[rule]) for key, rows in of_video.items()]
 
@@ -107,8 +112,11 @@ def _video(key: str, rows: list[Score], of: Callable[[np.ndarray], float]) -> Vi
     opening = "/".join((dataset, method, compression, ""))
     if not key.startswith(opening) or key == opening:
         raise DataError(f"video key {key!r} does not read {opening}<id>: a file name alone does not identify a video")
-    logits = np.array([row.logit for row in rows], dtype=np.float64)
-    return VideoScore(key, dataset, method, compression, group, label, len(rows), of(logits))
+    of_track: dict[int, list[float]] = {}
+    for row in rows:
+        of_track.setdefault(row.track, []).append(row.logit)
+    faces = [of(np.array(logits, dtype=np.float64)) for logits in of_track.values()]
+    return VideoScore(key, dataset, method, compression, group, label, len(rows), float(np.max(faces)))
 
 
 def write_csv(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from fusion_dfd.evaluation import metrics, plots
+from fusion_dfd.evaluation import console, metrics, plots
 from fusion_dfd.evaluation.console import METHOD_METRICS, remarks
 from fusion_dfd.evaluation.gallery import Mistake, Thumbnails, picture
 from fusion_dfd.evaluation.summary import Summary, headline
@@ -16,7 +16,10 @@ RULES = {
     "mean_logit": "the sigmoid of the mean of its clips' logits",
     "max": "the largest of its clips' probabilities",
 }
-"""How each rule of :data:`fusion_dfd.evaluation.scores.RULES` reads after "A video's probability is"."""
+"""How each rule of :data:`fusion_dfd.evaluation.scores.RULES` reads after "A face's probability is"."""
+
+TRACKS = {"first": "that of its first face track alone", "max": "that of its most suspicious face"}
+"""How each of :data:`fusion_dfd.evaluation.scores.TRACKS` reads after "a video's is"."""
 
 _LISTED = 50  # unscored videos named on the page; metrics.json has all
 
@@ -48,9 +51,11 @@ def value(entry: dict, interval: bool = True) -> str:
     return f"<td{note}>{entry['value']:.3f}{shown}</td>"
 
 
-def verdict(summary: Summary, title: str, meta: str) -> str:
+def verdict(summary: Summary, title: str, meta: str, warnings: Sequence[str] = ()) -> str:
+    above = "".join(f'<section class="warning"><p>{escape(line)}</p></section>' for line in warnings)
     return (
         f'<h1>{escape(title)}</h1><p class="verdict">{escape(headline(summary))}</p><p class="meta">{escape(meta)}</p>'
+        + above
     )
 
 
@@ -108,11 +113,21 @@ def curves(summary: Summary) -> str:
     threshold = summary["threshold"]
     parts = [
         section("ROC", plots.roc(drawn) if drawn else none),
-        section("Calibration, videos", plots.reliability(video["reliability"]) if video["reliability"] else none),
+        *_reliability(summary, none),
         section("Scores, videos", plots.histogram(video["histogram"], threshold) if video["histogram"] else none),
         section("Confusion, videos", confusion(video["confusion"], threshold) if video["confusion"] else none),
     ]
     return f'<div class="columns">{"".join(parts)}</div>'
+
+
+def _reliability(summary: Summary, none: str) -> list[str]:
+    """The reliability curve, and where there is a calibration that from before it."""
+    titles = {"video": "Calibration, videos", "video_uncalibrated": "Calibration, videos, before it was fitted"}
+    found = {titles[name]: unit["overall"] for name, unit in summary["units"].items() if name in titles}
+    return [
+        section(title, plots.reliability(block["reliability"], f"reliability{turn}") if block["reliability"] else none)
+        for turn, (title, block) in enumerate(found.items())
+    ]
 
 
 def confusion(counts: Mapping[str, int], threshold: float) -> str:
@@ -125,7 +140,7 @@ def confusion(counts: Mapping[str, int], threshold: float) -> str:
         [cell(f"is real ({real})"), square(counts["tn"], real, "right"), square(counts["fp"], real, "wrong")],
         [cell(f"is fake ({fake})"), square(counts["fn"], fake, "wrong"), square(counts["tp"], fake, "right")],
     ]
-    note = f'<p class="small">Called fake: probability above {threshold:g}. Shares are of a row.</p>'
+    note = f'<p class="small">Called fake: probability above {threshold:.3g}. Shares are of a row.</p>'
     return table(["", "called real", "called fake"], rows, "confusion") + note
 
 
@@ -157,7 +172,8 @@ def _mistake(one: Mistake, thumbnails: Thumbnails | None) -> str:
 def unscored(summary: Summary) -> str:
     """Videos without a score, counted per class and named."""
     lost = summary["unscored"]
-    counted = f"<p>{lost['real']} real and {lost['fake']} fake videos of this split have no score."
+    counted = f"<p>{lost['real']} real and {lost['fake']} fake videos of this split have no score"
+    counted += f": {escape(console.lost(lost))}." if lost["videos"] else "."
     if not lost["videos"]:
         return section("Videos without a score", counted + "</p>")
     rows = [[cell(row["video"]), cell(LABELS[row["label"]]), cell(row["reason"])] for row in lost["videos"][:_LISTED]]
@@ -167,10 +183,11 @@ def unscored(summary: Summary) -> str:
     return section("Videos without a score", body + table(["video", "label", "reason"], rows, "text") + rest)
 
 
-def origin(command: str | None, config_json: str | None, versions: Mapping[str, str]) -> str:
-    """How to get these numbers again."""
+def origin(command: str | None, config_json: str | None, versions: Mapping[str, str], note: str = "") -> str:
+    """How to get these numbers again; ``note`` is a sentence about the files."""
     body = f"<p>Command</p><pre>{escape(command)}</pre>" if command else ""
     body += table(["", "version"], [[cell(name), cell(text)] for name, text in versions.items()], "text")
+    body += f'<p class="small">{escape(note)}</p>' if note else ""
     if config_json:
         body += f"<details><summary>Configuration</summary><pre>{escape(config_json)}</pre></details>"
     return section("How this was made", body)
@@ -180,10 +197,11 @@ def notes(summary: Summary) -> str:
     """How each number is defined, and what the numbers do not say."""
     boot = summary["bootstrap"]
     lines = [
-        "Fake is the positive class. Only the first face track of a video counts.",
-        f"Video: a video's probability is {RULES[summary['rule']]}. A video is known by data set, method, compression "
-        "and file, because data sets use one file name for several methods.",
-        "Clip and frame: every clip, every frame by itself. Numbers over different units are not comparable.",
+        "Fake is the positive class.",
+        f"Video: a face's probability is {RULES[summary['rule']]}, a video's is {TRACKS[summary['tracks']]}. A video "
+        "is known by data set, method, compression and file, because data sets use one file name for several methods.",
+        "Clip and frame: every clip, every frame of the first face track by itself. Numbers over different units are "
+        "not comparable.",
         f"Intervals: {boot['level']:.0%} percentile bootstrap, {boot['n']} resamples of whole groups (videos that "
         f"share an identity or a source clip), seed {boot['seed']}.",
         "By method: the fakes of that method against all reals of the same data set and compression.",
@@ -193,12 +211,13 @@ def notes(summary: Summary) -> str:
         f"{'Higher' if metric.higher_is_better else 'Lower'} is better.</dd>"
         for metric in metrics.METRICS.values()
     )
+    choice = "Calibration and threshold come from val" if summary["calibration"] else "The threshold was given"
     limits = [
         "An interval covers the choice of the test videos only: neither another training seed nor another data set. "
         "Where all resamples are perfect its width is 0, which is no certainty.",
         "The numbers hold for the kind of forgery, compression and camera of this split. On other data sets detectors "
         "of deepfakes usually do much worse.",
-        f"The threshold {summary['threshold']:g} was given; nothing on this page was fitted to this split.",
+        f"{choice}; nothing on this page was fitted to this split.",
         "A probability of fake is evidence to weigh, not proof.",
     ]
     items = ("".join(f"<li>{escape(line)}</li>" for line in part) for part in (lines, limits))

@@ -43,6 +43,8 @@ table.confusion td .small { display: block; font-weight: 400; }
 .wrong { background: color-mix(in srgb, var(--fake) 30%, var(--card)); }
 svg { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 svg text { font-family: system-ui, "DejaVu Sans", sans-serif !important; }
+section.warning { border: 2px solid var(--fake); }
+section.warning p { margin: 0; }
 figure { margin: 14px 0 0; }
 figure img { display: block; max-width: 100%; border-radius: 6px; }
 figcaption { margin-top: 4px; overflow-wrap: anywhere; }

@@ -2,10 +2,14 @@
 
 Layout of a summary::
 
-    threshold, rule, bootstrap {n, seed, level, over}
-    units    {unit: {title, overall: block, methods: {method: block without curves}}}
-             units: video; video_with_unscored (videos nobody could score counted at 0.5); clip; frame
-    unscored {real, fake, videos: [{video, method, label, reason}]}
+    threshold, rule, tracks, bootstrap {n, seed, level, over}
+    calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
+    undecided    {real, fake, wrong}: videos in the band of doubt, and the share called wrong of the others; None
+                 without calibration
+    units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
+             units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos nobody could
+             score counted at 0.5); clip; frame
+    unscored {real, fake, failed: {real, fake}, faceless: {real, fake}, videos: [{video, method, label, kind, reason}]}
 
     block    counts {rows, real, fake, groups}
              metrics {name: {value, low, high, note}}    value None = undefined, low None = no interval; note says why
@@ -16,6 +20,7 @@ Layout of a summary::
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +29,14 @@ import numpy as np
 from fusion_dfd.evaluation import bootstrap as resampling
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation import scores as tables
-from fusion_dfd.types import DataError, Score
+from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.types import LABELS, DataError, Score
 
 Summary = dict[str, Any]
 
 TITLES = {
     "video": "Video",
+    "video_uncalibrated": "Video, uncalibrated",
     "video_with_unscored": "Video, unscored at 0.5",
     "clip": "Clip",
     "frame": "Frame",
@@ -41,9 +48,14 @@ _HISTOGRAM = 20
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Unscored(tables.About):
-    """A video of the split without a score: it could not be read, or no face was found in it."""
+    """A video of the split without a score."""
 
+    kind: str
+    """``failed``: it could not be read or scored. ``faceless``: no face was found in it."""
     reason: str
+
+
+UNSCORED = ("failed", "faceless")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,40 +81,93 @@ def summarise(
     threshold: float = 0.5,
     rule: str = "mean_probability",
     seed: int = 0,
+    tracks: str = "first",
+    calibration: Calibration | None = None,
 ) -> Summary:
     """Statistics by clip, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
 
-    Only track 0 counts: nobody says which further faces of a fake video were manipulated. Each fake method is measured
-    against all real rows of its data set and compression. ``bootstrap`` is the number of resamples over groups behind
-    each interval, ``rule`` one of :data:`fusion_dfd.evaluation.scores.RULES`.
+    Each fake method is measured against all real rows of its data set and compression. Of clips and frames only those
+    of track 0 count: nobody says which further faces of a fake video were manipulated.
 
-    Raises :class:`DataError` for no scores, for scores of unknown label, and as :func:`scores.videos` does.
+    Args:
+      scores: one row per clip.
+      frame_scores: one row per frame, where there are any.
+      unscored: videos of the same split that have no score.
+      bootstrap: resamples over groups behind each interval.
+      threshold: above it a row is called fake; with a calibration, videos go by its threshold, the rest by .5.
+      rule: one of :data:`fusion_dfd.evaluation.scores.RULES`.
+      seed: of the resamples.
+      tracks: one of :data:`fusion_dfd.evaluation.scores.TRACKS`.
+      calibration: of the videos' probabilities, fitted on val.
+
+    Raises :class:`DataError` for no scores, for scores of unknown label, for a calibration of another aggregation, and
+    as :func:`scores.videos` does.
     """
     if not scores:
         raise DataError("there are no scores to evaluate: the split holds no clip")
-    videos = tables.videos(scores, rule)
-    lost = [(row.label, 0.5, row) for row in unscored]
-    by_video = [(row.label, row.probability, row) for row in videos]
-    units = {"video": _columns(by_video)}
-    if lost:
-        units["video_with_unscored"] = _columns(by_video + lost)
-    units["clip"] = _scored(scores)
+    raw = tables.videos(scores, rule, tracks)
+    videos, at, rest = raw, threshold, threshold
+    if calibration:
+        _agrees(calibration, rule, tracks)
+        videos, at, rest = calibration.videos(raw), calibration.threshold, 0.5
+    units = {"video": (_videos(videos), at)}
+    if calibration:
+        units["video_uncalibrated"] = (_videos(raw), rest)
+    if unscored:
+        units["video_with_unscored"] = (_videos(videos, unscored), at)
+    units["clip"] = (_scored(scores), rest)
     if frame_scores:
-        units["frame"] = _scored(frame_scores)
-    options = {"n": bootstrap, "seed": seed, "threshold": threshold}
+        units["frame"] = (_scored(frame_scores), rest)
+    options = {"n": bootstrap, "seed": seed}
     return {
-        "threshold": threshold,
+        "threshold": at,
         "rule": rule,
+        "tracks": tracks,
+        "calibration": calibration
+        and {**json.loads(json.dumps(dataclasses.asdict(calibration))), "sentence": calibration.sentence()},
+        "undecided": calibration and _undecided(videos, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": resampling.LEVEL, "over": "groups"},
-        "units": {name: {"title": TITLES[name], **_unit(rows, options)} for name, rows in units.items()},
-        "unscored": {
-            "real": sum(row.label == 0 for row in unscored),
-            "fake": sum(row.label == 1 for row in unscored),
-            "videos": [
-                {name: getattr(row, name) for name in ("video", "method", "label", "reason")} for row in unscored
-            ],
+        "units": {
+            name: {"title": TITLES[name], "threshold": limit, **_unit(rows, options | {"threshold": limit})}
+            for name, (rows, limit) in units.items()
         },
+        "unscored": _lost(unscored),
     }
+
+
+def _agrees(calibration: Calibration, rule: str, tracks: str) -> None:
+    if (calibration.aggregate, calibration.tracks) != (rule, tracks):
+        raise DataError(
+            f"the calibration is of evaluate.aggregate={calibration.aggregate}, tracks={calibration.tracks}, but the "
+            f"scores are aggregated by {rule}, {tracks}: fit it again with scripts/evaluate.py --calibrate"
+        )
+
+
+def _undecided(videos: Sequence[tables.VideoScore], calibration: Calibration) -> dict:
+    calls = [(row.label, calibration.verdict(row.probability)) for row in videos]
+    decided = [LABELS[label] != call for label, call in calls if call != "unsure"]
+    return {
+        **{name: calls.count((label, "unsure")) for label, name in enumerate(LABELS)},
+        "wrong": sum(decided) / len(decided) if decided else None,
+    }
+
+
+def _lost(unscored: Sequence[Unscored]) -> dict:
+    def count(rows: list[Unscored]) -> dict[str, int]:
+        return {name: sum(row.label == label for row in rows) for label, name in enumerate(LABELS)}
+
+    return {
+        **count(list(unscored)),
+        **{kind: count([row for row in unscored if row.kind == kind]) for kind in UNSCORED},
+        "videos": [
+            {name: getattr(row, name) for name in ("video", "method", "label", "kind", "reason")} for row in unscored
+        ],
+    }
+
+
+def _videos(videos: Sequence[tables.VideoScore], unscored: Sequence[Unscored] = ()) -> _Rows:
+    lost = [(row.label, 0.5, row) for row in unscored]
+    return _columns([(row.label, row.probability, row) for row in videos] + lost)
 
 
 def _scored(scores: Sequence[Score]) -> _Rows:

@@ -31,6 +31,7 @@ def test_agrees_with_scikit_learn(rows, threshold):
         "auc": sk.roc_auc_score(y, p),
         "ap": sk.average_precision_score(y, p),
         "accuracy": sk.accuracy_score(y, called),
+        "accuracy_half": sk.accuracy_score(y, p > 0.5),
         "balanced_accuracy": sk.balanced_accuracy_score(y, called),
         "precision": precision if called.any() else None,
         "recall": recall,

@@ -74,9 +74,9 @@ def test_further_faces_do_not_count(make):
 def test_unscored_videos_are_counted_and_drawn_at_a_half(make):
     clips = make.table()
     lost = [
-        evaluate.Unscored("ff/original/c23/090", "ff", ORIGINAL, "c23", "090", 0, "no face"),
-        evaluate.Unscored("ff/FaceSwap/c23/090_091", "ff", "FaceSwap", "c23", "090", 1, "truncated"),
-        evaluate.Unscored("ff/FaceSwap/c23/091_090", "ff", "FaceSwap", "c23", "090", 1, "truncated"),
+        evaluate.Unscored("ff/original/c23/090", "ff", ORIGINAL, "c23", "090", 0, "faceless", "no face"),
+        evaluate.Unscored("ff/FaceSwap/c23/090_091", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
+        evaluate.Unscored("ff/FaceSwap/c23/091_090", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
     ]
     summary = evaluate.summarise(clips, unscored=lost, bootstrap=10)
     videos = scores.videos(clips)

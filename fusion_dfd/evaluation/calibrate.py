@@ -1,0 +1,254 @@
+"""From a video's probability to one that can be believed, a threshold and a band of doubt: fitted on val alone.
+
+The map is monotone, so that the order of the videos, and with it every metric of the ROC curve, stays as it is (but for
+the ties that a staircase makes). It applies to the probability of a whole video, after aggregation; clips and frames
+keep what the model said.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import optimize, special
+from sklearn.isotonic import IsotonicRegression
+
+from fusion_dfd import atomic, config
+from fusion_dfd.evaluation import metrics
+from fusion_dfd.evaluation.scores import VideoScore
+from fusion_dfd.types import LABELS, DataError
+
+NAME = "calibration.json"
+"""In a run folder, beside its checkpoints."""
+
+TITLES = {
+    "temperature": "temperature",
+    "affine": "temperature and offset",
+    "isotonic": "isotonic regression",
+}
+TARGETS = {
+    "eer": "as many misses as false alarms",
+    "youden": "the fewest misses and false alarms together",
+    "fpr_1": "the most fakes found at 1 % false alarms",
+    "fpr_5": "the most fakes found at 5 % false alarms",
+}
+
+_TEMPERATURES = 0.02, 50.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """What was learnt on val about a run's probabilities. A video is called fake above ``threshold``."""
+
+    kind: str
+    temperature: float
+    offset: float
+    """A calibrated logit is logit / temperature + offset."""
+    knots: tuple[tuple[float, ...], tuple[float, ...]]
+    """Of the staircase: probabilities, ascending, and what they become; two empty tuples for the other kinds."""
+    threshold: float
+    """On the calibrated probability, 0..1."""
+    target: str
+    abstain: tuple[float, float]
+    """From and to which calibrated probability a video is left undecided; both the threshold where all are decided."""
+    aggregate: str
+    tracks: str
+    """How the probabilities were aggregated that it was fitted to; it holds for no others."""
+    step: int
+    """Of the checkpoint that scored val; -1 where nobody says."""
+    data: str
+    """Where val came from."""
+    val: dict[str, Any]
+    """``videos real fake``, ``before`` and ``after`` (``ece brier log_loss``, of the videos it was fitted to),
+    ``undecided`` and ``wrong`` (shares, of all and of the decided)."""
+
+    def apply(self, probabilities) -> np.ndarray:
+        """Calibrated probabilities [n] of videos' ``probabilities`` [n] in 0..1; NaN stays NaN."""
+        p = np.asarray(probabilities, dtype=np.float64)
+        if self.kind == "isotonic":
+            return np.interp(p, *map(np.asarray, self.knots))
+        return special.expit(logit(p) / self.temperature + self.offset)
+
+    def videos(self, rows: Sequence[VideoScore]) -> list[VideoScore]:
+        """The rows with calibrated probabilities."""
+        values = self.apply([row.probability for row in rows])
+        return [dataclasses.replace(row, probability=float(p)) for row, p in zip(rows, values, strict=True)]
+
+    def verdict(self, probability: float) -> str:
+        """``fake``, ``real`` or ``unsure``, of a calibrated probability."""
+        low, high = self.abstain
+        if low < high and low <= probability <= high:
+            return "unsure"
+        return LABELS[int(probability > self.threshold)]
+
+    def sentence(self) -> str:
+        """What it is and where it comes from, for a report."""
+        number = {
+            "temperature": f" {self.temperature:.3f}",
+            "affine": f" {self.temperature:.3f} and {self.offset:+.3f}",
+            "isotonic": f" of {len(self.knots[0])} knots",
+        }[self.kind]
+        val = self.val
+        low, high = self.abstain
+        doubt = f"undecided from {low:.3f} to {high:.3f}" if low < high else "no video is left undecided"
+        return (
+            f"Calibrated by {TITLES[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} fake "
+            f"videos): ECE there {val['before']['ece']:.3f} before, {val['after']['ece']:.3f} after. Threshold "
+            f"{self.threshold:.3f}, chosen on val for {TARGETS[self.target]}; {doubt}."
+        )
+
+
+def logit(probabilities) -> np.ndarray:
+    """The logits [n] of ``probabilities`` [n], finite also at 0 and 1."""
+    p = np.asarray(probabilities, dtype=np.float64)
+    return special.logit(np.clip(p, np.finfo(np.float64).tiny, 1 - np.finfo(np.float64).epsneg))
+
+
+def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", step: int = -1) -> Calibration:
+    """Fit map, threshold and band to the videos of a val split.
+
+    ``temperature`` (Guo et al., ICML 2017) and ``affine`` (Platt 1999) minimise the log loss against Platt's softened
+    labels (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keep the answer finite where val is told apart without a mistake.
+
+    Args:
+      rows: uncalibrated, of val: whoever calls answers for that.
+      options: aggregation of the rows; calibration, target and abstain.
+      data: where they come from, for the record.
+      step: of the checkpoint.
+
+    Raises :class:`DataError` when the rows lack a class or a score is NaN.
+    """
+    y, p = metrics.checked([row.label for row in rows], [row.probability for row in rows])
+    if why := metrics.undefined(y, p).get("auc"):
+        raise DataError(f"val cannot calibrate: {why}; prepare a val split with real and fake videos")
+    soft = np.where(y == 1, (y.sum() + 1) / (y.sum() + 2), 1 / ((1 - y).sum() + 2))
+    temperature, offset, knots = _FITS[options.calibration](p, y, soft)
+    fitted = Calibration(
+        kind=options.calibration,
+        temperature=temperature,
+        offset=offset,
+        knots=knots,
+        threshold=0.5,
+        target=options.target,
+        abstain=(0.5, 0.5),
+        aggregate=options.aggregate,
+        tracks=options.tracks,
+        step=step,
+        data=data,
+        val={},
+    )
+    q = fitted.apply(p)
+    at = threshold(y, q, options.target)
+    band = doubt(y, q, at, options.abstain)
+    decided = (q < band[0]) | (q > band[1]) | (band[0] == band[1])
+    val = {
+        "videos": len(y),
+        "real": int((y == 0).sum()),
+        "fake": int((y == 1).sum()),
+        "before": _quality(y, p),
+        "after": _quality(y, q),
+        "undecided": float(1 - decided.mean()),
+        "wrong": float(((q > at) != (y == 1))[decided].mean()) if decided.any() else 0.0,
+    }
+    return dataclasses.replace(fitted, threshold=at, abstain=band, val=val)
+
+
+def _quality(y: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    values = metrics.compute(y, p)
+    return {name: values[name] for name in ("ece", "brier", "log_loss")}
+
+
+def _loss(z: np.ndarray, soft: np.ndarray) -> float:
+    """Mean cross-entropy of logits ``z`` against labels in 0..1."""
+    return float(np.mean(np.logaddexp(0, z) - soft * z))
+
+
+def _temperature(p: np.ndarray, y: np.ndarray, soft: np.ndarray):
+    z = logit(p)
+    found = optimize.minimize_scalar(
+        lambda log: _loss(z / np.exp(log), soft), bounds=tuple(np.log(_TEMPERATURES)), method="bounded"
+    )
+    return float(np.exp(found.x)), 0.0, ((), ())
+
+
+def _affine(p: np.ndarray, y: np.ndarray, soft: np.ndarray):
+    z = logit(p)
+    least, most = (1 / temperature for temperature in reversed(_TEMPERATURES))
+    found = optimize.minimize(
+        lambda x: _loss(x[0] * z + x[1], soft), [1.0, 0.0], method="L-BFGS-B", bounds=[(least, most), (-20, 20)]
+    )
+    return float(1 / found.x[0]), float(found.x[1]), ((), ())
+
+
+def _isotonic(p: np.ndarray, y: np.ndarray, soft: np.ndarray):
+    # Nothing is certain after n videos: the stairs end where Platt's labels do.
+    stairs = IsotonicRegression(y_min=soft.min(), y_max=soft.max(), out_of_bounds="clip").fit(p, y)
+    return 1.0, 0.0, (tuple(stairs.X_thresholds_.tolist()), tuple(stairs.y_thresholds_.tolist()))
+
+
+_FITS: dict[str, Callable] = {"temperature": _temperature, "affine": _affine, "isotonic": _isotonic}
+
+
+def threshold(y: np.ndarray, p: np.ndarray, target: str) -> float:
+    """The threshold, 0..1, that serves ``target`` best on rows ``y`` [n], ``p`` [n]; a row above it is called fake.
+
+    It lies in the middle between the two neighbouring probabilities, of equally good ones nearest to .5. Both classes
+    must occur. With fewer than 100 real rows, ``fpr_1`` allows no false alarm at all.
+    """
+    levels = np.unique(p)
+    between = np.concatenate([[levels[0] / 2], (levels[1:] + levels[:-1]) / 2, [(levels[-1] + 1) / 2]])
+    reals, fakes = np.sort(p[y == 0]), np.sort(p[y == 1])
+    fpr = 1 - np.searchsorted(reals, between, side="right") / len(reals)
+    tpr = 1 - np.searchsorted(fakes, between, side="right") / len(fakes)
+    cost = {
+        "eer": lambda: np.abs(fpr - (1 - tpr)),
+        "youden": lambda: fpr - tpr,
+        "fpr_1": lambda: np.where(fpr <= 0.01 + 1e-12, -tpr, np.inf),
+        "fpr_5": lambda: np.where(fpr <= 0.05 + 1e-12, -tpr, np.inf),
+    }[target]()
+    best = between[cost <= cost.min() + 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def doubt(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float, float]:
+    """The narrowest band around the threshold ``at`` outside of which at most a share ``wrong`` is called wrong.
+
+    Its halves are equally wide in probability, within 0..1 (El-Yaniv and Wiener, JMLR 2010: the risk of the decided).
+    """
+    distance = np.abs(p - at)
+    mistaken = (p > at) != (y == 1)
+    widths = np.concatenate([[0.0], np.unique(distance)])
+    outside = [np.ones(len(p), dtype=bool), *(distance > width for width in widths[1:])]
+    fine = (not decided.any() or mistaken[decided].mean() <= wrong for decided in outside)
+    width = next(width for width, enough in zip(widths, fine, strict=True) if enough)
+    return float(max(at - width, 0)), float(min(at + width, 1))
+
+
+def save(calibration: Calibration, run: str) -> str:
+    """Write ``calibration.json`` into a run folder, whole or not at all; returns its path."""
+    return atomic.write_text(os.path.join(run, NAME), json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
+
+
+def load(run: str, step: int) -> Calibration | None:
+    """The calibration of a run folder; None where there is none.
+
+    Raises :class:`DataError` where the file is not of this version, or belongs to another step than ``step``.
+    """
+    path = os.path.join(run, NAME)
+    again = "fit it again with scripts/evaluate.py --checkpoint RUN --data DIR --calibrate, or delete it"
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+        found = Calibration(**values)
+        knots, band = tuple(map(tuple, found.knots)), tuple(found.abstain)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is no calibration of this version ({error}); {again}") from error
+    if found.step != step:
+        raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")
+    return dataclasses.replace(found, knots=knots, abstain=band)

@@ -1,0 +1,195 @@
+"""Calibration: what it must recover, what it must leave alone, and what it may be fitted to."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from fusion_dfd import config as c
+from fusion_dfd.evaluation import calibrate, evaluate, metrics, scores
+from fusion_dfd.types import DataError
+
+
+def _rows(logits, labels) -> list[scores.VideoScore]:
+    return [
+        scores.VideoScore(f"d/m/c/{n}", "d", "m", "c", str(n), int(y), 1, float(p))
+        for n, (y, p) in enumerate(zip(labels, special.expit(logits), strict=True))
+    ]
+
+
+def _world(rng, count: int = 4000, temperature: float = 3.0, offset: float = 0.0):
+    """Logits that are ``temperature`` times too far from 0, with labels drawn by the true ones."""
+    true = 2 * rng.normal(size=count)
+    return temperature * (true - offset), (rng.random(count) < special.expit(true)).astype(int)
+
+
+def _options(**changes) -> c.Evaluate:
+    return c.Evaluate(**changes)
+
+
+def test_the_temperature_of_overconfident_scores_is_found(rng):
+    logits, y = _world(rng)
+    fitted = calibrate.fit(_rows(logits, y), _options(), "shards", 7)
+    assert fitted.temperature == pytest.approx(3.0, rel=0.1)
+    assert fitted.val["after"]["ece"] < 0.03 < fitted.val["before"]["ece"]
+    assert (fitted.step, fitted.data, fitted.offset) == (7, "shards", 0.0)
+    assert (fitted.val["videos"], fitted.val["fake"]) == (4000, y.sum())
+
+
+def test_the_temperature_minimises_the_softened_loss(rng):
+    logits, y = _world(rng, 60)
+    soft = np.where(y == 1, (y.sum() + 1) / (y.sum() + 2), 1 / ((y == 0).sum() + 2))
+
+    def loss(inverse):
+        q = special.expit(logits * inverse)
+        return -np.mean(soft * np.log(q) + (1 - soft) * np.log(1 - q))
+
+    want = optimize.brute(lambda x: loss(x[0]), [(0.05, 2)], Ns=4000, finish=None)
+    assert 1 / calibrate.fit(_rows(logits, y), _options()).temperature == pytest.approx(want, abs=2e-3)
+
+
+def test_affine_is_logistic_regression(rng):
+    logits, y = _world(rng, offset=1.0)
+    fitted = calibrate.fit(_rows(logits, y), _options(calibration="affine"))
+    want = LogisticRegression(C=np.inf).fit(logits[:, None], y)
+    assert 1 / fitted.temperature == pytest.approx(want.coef_[0, 0], rel=0.02)
+    assert fitted.offset == pytest.approx(want.intercept_[0], abs=0.03)
+
+
+def test_isotonic_is_scikit_learn_s(rng):
+    logits, y = _world(rng, 300)
+    fitted = calibrate.fit(_rows(logits, y), _options(calibration="isotonic"))
+    p = special.expit(logits)
+    low, high = 1 / ((y == 0).sum() + 2), (y.sum() + 1) / (y.sum() + 2)
+    want = IsotonicRegression(y_min=low, y_max=high, out_of_bounds="clip").fit(p, y)
+    grid = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(fitted.apply(grid), want.predict(grid), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", c.CALIBRATIONS)
+def test_every_map_is_monotone_finite_and_keeps_nan(rng, kind):
+    logits, y = _world(rng, 200)
+    fitted = calibrate.fit(_rows(logits, y), _options(calibration=kind))
+    grid = np.concatenate([[0.0, 1e-300], np.linspace(0, 1, 500), [1.0]])
+    q = fitted.apply(np.sort(grid))
+    assert (np.diff(q) >= 0).all()
+    assert ((q >= 0) & (q <= 1)).all()
+    assert np.isnan(fitted.apply([np.nan, 0.5])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("kind", c.CALIBRATIONS)
+def test_a_val_told_apart_without_mistake_gives_no_certainty(kind):
+    fitted = calibrate.fit(_rows(np.repeat([-3.0, 3.0], 20), np.repeat([0, 1], 20)), _options(calibration=kind))
+    low, high = fitted.apply(special.expit([-3.0, 3.0]))
+    assert (low, high) == pytest.approx((1 / 22, 21 / 22), abs=0.01)
+
+
+def test_the_order_of_videos_stays(rng):
+    logits, y = _world(rng, 300)
+    rows = _rows(logits, y)
+    for kind in ("temperature", "affine"):
+        again = calibrate.fit(rows, _options(calibration=kind)).videos(rows)
+        before, after = (metrics.compute(y, [row.probability for row in part]) for part in (rows, again))
+        assert after["auc"] == pytest.approx(before["auc"])
+        assert after["eer"] == pytest.approx(before["eer"])
+
+
+@pytest.mark.parametrize("target", c.TARGETS)
+def test_no_other_threshold_serves_the_target_better(rng, target):
+    y = np.arange(120) % 2
+    p = special.expit(rng.normal(size=120) + y).round(2)
+    cost = {
+        "eer": lambda fpr, fnr: abs(fpr - fnr),
+        "youden": lambda fpr, fnr: fpr + fnr,
+        "fpr_1": lambda fpr, fnr: fnr if fpr <= 0.01 else np.inf,
+        "fpr_5": lambda fpr, fnr: fnr if fpr <= 0.05 else np.inf,
+    }[target]
+
+    def at(threshold):
+        return cost(np.mean(p[y == 0] > threshold), np.mean(p[y == 1] <= threshold))
+
+    chosen = calibrate.threshold(y, p, target)
+    assert at(chosen) == pytest.approx(min(at(t) for t in [-0.1, *p]))
+    assert chosen not in p
+    assert at(chosen - 0.002) == at(chosen + 0.002) == at(chosen)
+
+
+def test_threshold_by_hand():
+    assert calibrate.threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.9]), "eer") == pytest.approx(0.4)
+    # One false alarm of 20 reals is 5 %: allowed for fpr_5, not for fpr_1.
+    y, p = np.array([0] * 20 + [1, 1]), np.array([0.1] * 19 + [0.7, 0.6, 0.9])
+    assert calibrate.threshold(y, p, "fpr_5") == pytest.approx(0.35)
+    assert calibrate.threshold(y, p, "fpr_1") == pytest.approx(0.8)
+
+
+def test_the_band_of_doubt_is_the_narrowest_that_suffices(rng):
+    y = np.arange(100) % 2
+    p = special.expit(2 * rng.normal(size=100) + 2 * (y - 0.5))
+    low, high = calibrate.doubt(y, p, 0.5, 0.05)
+    outside = (p < low) | (p > high)
+    wrong = (p > 0.5) != (y == 1)
+    assert 0 < outside.sum() < 100
+    assert wrong[outside].mean() <= 0.05
+    narrower = np.abs(p - 0.5) >= np.abs(p[~outside] - 0.5).max()
+    assert wrong[narrower].mean() > 0.05
+    assert calibrate.doubt(y, p, 0.5, 1.0) == (0.5, 0.5)
+
+
+def test_verdicts(rng):
+    fitted = calibrate.fit(_rows(*_world(rng, 50)), _options())
+    banded = dataclasses.replace(fitted, threshold=0.4, abstain=(0.3, 0.5))
+    assert [banded.verdict(p) for p in (0.1, 0.3, 0.45, 0.5, 0.51)] == ["real", "unsure", "unsure", "unsure", "fake"]
+    open_ = dataclasses.replace(fitted, threshold=0.4, abstain=(0.4, 0.4))
+    assert [open_.verdict(p) for p in (0.4, 0.41)] == ["real", "fake"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "words"),
+    [
+        ([0.1, 0.2], [1, 1], "no real rows"),
+        ([0.1, np.nan], [0, 1], "1 of 2 scores are NaN"),
+        ([], [], "no rows"),
+    ],
+)
+def test_what_cannot_calibrate_says_so(logits, labels, words):
+    with pytest.raises(DataError, match=words):
+        calibrate.fit(_rows(np.array(logits), labels), _options())
+
+
+@pytest.mark.parametrize("kind", c.CALIBRATIONS)
+def test_it_survives_the_disk(tmp_path, rng, kind):
+    fitted = calibrate.fit(_rows(*_world(rng, 80)), _options(calibration=kind), "here", 5)
+    assert calibrate.load(tmp_path, 5) is None
+    calibrate.save(fitted, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [calibrate.NAME]
+    assert calibrate.load(tmp_path, 5) == fitted
+    with pytest.raises(DataError, match=r"step 5, the best checkpoint is of step 6.*--calibrate"):
+        calibrate.load(tmp_path, 6)
+    (tmp_path / calibrate.NAME).write_text(json.dumps({"kind": "temperature"}))
+    with pytest.raises(DataError, match="no calibration of this version"):
+        calibrate.load(tmp_path, 5)
+
+
+def test_a_summary_shows_before_and_after(make):
+    clips = make.table(pairs=10, skill=2.0)
+    fitted = calibrate.fit(scores.videos(make.table(pairs=10, skill=2.0, seed=1)), _options(calibration="affine"))
+    summary = evaluate.summarise(clips, bootstrap=20, calibration=fitted)
+    plain = evaluate.summarise(clips, bootstrap=20)
+    assert summary["units"]["video_uncalibrated"]["overall"] == plain["units"]["video"]["overall"]
+    assert summary["units"]["clip"] == plain["units"]["clip"]
+    after, before = (summary["units"][name]["overall"]["metrics"] for name in ("video", "video_uncalibrated"))
+    assert after["ece"]["value"] < before["ece"]["value"]
+    assert after["auc"]["value"] == pytest.approx(before["auc"]["value"])
+    videos = fitted.videos(scores.videos(clips))
+    want = metrics.compute([row.label for row in videos], [row.probability for row in videos], fitted.threshold)
+    assert after["accuracy"]["value"] == want["accuracy"]
+    assert after["accuracy_half"]["value"] == want["accuracy_half"]
+    unsure = [row for row in videos if fitted.verdict(row.probability) == "unsure"]
+    assert summary["undecided"]["fake"] == sum(row.label for row in unsure)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    with pytest.raises(DataError, match="aggregated by max, first"):
+        evaluate.summarise(clips, bootstrap=0, rule="max", calibration=fitted)
