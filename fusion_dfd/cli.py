@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import sys
 import typing
@@ -18,6 +19,9 @@ from fusion_dfd.datasets import faceforensics, registry
 from fusion_dfd.types import DataError, Video
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+COMMANDS = {"predict": "PATH"}
+"""The commands of ``fusion-dfd`` and what their words are."""
 
 _WARNING = Formatter("warning: %(message)s")
 """How a warning reaches a person: without time, process and line."""
@@ -131,6 +135,24 @@ def run(main: Callable[[list[str]], int | None], arguments: str | None = None) -
     except ConfigError as error:
         _fail(error, 2)
     app.run(lambda argv: _guarded(main, argv[1:]), argv=argv, flags_parser=lambda argv: _parse(argv, arguments))
+
+
+def main() -> None:
+    """The program ``fusion-dfd``: its first word names a command of :mod:`fusion_dfd.commands`."""
+    words = sys.argv[1:]
+    if not words or words[0] not in COMMANDS:
+        asked = "" if not words or words[0] in ("-h", "--help", "help") else f"no command {words[0]!r}; "
+        _fail(f"{asked}usage: fusion-dfd COMMAND ..., where COMMAND is one of {', '.join(COMMANDS)}", 2)
+    sys.argv = [f"fusion-dfd {words[0]}", *words[1:]]
+    command(words[0])
+
+
+def command(name: str) -> None:
+    """Run a command of :mod:`fusion_dfd.commands` on the command line, as :func:`run` does."""
+    module = importlib.import_module(f"fusion_dfd.commands.{name}")
+    sys.modules["__main__"].__doc__ = module.__doc__  # what --help prints
+    given = module.define()
+    run(lambda words: module.main(words, given), COMMANDS[name])
 
 
 def _guarded(main: Callable[[list[str]], int | None], words: list[str]) -> int:

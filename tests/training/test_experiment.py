@@ -4,14 +4,12 @@ import dataclasses
 import json
 import pathlib
 
-import numpy as np
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd import predict
 from fusion_dfd.shards import table
 from fusion_dfd.training import ablation, experiment
-from fusion_dfd.types import DataError, FaceTrack
+from fusion_dfd.types import DataError
 
 
 @pytest.fixture
@@ -83,48 +81,3 @@ def test_an_ablation_of_which_nothing_worked_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(ablation.experiment, "run", failing)
     with pytest.raises(DataError, match="no cell of the ablation"):
         ablation.run(tiny)
-
-
-def face_track(frames: int, track: int) -> FaceTrack:
-    rng = np.random.default_rng(track)
-    return FaceTrack(
-        frames=rng.integers(0, 255, (frames, 40, 40, 3), np.uint8),
-        boxes=np.tile(np.float32([5, 5, 35, 35]), (frames, 1)),
-        landmarks=np.tile(np.float32([[12, 15], [28, 15], [20, 22], [14, 30], [26, 30]]), (frames, 1, 1)),
-        scores=np.ones(frames, np.float32),
-        indices=np.arange(frames, dtype=np.int32),
-        transform=np.eye(2, 3, dtype=np.float32),
-        track=track,
-    )
-
-
-def test_prediction_equals_the_model_on_the_same_clips(tiny, run, monkeypatch):
-    detector = predict.load(tiny.workdir)
-    clips = [face_track(9, 0), face_track(3, 1)]
-    monkeypatch.setattr(predict, "extract", lambda *a, **k: _Found(clips))
-    verdict = detector.predict("any.mp4")
-    assert [(face.track, face.clips) for face in verdict.faces] == [(0, 2), (1, 1)]
-    alone = detector._score([clips[1]])  # shorter than a clip of the model: padded
-    np.testing.assert_allclose(verdict.faces[1].logits, alone, atol=1e-5)
-    assert verdict.probability == verdict.faces[0].probability
-    assert verdict.verdict == ("fake" if verdict.probability > 0.5 else "real")
-
-
-@dataclasses.dataclass
-class _Found:
-    clips: list
-    damaged: int = 0
-    reason: str | None = None
-
-
-def test_files_that_cannot_be_scored_say_why_and_do_not_stop_the_rest(tiny, run, tmp_path, capsys):
-    text, empty = tmp_path / "notes.mp4", tmp_path / "empty.webm"
-    text.write_text("not a video at all " * 50)
-    empty.touch()
-    detector = predict.load(tiny.workdir)
-    for path in (text, empty, tmp_path / "missing.mov"):
-        verdict = detector.predict(str(path))
-        assert (verdict.verdict, verdict.probability) == ("none", None)
-        assert path.name in verdict.reason
-    assert predict.print_verdicts(detector, [str(text), str(empty)]) == 1
-    assert "none" in capsys.readouterr().out

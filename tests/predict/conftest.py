@@ -1,0 +1,66 @@
+"""A detector with fresh weights whose face finder answers by a script (``scripted``, ``barcodes``: of tests/faces)."""
+
+import pathlib
+import sys
+
+import jax
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "faces"))
+
+from barcodes import barcode, write
+from scripted import Scripted
+
+from fusion_dfd import config as c
+from fusion_dfd.predict.detector import Detector
+from fusion_dfd.predict.judge import Judge
+from fusion_dfd.training import state
+from fusion_dfd.training.checkpoint import Trained
+
+JUDGE = Judge(None, "mean_probability", "first")
+
+
+@pytest.fixture(scope="session")
+def config() -> c.Config:
+    return c.Config(
+        faces=c.Faces(every=4, min_size=12, size=32, clip_length=10, clips=1),
+        data=c.Data(frames=5, size=32),
+        model=c.Model(
+            branches=("spatial", "temporal"),
+            backbone=c.Backbone("resnet18", width=4, stages=1),
+            recurrent=(4,),
+            dense=(4,),
+            head=(4,),
+            token=4,
+        ),
+    ).validate()
+
+
+@pytest.fixture(scope="session")
+def trained(config) -> Trained:
+    params, stats = jax.jit(lambda: state.variables(config.model, 0))()
+    return Trained(config, {"params": params, "stats": stats}, 7, {})
+
+
+@pytest.fixture(scope="session")
+def build(trained):
+    """``build(faces, judge, clips)``: a detector that finds what ``faces(number of the frame)`` says."""
+
+    def made(faces, judge=JUDGE, clips=4) -> Detector:
+        detector = Detector(trained, judge, clips)
+        detector._finder = Scripted(faces)
+        return detector
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory):
+    """``video(frames)``: path of a video of 25 frames a second that carry their numbers."""
+    folder = tmp_path_factory.mktemp("videos")
+
+    def made(frames: int) -> str:
+        path = folder / f"{frames}.mp4"
+        return str(path if path.exists() else write(path, map(barcode, range(frames))))
+
+    return made

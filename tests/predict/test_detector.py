@@ -1,0 +1,124 @@
+"""What the model is shown of a video, and that neither neighbours nor length change what is said of one."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+from scripted import Scripted
+
+from fusion_dfd.evaluation.scores import probability
+from fusion_dfd.faces.extract import extract
+from fusion_dfd.predict import detector as module
+from fusion_dfd.predict.detector import BATCH
+from fusion_dfd.training import experiment
+from fusion_dfd.types import Batch
+
+
+def one(_):
+    return [(5, 5, 30, 0.99)]
+
+
+def two(index):
+    return [(2, 2, 20, 0.99), (30, 20, 18, 0.95)] if 10 <= index < 30 else [(2, 2, 20, 0.99)]
+
+
+def test_the_logits_are_those_of_the_model_on_the_clips_of_the_video(build, video, trained, config):
+    (scored,) = build(one).score([video(20)])
+    options = dataclasses.replace(config.faces, clips=4)
+    clips = extract(video(20), options, Scripted(one)).clips
+    assert [len(clip) for clip in clips] == [10, 10]
+    predict = experiment.predictor(trained)
+    for number, clip in enumerate(clips):
+        batch = Batch(
+            frames=clip.frames.reshape(2, 5, 32, 32, 3),
+            landmarks=clip.landmarks.reshape(2, 5, 5, 2),
+            length=np.full(2, 5, np.int32),
+            **dict.fromkeys(("label", "weight", "row")),
+        )
+        expected = jax.device_get(predict(batch).logit)
+        got = [piece.outputs.logit for piece in scored.pieces if piece.window == number]
+        np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_the_probability_is_the_mean_over_the_clips_of_the_face_that_counts(build, video):
+    detector = build(two)
+    (scored,) = detector.score([video(40)])
+    verdict = detector.predict(video(40))
+    assert [face.track for face in verdict.faces] == [0, 1]
+    assert sum(face.clips for face in verdict.faces) == len(scored.pieces)
+    first = [piece.outputs.logit for piece in scored.pieces if piece.face == 0]
+    assert verdict.probability == pytest.approx(probability(first).mean())
+    assert verdict.probability == verdict.faces[0].probability
+    assert set(verdict.faces[0].branches) == {"spatial", "temporal"}
+
+
+def test_a_video_is_told_the_same_alone_and_among_others(build, video, tmp_path):
+    broken = tmp_path / "notes.mp4"
+    broken.write_text("not a video at all " * 50)
+    detector = build(one)
+    paths = [video(30), str(broken), video(20), video(30)]
+    together = list(detector.predict_many(paths))
+    assert (3 * 2) % BATCH, "the pieces of the first video fill no batch, so that batches span videos"
+    assert [verdict.path for verdict in together] == paths
+    assert together[1].verdict == "none"
+    for verdict in together:
+        alone = detector.predict(verdict.path)
+        assert dataclasses.replace(alone, took=0) == dataclasses.replace(verdict, took=0)
+
+
+def test_no_crop_outlives_its_score(build, video):
+    (scored,) = build(one).score([video(40)])
+    assert all(piece.frames is None for piece in scored.pieces)
+    assert all(not len(face.frames) for faces in scored.windows for face in faces)
+    (kept,) = build(one).score([video(40)], keep=True)
+    assert all(piece.frames.shape == (5, 32, 32, 3) for piece in kept.pieces)
+
+
+def test_reading_never_runs_far_ahead_of_the_model(build, video, monkeypatch):
+    detector = build(one, clips=0)
+    held = []
+    run = detector._run
+    monkeypatch.setattr(detector, "_run", lambda waiting, keep: (held.append(len(waiting)), run(waiting, keep)))
+    list(detector.score([video(200)]))
+    assert max(held) <= BATCH
+
+
+def test_all_of_a_video_is_looked_at_on_request(build, video):
+    assert build(one, clips=0).predict(video(100)).faces[0].frames == 100
+    assert build(one, clips=3).predict(video(100)).faces[0].frames == 30
+
+
+def test_seconds_of_the_timeline_are_those_of_the_video(build, video):
+    verdict = build(one, clips=0).predict(video(60))
+    assert [second for second, _ in verdict.faces[0].timeline] == [0, 1, 2]
+    assert verdict.seconds == pytest.approx(60 / 25)
+
+
+def test_a_video_without_a_face_says_so(build, video):
+    detector = build(lambda _: [])
+    verdict = detector.predict(video(20))
+    assert (verdict.verdict, verdict.faces, verdict.probability) == ("none", (), None)
+    assert verdict.reason == "no face found in the 8 frames looked at"
+
+
+def test_a_face_that_is_too_small_is_told_from_none(build, video, monkeypatch):
+    detector = build(lambda _: [])
+    monkeypatch.setattr(detector.config.faces, "min_size", 40)
+    monkeypatch.setattr(module.detectors, "build", lambda _: Scripted(one))
+    assert detector.predict(video(20)).reason == "face too small: 30 pixels, of which 40 are needed"
+
+
+@pytest.mark.parametrize("name", ["missing.mov", "empty.webm", "text.mp4"])
+def test_a_file_that_cannot_be_scored_says_why(build, tmp_path, name):
+    path = tmp_path / name
+    if name != "missing.mov":
+        path.write_text("not a video " * 99 * (name == "text.mp4"))
+    verdict = build(one).predict(str(path))
+    assert (verdict.verdict, verdict.probability) == ("none", None)
+    assert name in verdict.reason
+
+
+def test_there_is_no_time_limit(build):
+    assert math.isinf(build(one)._options.time_limit)
