@@ -10,6 +10,7 @@ No ``from __future__ import annotations`` here: ml_collections reads the field t
 import dataclasses
 import json
 import math
+import operator
 import re
 from typing import Any
 
@@ -22,6 +23,9 @@ RULES = ("mean_probability", "mean_logit", "max")
 TRACKS = ("first", "max")
 CALIBRATIONS = ("temperature", "affine", "isotonic")
 TARGETS = ("eer", "youden", "fpr_1", "fpr_5")
+SYSTEMS = ("fusion", "sequence", "flow", "r2plus1d", "timesformer")
+TEMPORALS = ("bilstm", "transformer")
+CELLS = ("lstm", "gru")
 
 
 class ConfigError(ValueError):
@@ -143,17 +147,64 @@ class Micro:
 
 
 @dataclasses.dataclass
+class Transformer:
+    """The encoder over time that ``model.temporal = transformer`` puts in the place of the BiLSTMs."""
+
+    width: int = 128
+    """Numbers a frame is described by; a multiple of ``heads``, and even."""
+    depth: int = 2
+    """Blocks of attention and feed-forward layer."""
+    heads: int = 4
+
+
+@dataclasses.dataclass
+class Sequence:
+    """The recurrent layers of the systems ``sequence`` and ``flow``; their units are ``model.recurrent``."""
+
+    cell: str = "lstm"
+    """``lstm`` or ``gru``."""
+    bidirectional: bool = False
+    batch_norm: bool = False
+    """BatchNorm behind every recurrent layer."""
+
+
+@dataclasses.dataclass
+class TimeSformer:
+    """The system ``timesformer``; the defaults are the paper's base model."""
+
+    size: int = 224
+    """Side of the frames, pixels; equal to ``data.size``, a multiple of ``patch``."""
+    frames: int = 8
+    """Frames that have a place in time; at least ``data.frames``."""
+    patch: int = 16
+    """Side of a patch, pixels."""
+    width: int = 768
+    """Numbers a patch is described by; a multiple of ``heads``."""
+    depth: int = 12
+    heads: int = 12
+
+
+@dataclasses.dataclass
 class Model:
+    system: str = "fusion"
+    """A name of ``fusion_dfd.models.registry``: ``fusion`` (the branches below), ``sequence`` (a backbone per frame,
+    then recurrent layers), ``flow`` (the same on optical flow), ``r2plus1d`` (3-D convolutions), ``timesformer``."""
     branches: tuple[str, ...] = BRANCHES
-    """Any non-empty subset of spatial, temporal, micro."""
+    """Any non-empty subset of spatial, temporal, micro; of the fusion."""
     backbone: Backbone = dataclasses.field(default_factory=Backbone)
+    """Of the r2plus1d, width and stages alone count; the timesformer has none."""
     micro: Micro = dataclasses.field(default_factory=Micro)
+    temporal: str = "bilstm"
+    """What relates the frames in the fusion's temporal branch: ``bilstm`` or ``transformer``."""
+    transformer: Transformer = dataclasses.field(default_factory=Transformer)
+    sequence: Sequence = dataclasses.field(default_factory=Sequence)
+    timesformer: TimeSformer = dataclasses.field(default_factory=TimeSformer)
     recurrent: tuple[int, ...] = (128, 64)
-    """Units per direction of the stacked BiLSTMs."""
+    """Units per direction of the stacked recurrent layers."""
     dense: tuple[int, ...] = (256, 128)
     """Widths of the dense layers of the micro-expression branch."""
     head: tuple[int, ...] = (256, 128, 64)
-    """Widths of the layers before the logit."""
+    """Widths of the layers before the logit; may be empty outside the fusion."""
     token: int = 128
     """Width of the branch tokens that the fusion attends over."""
     dropout: float = 0.5
@@ -251,6 +302,9 @@ def _checks(config: Config):
     model, data, faces, optim, train = config.model, config.data, config.faces, config.optim, config.train
     known = set(model.branches) <= set(BRANCHES) and len(set(model.branches)) == len(model.branches)
     yield bool(model.branches) and known, f"model.branches={model.branches}: want a non-empty subset of {BRANCHES}"
+    yield from _transformers(model, data)
+    units = bool(model.recurrent) and min(model.recurrent) >= 1
+    yield units, f"model.recurrent={model.recurrent}: want at least one layer of at least one unit"
     inputs = model.micro.inputs
     yield (
         bool(inputs) and set(inputs) <= set(MICRO_INPUTS),
@@ -261,7 +315,7 @@ def _checks(config: Config):
         ("model.branch_dropout", model.branch_dropout, 0, 0.99),
         ("model.backbone.stages", model.backbone.stages, 1, 4),
         ("model.backbone.width", model.backbone.width, 1, 1024),
-        ("data.frames", data.frames, 1, 1024),
+        ("data.frames", data.frames, 2 if model.system == "flow" else 1, 1024),
         ("data.size", data.size, 16, 2048),
         ("data.threads", data.threads, 0, 1024),
         ("data.augment.flip", data.augment.flip, 0, 1),
@@ -320,14 +374,38 @@ def _choices(config: Config):
     """The same for options that are one of a few words."""
     for name, words in [
         ("faces.sampling", SAMPLINGS),
+        ("model.system", SYSTEMS),
+        ("model.temporal", TEMPORALS),
+        ("model.sequence.cell", CELLS),
         ("evaluate.aggregate", RULES),
         ("evaluate.tracks", TRACKS),
         ("evaluate.calibration", CALIBRATIONS),
         ("evaluate.target", TARGETS),
     ]:
-        section, field = name.split(".")
-        value = getattr(getattr(config, section), field)
+        value = operator.attrgetter(name)(config)
         yield value in words, f"{name}={value}: want one of {', '.join(words)}"
+
+
+def _transformers(model: Model, data: Data):
+    """The same for the two transformers, each only where it is used."""
+    if model.system == "fusion" and model.temporal == "transformer":
+        one = model.transformer
+        split = min(one.width, one.heads, one.depth) >= 1 and one.width % one.heads == 0 and one.width % 2 == 0
+        yield split, f"model.transformer={one}: want an even width that heads divide, and positive numbers"
+    if model.system == "timesformer":
+        one = model.timesformer
+        whole = min(one.width, one.heads, one.depth, one.patch) >= 1 and one.width % one.heads == 0
+        yield whole, f"model.timesformer={one}: want a width that heads divide, and positive numbers"
+        fits = one.patch >= 1 and one.size == data.size and one.size % one.patch == 0
+        yield (
+            fits,
+            (
+                f"model.timesformer.size={one.size}: want data.size, {data.size}, and a multiple of "
+                f"model.timesformer.patch, {one.patch}"
+            ),
+        )
+        placed = one.frames >= data.frames
+        yield placed, f"model.timesformer.frames={one.frames}: want at least data.frames, {data.frames}"
 
 
 def to_json(config: Config) -> str:

@@ -107,22 +107,30 @@ class Batch:
 
 @flax.struct.dataclass
 class Outputs:
-    """All that a model knows about a batch. ``k`` counts the branches in use, in the order of ``branches``."""
+    """All that a model knows about a batch. ``k`` counts the branches in use, in the order of ``branches``.
+
+    Every system gives the logit, and of the rest what it has.
+    """
 
     logit: jax.Array
-    """float32 [b]; above 0 says fake."""
-    branch_logits: dict[str, jax.Array]
-    """Auxiliary logit [b] of each branch."""
-    branch_weights: jax.Array
-    """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k."""
+    """float32 [b]; above 0 says fake. A softmax over two classes is the sigmoid of the difference of their logits, so
+    this one number stands for published heads of either kind."""
+    branch_logits: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+    """Auxiliary logit [b] of each branch; empty where there are no branches."""
+    branch_weights: jax.Array | None = None
+    """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k. None without branches."""
     frame_logits: jax.Array | None = None
     """float32 [b, t], the spatial branch's opinion of each frame alone; None without that branch."""
     frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention; sums to 1 over valid frames, 0 on padding."""
     spatial_attention: jax.Array | None = None
-    """float32 [b, t, h', w'] in 0..1, where the spatial branch looks."""
+    """float32 [b, t, h', w'] in 0..1, where the spatial branch, or the timesformer's class token, looks."""
     motion_attention: jax.Array | None = None
-    """float32 [b, t, h', w'] in 0..1, where the micro-expression branch looks, on the stabilised face."""
+    """float32 [b, t, h', w'] in 0..1, where motion is looked at: by the micro-expression branch, on the stabilised
+    face, or by the flow system, on the flow into each frame (0 at the first)."""
+    motion_anomaly: jax.Array | None = None
+    """float32 [b, t] >= 0, how far the flow into each frame lies from what is usual in its clip (1); 0 on the first
+    frame and on padding. See :func:`fusion_dfd.models.flow_lstm.anomaly`."""
     micro_frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention of the micro-expression branch."""
 

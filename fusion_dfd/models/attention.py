@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 
@@ -71,3 +72,27 @@ class SelfAttention(nnx.Module):
         scores = jnp.einsum("btc,bsc->bts", self.query(x), self.key(x)) / jnp.sqrt(float(x.shape[-1]))
         weights = masked_softmax(scores, valid[:, None, :])
         return self.norm(x + jnp.einsum("bts,bsc->btc", weights, self.value(x))), weights
+
+
+class MultiHeadAttention(nnx.Module):
+    """Scaled dot-product attention in several heads (Vaswani et al. 2017, section 3.2.2), over the last axis but one.
+
+    ``qkv`` gives queries, keys and values side by side, each of ``heads`` times ``features // heads``.
+    """
+
+    def __init__(self, features: int, heads: int, *, bias: bool = True, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        self.qkv = nnx.Linear(features, 3 * features, use_bias=bias, dtype=dtype, rngs=rngs)
+        self.out = nnx.Linear(features, features, dtype=dtype, rngs=rngs)
+        self.heads = heads
+
+    def __call__(
+        self, x: Float[Array, "*n t c"], valid: Bool[Array, "*#n t"]
+    ) -> tuple[Float[Array, "*n t c"], Float[Array, "*n h t t"]]:
+        """Returns the sequence and the weights [*n, heads, t (looks), t (is looked at)], 0 on what is not valid."""
+        query, key, value = (
+            part.reshape(*part.shape[:-1], self.heads, -1) for part in jnp.split(self.qkv(x), 3, axis=-1)
+        )
+        scores = jnp.einsum("...qhd,...khd->...hqk", query, key, preferred_element_type=jnp.float32)
+        weights = masked_softmax(scores / jnp.sqrt(float(query.shape[-1])), valid[..., None, None, :])
+        seen = jnp.einsum("...hqk,...khd->...qhd", weights.astype(value.dtype), value)
+        return self.out(seen.reshape(x.shape)), weights

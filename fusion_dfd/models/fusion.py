@@ -23,6 +23,7 @@ The numbers are the defaults of ``config.Model``. Any non-empty subset of the th
 exists if the spatial or the temporal one does, runs once per frame and serves both. Every branch gives a token, a logit
 of its own and its attention. Padding, the frames at and beyond ``length``, reaches nothing: no logit, no gradient, no
 batch statistic. Convolutions run in bfloat16 on request; BatchNorm, recurrence, attention and heads stay float32.
+``model.temporal`` = ``transformer`` puts a transformer's encoder in the place of the temporal branch's BiLSTMs.
 """
 
 from __future__ import annotations
@@ -42,18 +43,11 @@ from fusion_dfd.models.temporal import TemporalBranch
 from fusion_dfd.types import Outputs
 
 
-def build(model: config.Model, *, rngs: nnx.Rngs) -> FusionDetector:
-    """The detector that ``model`` describes, with fresh weights.
-
-    Raises ConfigError for an unknown backbone or a micro-expression face too small for its convolutions.
-    """
-    return FusionDetector(model, rngs=rngs)
-
-
 class FusionDetector(nnx.Module):
     """Frames and landmarks in, :class:`Outputs` out. Its state is ``Param`` and ``BatchStat`` only.
 
     Fresh, it is in training mode; ``nnx.view(detector, deterministic=True, use_running_average=True)`` evaluates.
+    Raises ConfigError for an unknown backbone or a micro-expression face too small for its convolutions.
     """
 
     def __init__(self, model: config.Model, *, rngs: nnx.Rngs):
@@ -68,7 +62,7 @@ class FusionDetector(nnx.Module):
             self.spatial = SpatialBranch(self.backbone.channels, rngs=rngs)
             features["spatial"] = self.spatial.features
         if "temporal" in self.branches:
-            self.temporal = TemporalBranch(self.backbone.channels, model.recurrent, rngs=rngs)
+            self.temporal = TemporalBranch(self.backbone.channels, model, rngs=rngs)
             features["temporal"] = self.temporal.features
         if "micro" in self.branches:
             self.micro = MicroBranch(model.micro, model.recurrent, model.dense, dtype=dtype, rngs=rngs)

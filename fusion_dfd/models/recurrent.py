@@ -80,6 +80,16 @@ def _scan(step: Callable, carries: int, inputs: Array, valid: Array, weights: tu
     return jax.lax.scan(advance, (start,) * carries, (inputs, valid))[1]
 
 
+def last(hidden: Float[Array, "b t d"], length: Int[Array, " b"], directions: int) -> Float[Array, "b d"]:
+    """The state a layer ends in: of the forward direction at the last valid step, of the backward one at the first.
+
+    ``hidden`` is what the layer returned; 0 for a sequence without steps.
+    """
+    forward, *backward = jnp.split(hidden, directions, axis=-1)
+    end = jnp.maximum(length - 1, 0)[:, None, None]
+    return jnp.concatenate([jnp.take_along_axis(forward, end, axis=1)[:, 0], *(part[:, 0] for part in backward)], -1)
+
+
 class LSTM(_Recurrent):
     """Long short-term memory (Hochreiter & Schmidhuber 1997), gates in the order input, forget, cell, output.
 

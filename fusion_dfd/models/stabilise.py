@@ -90,8 +90,8 @@ def warp(frames: UInt8[Array, "b t h w 3"], transform: Float[Array, "b t 2 3"], 
     return flat.reshape(b, t, size, size, 3)
 
 
-def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: Float[Array, "n s s 2"]) -> Array:
-    """``images`` at the fractional pixels ``where`` (x, y), float32 [n, s, s, c]; edges repeat."""
+def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: Float[Array, "n i j 2"]) -> Array:
+    """``images`` at the fractional pixels ``where`` (x, y), float32 [n, i, j, c]; edges repeat."""
     n, h, w, c = images.shape
     x = jnp.clip(where[..., 0], 0.0, w - 1.0)
     y = jnp.clip(where[..., 1], 0.0, h - 1.0)

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from fusion_dfd import config
 from fusion_dfd.backbones.norm import BatchNorm
 from fusion_dfd.models.attention import TemporalAttention
 from fusion_dfd.models.recurrent import Stack
+from fusion_dfd.models.transformer import Encoder
 
 DAMPING = 0.1
 """Share of this branch's gradient that reaches the backbone. Standardising small changes multiplies it: undamped, what
@@ -18,15 +20,18 @@ of the embedded data's recipe, and the shared backbone learnt late."""
 
 
 class TemporalBranch(nnx.Module):
-    """Backbone maps -> global average [b, t, c] -> BiLSTMs -> temporal attention."""
+    """Backbone maps -> global average [b, t, c] -> BiLSTMs, or a transformer's encoder -> temporal attention."""
 
-    def __init__(self, channels: int, units: tuple[int, ...], *, rngs: nnx.Rngs):
+    def __init__(self, channels: int, model: config.Model, *, rngs: nnx.Rngs):
         self.level = nnx.LayerNorm(channels, rngs=rngs)
         self.change = BatchNorm(channels)
-        self.recurrent = Stack(2 * channels, units, rngs=rngs)
-        self.attention = TemporalAttention(self.recurrent.features, rngs=rngs)
-        self.logit = nnx.Linear(self.recurrent.features, 1, rngs=rngs)
-        self.features = self.recurrent.features
+        if model.temporal == "transformer":
+            self.over_time = Encoder(2 * channels, model.transformer, rngs=rngs)
+        else:
+            self.over_time = Stack(2 * channels, model.recurrent, rngs=rngs)
+        self.features = self.over_time.features
+        self.attention = TemporalAttention(self.features, rngs=rngs)
+        self.logit = nnx.Linear(self.features, 1, rngs=rngs)
 
     def __call__(
         self, maps: Float[Array, "b t h w c"], valid: Bool[Array, "b t"], length: Int[Array, " b"]
@@ -34,7 +39,7 @@ class TemporalBranch(nnx.Module):
         """Returns token, logit and the attention over the valid frames."""
         pooled = jnp.mean(maps, axis=(2, 3))
         pooled = DAMPING * pooled + (1 - DAMPING) * jax.lax.stop_gradient(pooled)
-        hidden = self.recurrent(self._standardise(pooled, valid), length)
+        hidden = self.over_time(self._standardise(pooled, valid), length)
         token, attention = self.attention(hidden, valid)
         return token, self.logit(token)[:, 0], attention
 

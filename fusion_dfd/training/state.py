@@ -13,7 +13,7 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from fusion_dfd import config as c
-from fusion_dfd.models import fusion
+from fusion_dfd.models import registry
 
 
 @flax.struct.dataclass
@@ -50,7 +50,7 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 
 def graphs(model: c.Model) -> Graphs:
     """Build the model without memory or arithmetic and keep its structure."""
-    abstract = nnx.eval_shape(lambda: fusion.build(model, rngs=nnx.Rngs(0)))
+    abstract = nnx.eval_shape(lambda: registry.build(model, rngs=nnx.Rngs(0)))
     evaluating = nnx.view(abstract, deterministic=True, use_running_average=True, raise_if_not_found=False)
     training = nnx.view(abstract, deterministic=False, use_running_average=False, raise_if_not_found=False)
     if model.backbone.frozen_norm and hasattr(training, "backbone"):
@@ -60,7 +60,7 @@ def graphs(model: c.Model) -> Graphs:
 
 def variables(model: c.Model, seed: int | jax.Array) -> tuple[dict, dict]:
     """Fresh parameters and statistics of the model, as pure dicts."""
-    _, params, stats = nnx.split(fusion.build(model, rngs=nnx.Rngs(seed)), nnx.Param, ...)
+    _, params, stats = nnx.split(registry.build(model, rngs=nnx.Rngs(seed)), nnx.Param, ...)
     return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
 

@@ -55,7 +55,7 @@ def garbage(batch, extra=0, seed=9):
 @functools.cache
 def split(model_key, training: bool):
     """Graph, parameters and statistics as pure dicts, in the given mode."""
-    detector = fusion.build(options(*model_key), rngs=nnx.Rngs(0))
+    detector = fusion.FusionDetector(options(*model_key), rngs=nnx.Rngs(0))
     if not training:
         detector = nnx.view(detector, **EVALUATE)
     graph, params, stats = nnx.split(detector, nnx.Param, ...)
@@ -157,7 +157,7 @@ def test_a_row_without_frames_stays_finite():
 
 
 def test_state_is_parameters_and_statistics_without_random_counters():
-    detector = fusion.build(options(branch_dropout=0.5), rngs=nnx.Rngs(0))
+    detector = fusion.FusionDetector(options(branch_dropout=0.5), rngs=nnx.Rngs(0))
     kinds = {type(variable) for _, variable in nnx.to_flat_state(nnx.state(detector))}
     assert kinds == {nnx.Param, nnx.BatchStat}
     nnx.split(detector, graph=False)  # raises where a module is shared: the model is a tree
@@ -205,14 +205,14 @@ def test_hidden_branches_get_no_weight():
 @pytest.mark.parametrize("inputs", [("rgb",), ("difference", "flow")])
 def test_micro_inputs_choose_the_channels(inputs):
     model = options(("micro",), micro=config.Micro(inputs=inputs, size=24, widths=(4, 6)))
-    detector = nnx.eval_shape(lambda: fusion.build(model, rngs=nnx.Rngs(0)))
+    detector = nnx.eval_shape(lambda: fusion.FusionDetector(model, rngs=nnx.Rngs(0)))
     assert detector.micro.blocks[0].conv.kernel.shape == (3, 3, 3 * len(inputs), 4)
     outputs = nnx.eval_shape(lambda d, *batch: d(*batch, rngs=nnx.Rngs(0)), detector, *clips())
     assert outputs.motion_attention.shape == (3, 4, 6, 6)
 
 
 def test_bfloat16_stays_close():
-    half = nnx.view(fusion.build(options(bfloat16=True), rngs=nnx.Rngs(0)), **EVALUATE)
+    half = nnx.view(fusion.FusionDetector(options(bfloat16=True), rngs=nnx.Rngs(0)), **EVALUATE)
     graph, params, stats = nnx.split(half, nnx.Param, ...)
     got = evaluate(graph, nnx.to_pure_dict(params), nnx.to_pure_dict(stats), clips())
     assert {leaf.dtype for leaf in jax.tree.leaves((got, params, stats))} == {jnp.dtype("float32")}
@@ -220,7 +220,7 @@ def test_bfloat16_stays_close():
 
 
 def test_full_size_shapes_without_computing():
-    detector = nnx.eval_shape(lambda: fusion.build(config.Model(), rngs=nnx.Rngs(0)))
+    detector = nnx.eval_shape(lambda: fusion.FusionDetector(config.Model(), rngs=nnx.Rngs(0)))
     batch = (
         jax.ShapeDtypeStruct((2, 16, 224, 224, 3), jnp.uint8),
         jax.ShapeDtypeStruct((2, 16, 5, 2), jnp.float32),
@@ -245,7 +245,7 @@ def test_full_size_shapes_without_computing():
 def test_maps_smaller_than_their_kernel_are_refused(model, side):
     with pytest.raises(config.ConfigError, match=r"data\.size.*stages.*micro\.size"):
         nnx.eval_shape(
-            lambda x, y, z: fusion.build(model, rngs=nnx.Rngs(0))(x, y, z, rngs=nnx.Rngs(0)),
+            lambda x, y, z: fusion.FusionDetector(model, rngs=nnx.Rngs(0))(x, y, z, rngs=nnx.Rngs(0)),
             jax.ShapeDtypeStruct((1, 2, side, side, 3), jnp.uint8),
             jax.ShapeDtypeStruct((1, 2, 5, 2), jnp.float32),
             jax.ShapeDtypeStruct((1,), jnp.int32),

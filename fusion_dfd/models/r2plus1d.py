@@ -1,0 +1,163 @@
+"""R(2+1)D-18 (Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action Recognition").
+
+Every 3-D convolution is a convolution over space, BatchNorm, ReLU, and one over time, with so many channels between
+that it has as many weights as the 3x3x3 it stands for. The layout is torchvision's ``r2plus1d_18``: a stem of 45 and 64
+channels, four stages of two blocks, each stage after the first halving space and time. Names follow torchvision's with
+``stages`` for its layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
+
+``model.backbone.width`` and ``stages`` are those of the network; its published size is 64 and 4. Frames are normalised
+as torchvision's weights (Kinetics-400, BSD-3-Clause, 112 px) expect them. A clip is treated as if it ended at its
+``length``: what lies beyond is zero at every convolution over time, as beyond any border, and in no batch statistic.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Int, UInt8
+
+from fusion_dfd import config
+from fusion_dfd.backbones.conv import HE_FAN_OUT, Conv
+from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.models.attention import masked_mean
+from fusion_dfd.models.padding import clear
+from fusion_dfd.models.readout import Readout
+from fusion_dfd.types import Outputs
+
+MEAN = (0.43216, 0.394666, 0.37645)
+"""Of R, G, B of Kinetics-400, in 0..1."""
+STD = (0.22803, 0.22145, 0.216989)
+STEM = 45
+"""Channels between the stem's two convolutions at width 64."""
+BLOCKS = 2
+"""Blocks of every stage."""
+
+
+class R2Plus1DDetector(nnx.Module):
+    """Frames in, :class:`Outputs` with the logit out; landmarks are not used. Its state is ``Param`` and ``BatchStat``.
+
+    Raises ConfigError, when called, where the frames are too small for the stages.
+    """
+
+    def __init__(self, model: config.Model, *, rngs: nnx.Rngs):
+        dtype = jnp.bfloat16 if model.bfloat16 else jnp.float32
+        width = model.backbone.width
+        self.stem = Factorised(3, width, max(1, STEM * width // 64), size=7, stride=(2, 1), dtype=dtype, rngs=rngs)
+        self.stem_bn = BatchNorm(width)
+        self.stages = nnx.List([])
+        inputs = width
+        for stage in range(model.backbone.stages):
+            blocks = nnx.List([])
+            for place in range(BLOCKS):
+                stride = 2 if stage > 0 and place == 0 else 1
+                blocks.append(Block(inputs, width * 2**stage, stride, dtype=dtype, rngs=rngs))
+                inputs = width * 2**stage
+            self.stages.append(blocks)
+        self.readout = Readout(inputs, model.head, model.dropout, rngs=rngs)
+        self.remat = model.remat
+
+    def __call__(
+        self,
+        frames: UInt8[Array, "b t h w 3"],
+        landmarks: Float[Array, "b t 5 2"],
+        length: Int[Array, " b"],
+        *,
+        rngs: nnx.Rngs | None = None,
+    ) -> Outputs:
+        """``rngs`` (stream ``dropout``) is needed in training mode only."""
+        frames, valid = clear(frames, length)
+        mean, std = jnp.asarray(MEAN, jnp.float32) * 255.0, jnp.asarray(STD, jnp.float32) * 255.0
+        x = self.stem((frames.astype(jnp.float32) - mean) / std, valid)
+        x = nnx.relu(normalise(self.stem_bn, x, valid))
+        for blocks in self.stages:
+            for block in blocks:
+                # Block by block, so that only one block's activations are ever recomputed at a time.
+                run = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
+                x, valid = run(block, x, valid)
+        pooled = masked_mean(jnp.mean(x.astype(jnp.float32), axis=(2, 3)), valid)
+        return Outputs(logit=self.readout(pooled, rngs))
+
+
+class Block(nnx.Module):
+    """Residual block of two factorised convolutions; the shortcut is a 1x1x1 convolution where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        between = middle(inputs, outputs)
+        self.conv1 = Factorised(inputs, outputs, between, stride=(stride, stride), dtype=dtype, rngs=rngs)
+        self.bn1 = BatchNorm(outputs)
+        self.conv2 = Factorised(outputs, outputs, between, dtype=dtype, rngs=rngs)
+        self.bn2 = BatchNorm(outputs)
+        self.stride = stride
+        self.projects = stride != 1 or inputs != outputs
+        if self.projects:
+            self.shortcut_conv = Conv(inputs, outputs, 1, stride, dtype=dtype, rngs=rngs)
+            self.shortcut_bn = BatchNorm(outputs)
+
+    def __call__(self, x: Float[Array, "b t h w i"], valid: Bool[Array, "b t"]) -> tuple[Array, Bool[Array, "b t2"]]:
+        """Returns [b, t2, h2, w2, o] and which of its times are valid."""
+        later = valid[:, :: self.stride]
+        y = nnx.relu(normalise(self.bn1, self.conv1(x, valid), later))
+        y = normalise(self.bn2, self.conv2(y, later), later)
+        if self.projects:
+            short = per_frame(self.shortcut_conv, x[:, :: self.stride])
+            x = normalise(self.shortcut_bn, short, later)
+        return nnx.relu(x + y), later
+
+
+def middle(inputs: int, outputs: int) -> int:
+    """Channels between the two convolutions (section 3.5 of the paper), so that the weights are those of a 3x3x3."""
+    return (27 * inputs * outputs) // (9 * inputs + 3 * outputs)
+
+
+class Factorised(nnx.Module):
+    """A convolution over space, BatchNorm, ReLU, and one over 3 moments. ``stride`` is that of space and of time."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        between: int,
+        *,
+        size: int = 3,
+        stride: tuple[int, int] = (1, 1),
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
+        self.space = Conv(inputs, between, size, stride[0], dtype=dtype, rngs=rngs)
+        self.bn = BatchNorm(between)
+        self.time = TimeConv(between, outputs, stride[1], dtype=dtype, rngs=rngs)
+
+    def __call__(self, x: Float[Array, "b t h w i"], valid: Bool[Array, "b t"]) -> Float[Array, "b t2 h2 w2 o"]:
+        x = nnx.relu(normalise(self.bn, per_frame(self.space, x), valid))
+        return self.time(jnp.where(valid[..., None, None, None], x, 0))
+
+
+class TimeConv(nnx.Module):
+    """Convolution over the frame before, this one and the next, zero beyond both ends, without bias.
+
+    ``kernel`` is float32 [3, inputs, outputs]. It is three matrix products on shifted clips: that is fast on every
+    device, and so are its gradients.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(HE_FAN_OUT(rngs.params(), (3, inputs, outputs), jnp.float32))
+        self.stride = stride
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "b t h w i"]) -> Float[Array, "b t2 h w o"]:
+        kernel = self.kernel[...].astype(self.dtype)
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
+        span = x.shape[1] - 2
+        return sum(x[:, tap : tap + span : self.stride] @ kernel[tap] for tap in range(3))
+
+
+def per_frame(layer: nnx.Module, x: Float[Array, "b t h w i"]) -> Float[Array, "b t h2 w2 o"]:
+    """A layer for images on every frame."""
+    y = layer(x.reshape(-1, *x.shape[2:]))
+    return y.reshape(*x.shape[:2], *y.shape[1:])
+
+
+def normalise(layer: BatchNorm, x: Float[Array, "b t h w c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t h w c"]:
+    """BatchNorm over the valid frames of the batch."""
+    return layer(x.reshape(-1, *x.shape[2:]), valid.reshape(-1)).reshape(x.shape)
