@@ -19,6 +19,7 @@ RULES = ("mean_probability", "mean_logit", "max")
 TRACKS = ("first", "max")
 CALIBRATIONS = ("temperature", "affine", "isotonic")
 TARGETS = ("eer", "youden", "fpr_1", "fpr_5")
+PROTOCOLS = ("in_dataset", "cross_dataset", "leave_one_out", "cross_compression")
 
 
 class ConfigError(ValueError):
@@ -195,7 +196,7 @@ class Train:
 class Evaluate:
     batch_size: int = 32
     clips: int = 0
-    """Clips scored per video, spread evenly; 0 = all."""
+    """Clips scored per face, spread evenly; 0 = all."""
     bootstrap: int = 1000
     """Resamplings over groups behind every interval."""
     aggregate: str = "mean_probability"

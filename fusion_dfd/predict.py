@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation.scores import probability
+from fusion_dfd.evaluation import calibrate
+from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.evaluation.scores import RULES
 from fusion_dfd.faces import detector as detectors
 from fusion_dfd.faces.extract import Extraction, extract
 from fusion_dfd.input import augment, sampling
@@ -35,7 +37,7 @@ class Face:
     track: int
     """0 is the face that counts: the longest in the picture, then the largest."""
     probability: float
-    """Of being fake, 0..1: the mean over its clips."""
+    """Of being fake, 0..1, over its clips; calibrated where the run is."""
     clips: int
     logits: tuple[float, ...]
     """One per clip, in order of time."""
@@ -47,9 +49,10 @@ class Face:
 class Verdict:
     path: str
     verdict: str
-    """``fake``, ``real``, or ``none`` when the video could not be scored."""
+    """``fake``, ``real``, ``unsure`` within the run's band of doubt, or ``none`` when the video could not be scored."""
     probability: float | None
-    """Of being fake, 0..1, of the face that counts; not a calibrated chance. None when not scored."""
+    """Of being fake, 0..1, of the face that counts, or of the most suspicious one (``evaluate.tracks``); calibrated
+    where the run is, for videos like those of its val split. None when not scored."""
     faces: tuple[Face, ...]
     reason: str | None = None
     """Why the video could not be scored, or what of it was damaged."""
@@ -58,8 +61,9 @@ class Verdict:
 class Detector:
     """A trained detector with its face finder. Made by :func:`load`."""
 
-    def __init__(self, trained: checkpoint.Trained):
+    def __init__(self, trained: checkpoint.Trained, calibration: Calibration | None = None):
         self.config: c.Config = trained.config
+        self.calibration = calibration
         self._predict = experiment.predictor(trained)
         self._options = dataclasses.replace(self.config.faces, all_tracks=True)
         self._finder = detectors.build(self.config.faces)
@@ -73,9 +77,13 @@ class Detector:
         if not found.clips:
             return Verdict(path, "none", None, (), found.reason)
         faces = tuple(self._faces(found))
-        first = faces[0].probability
+        counting = faces if self.config.evaluate.tracks == "max" else faces[:1]
+        chance = max(face.probability for face in counting)
         damaged = f"{found.damaged} damaged packets were left out" if found.damaged else None
-        return Verdict(path, LABELS[int(first > 0.5)], first, faces, damaged)
+        return Verdict(path, self._call(chance), chance, faces, damaged)
+
+    def _call(self, chance: float) -> str:
+        return self.calibration.verdict(chance) if self.calibration else LABELS[int(chance > 0.5)]
 
     def _faces(self, found: Extraction) -> Iterator[Face]:
         pieces = [piece for clip in found.clips for piece in _windows(clip, self.config.data.frames)]
@@ -84,7 +92,10 @@ class Detector:
             mine = [(piece, logit) for piece, logit in zip(pieces, logits, strict=True) if piece.track == track]
             scores = np.array([logit for _, logit in mine])
             starts = tuple(int(piece.indices[0]) for piece, _ in mine)
-            yield Face(track, float(probability(scores).mean()), len(mine), tuple(scores.tolist()), starts)
+            chance = RULES[self.config.evaluate.aggregate](scores)
+            if self.calibration:
+                chance = float(self.calibration.apply([chance])[0])
+            yield Face(track, chance, len(mine), tuple(scores.tolist()), starts)
 
     def _score(self, pieces: Sequence[FaceTrack]) -> np.ndarray:
         outputs = self._predict(_batch(pieces, self.config.data))
@@ -92,13 +103,14 @@ class Detector:
 
 
 def load(run: str) -> Detector:
-    """The best checkpoint of a run folder, ready to score videos.
+    """The best checkpoint of a run folder with its calibration, if it has one, ready to score videos.
 
     Raises:
-      DataError: ``run`` holds no usable checkpoint.
+      DataError: ``run`` holds no usable checkpoint, or a calibration of another one.
     """
     experiment.use_compilation_cache()
-    return Detector(checkpoint.load_best(run))
+    trained = checkpoint.load_best(run)
+    return Detector(trained, calibrate.load(run, trained.step))
 
 
 def print_verdicts(detector: Detector, paths: Sequence[str]) -> int:
