@@ -105,6 +105,20 @@ def _converted(name: str, value):
         raise ConfigError(f"{name}={','.join(value)}: want numbers, by commas") from error
 
 
+def check_evaluation(
+    runs: list[str], folders: list[str], tables: list[str], protocol: str | None, calibrate: bool
+) -> None:
+    """Whether the flags of ``evaluate.py`` go together. Raises ConfigError."""
+    if bool(runs) == bool(tables):
+        raise ConfigError("give either --checkpoint RUN with --data SHARDS, or --scores FILE")
+    if bool(runs) != bool(folders):
+        raise ConfigError("--checkpoint RUN wants --data SHARDS, and --scores FILE does without")
+    if max(len(runs), len(folders)) > 1 and not protocol:
+        raise ConfigError("several --checkpoint or --data make the rows of a table: say which with --protocol")
+    if calibrate and (tables or protocol):
+        raise ConfigError("--calibrate wants one --checkpoint and its --data, and no --protocol")
+
+
 def find_config(name: str) -> str:
     """Resolve ``fusion.py[:variant]``: as given, then in ``configs/`` here, then in this checkout's ``configs/``.
 

@@ -26,6 +26,7 @@ TARGETS = ("eer", "youden", "fpr_1", "fpr_5")
 SYSTEMS = ("fusion", "sequence", "flow", "r2plus1d", "timesformer")
 TEMPORALS = ("bilstm", "transformer")
 CELLS = ("lstm", "gru")
+PROTOCOLS = ("in_dataset", "cross_dataset", "leave_one_out", "cross_compression")
 
 
 class ConfigError(ValueError):
@@ -256,7 +257,7 @@ class Train:
 class Evaluate:
     batch_size: int = 32
     clips: int = 0
-    """Clips scored per video, spread evenly; 0 = all."""
+    """Clips scored per face, spread evenly; 0 = all."""
     bootstrap: int = 1000
     """Resamplings over groups behind every interval."""
     aggregate: str = "mean_probability"

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from fusion_dfd import config as c
+from fusion_dfd.evaluation import calibrate, protocols, scores
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -52,6 +53,23 @@ def test_options_of_another_detector_are_not_ignored(change):
 def test_an_unknown_sampling_is_refused_with_those_there_are():
     with pytest.raises(c.ConfigError, match=r"faces\.sampling=even: want one of dense, uniform"):
         c.Config(faces=c.Faces(sampling="even")).validate()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("aggregate", c.RULES), ("tracks", c.TRACKS), ("calibration", c.CALIBRATIONS), ("target", c.TARGETS)],
+)
+def test_options_of_few_words_name_them(name, words):
+    with pytest.raises(c.ConfigError, match=rf"evaluate\.{name}=odd: want one of {', '.join(words)}"):
+        c.Config(evaluate=c.Evaluate(**{name: "odd"})).validate()
+
+
+def test_the_words_are_those_of_the_parts():
+    assert tuple(scores.RULES) == c.RULES
+    assert scores.TRACKS == c.TRACKS
+    assert tuple(calibrate.TITLES) == c.CALIBRATIONS
+    assert tuple(calibrate.TARGETS) == c.TARGETS
+    assert tuple(protocols.PROTOCOLS) == c.PROTOCOLS
 
 
 def test_json_of_another_version_names_the_fields():

@@ -81,6 +81,7 @@ def eval_batches(
     clips: int = 0,
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] | None = None,
+    every_track: bool = False,
 ) -> tuple[EvalBatches, Windows]:
     """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
 
@@ -91,9 +92,10 @@ def eval_batches(
       split: an opened split.
       data: frames, size and threads.
       batch_size: clips per batch over all processes; a multiple of their number.
-      clips: at most this many windows per video, see :func:`fusion_dfd.input.sampling.windows`; 0 = all.
+      clips: at most this many windows per face, see :func:`fusion_dfd.input.sampling.windows`; 0 = all.
       sharding: as for :func:`train_batches`.
       process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
+      every_track: read all stored faces, not only the one that counts.
 
     Raises:
       DataError: an empty split. While iterating: a damaged record, named.
@@ -103,7 +105,7 @@ def eval_batches(
         process = (0, 1) if sharding is None else (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
-    found = windows(split.table, data.frames, clips)
+    found = windows(split.table, data.frames, clips, every_track)
     return EvalBatches(split, data, found, batch_size, sharding, process), found
 
 

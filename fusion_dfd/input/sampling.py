@@ -1,7 +1,7 @@
 """Which clips are read when: pure functions of (table, seed, number). No state, so resume is a number.
 
-Only clips of track 0 are: of the other faces that ``config.Faces.all_tracks`` stores, nobody says whether a fake video
-forged them too, and the label of a record is that of its video.
+Only clips of track 0 are, unless an evaluation asks for all: of the other faces that ``config.Faces.all_tracks``
+stores, nobody says whether a fake video forged them too, and the label of a record is that of its video.
 
 Training counts *pairs* (a real and a fake clip) from 0 on without end; evaluation lists windows once.
 """
@@ -131,16 +131,16 @@ def window_starts(stored: int, frames: int) -> np.ndarray:
     return np.maximum(middle, 0).astype(np.int32)
 
 
-def windows(table: ClipTable, frames: int, clips: int = 0) -> Windows:
-    """All windows of ``frames`` frames of all clips of track 0, in table order.
+def windows(table: ClipTable, frames: int, clips: int = 0, every_track: bool = False) -> Windows:
+    """All windows of ``frames`` frames of all clips of track 0, or of every track, in table order.
 
-    ``clips`` > 0 keeps at most that many per video, spread evenly over all windows of that video in the order of time;
-    several records of one video count together.
+    ``clips`` > 0 keeps at most that many per face, spread evenly over all windows of that face in the order of time;
+    several records of one face count together.
 
     Raises:
       DataError: the table holds no such clip.
     """
-    counting = np.flatnonzero(np.asarray(table.track) == 0).astype(np.int32)
+    counting = np.flatnonzero(every_track | (np.asarray(table.track) == 0)).astype(np.int32)
     if not len(counting):
         raise DataError("the split holds no clips; prepare a data set that has some for it")
     starts = [window_starts(int(length), frames) for length in np.asarray(table.frames)[counting]]
@@ -148,16 +148,17 @@ def windows(table: ClipTable, frames: int, clips: int = 0) -> Windows:
     found = Windows(rows, np.concatenate(starts))
     if not clips:
         return found
-    kept = np.sort(np.concatenate([_spread(part, clips) for part in _by_video(table, found)]))
+    kept = np.sort(np.concatenate([_spread(part, clips) for part in _by_face(table, found)]))
     return Windows(found.rows[kept], found.starts[kept])
 
 
-def _by_video(table: ClipTable, found: Windows) -> list[np.ndarray]:
-    """Places in ``found`` of the windows of each video, by time."""
+def _by_face(table: ClipTable, found: Windows) -> list[np.ndarray]:
+    """Places in ``found`` of the windows of each face, by time."""
     time = np.asarray(table.start)[found.rows] + found.starts
     _, video = np.unique(np.asarray(table.video)[found.rows], return_inverse=True)
-    order = np.lexsort((time, video))
-    return np.split(order, np.flatnonzero(np.diff(video[order])) + 1)
+    track = np.asarray(table.track)[found.rows]
+    order = np.lexsort((time, track, video))
+    return np.split(order, np.flatnonzero(np.diff(video[order]) | np.diff(track[order])) + 1)
 
 
 def _spread(items: np.ndarray, count: int) -> np.ndarray:

@@ -164,6 +164,23 @@ def open_split(folder: str, split: str) -> Split:
     return Split(tfrecord.TFRecordSource(shards, index), table)
 
 
+def without(split: Split, methods: Sequence[str]) -> Split:
+    """The split without the clips of some manipulations.
+
+    Raises DataError where it holds none of one of them, where one is that of the real videos, or where nothing is left.
+    """
+    if not methods:
+        return split
+    there = sorted(set(split.table.method[split.table.label == 1].tolist()))
+    if strange := sorted(set(methods) - set(there)):
+        raise DataError(f"cannot leave out {', '.join(strange)}: the manipulations there are {', '.join(there)}")
+    keep = np.flatnonzero(~np.isin(split.table.method, list(methods)))
+    if not len(keep):
+        raise DataError(f"without {', '.join(methods)} there is no clip left: leave out fewer manipulations")
+    columns = {name: getattr(split.table, name)[keep] for name in COLUMNS}
+    return Split(tfrecord.TFRecordSource(split.source.paths, split.source.index[keep]), ClipTable(**columns))
+
+
 def find_shards(folder: str) -> dict[str, list[str]]:
     """Paths of the shards of each split, in order.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import evaluate, report
+from fusion_dfd.evaluation import calibrate, evaluate, protocols, provenance, report, scores
+from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.shards import embedded, example, table
 from fusion_dfd.training import checkpoint, loop, state, step
 from fusion_dfd.training.writer import read_log
-from fusion_dfd.types import Batch, Outputs, Score
+from fusion_dfd.types import Batch, DataError, Outputs, Score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Result:
 
 
 def run(config: c.Config) -> Result:
-    """Train by ``config``, then score the test split with the best-by-val weights and write the report.
+    """Train by ``config``, calibrate on val, then score test with the best-by-val weights and write the report.
 
     Everything lies in ``config.workdir`` (default ``runs/<name>``); a stopped run continues from there. With
     ``config.data.dir`` unset the embedded data set is made and prepared first, under ``data/``.
@@ -44,45 +45,156 @@ def run(config: c.Config) -> Result:
     workdir = config.workdir or os.path.join("runs", config.name)
     console = Console()
     data = config.data.dir or embedded.embedded_shards(config.sample, config.faces)
-    train, val = table.open_split(data, "train"), table.open_split(data, "val")
+    train, val = (
+        table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
+    )
     fitted = loop.fit(config, train, val, workdir)
+    provenance.save(provenance.facts(train.table, val.table, config.data.exclude_methods), workdir)
     if not fitted.finished:
         console.print(f"stopped at step {fitted.step}, saved; the same command continues {workdir}")
         return Result(workdir, None, None)
-    console.print(f"best val step {fitted.progress.best_step}; scoring the test split", highlight=False)
+    console.print(f"best val step {fitted.progress.best_step}; calibrating on val", highlight=False)
+    try:
+        console.print(calibrate_run(workdir, data).sentence(), highlight=False)
+    except DataError as error:
+        console.print(f"not calibrated: {error}", highlight=False)
+    console.print("scoring the test split")
     return evaluate_run(workdir, data, "test", os.path.join(workdir, "report"))
 
 
-def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:
-    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics and report."""
+def load(workdir: str) -> checkpoint.Trained:
+    """The best weights of a run, on every device."""
     use_compilation_cache()
-    replicated, split_batch = state.shardings(state.data_mesh())
-    trained = checkpoint.load_best(workdir, replicated)
+    replicated, _ = state.shardings(state.data_mesh())
+    return checkpoint.load_best(workdir, replicated)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """A split as a run scored it."""
+
+    split: table.Split
+    scores: list[Score]
+    frames: list[FrameScore] | None
+    unscored: list[evaluate.Unscored]
+
+
+def score(trained: checkpoint.Trained, split: table.Split) -> tuple[list[Score], list[FrameScore] | None]:
+    """Rows of every window of an opened split, and of every frame where the model judges frames."""
     config = trained.config
-    opened = table.open_split(data, split)
+    replicated, split_batch = state.shardings(state.data_mesh())
     predict = predictor(trained, replicated)
     size = loop.divisible(config.evaluate.batch_size)
-    batches, windows = pipeline.eval_batches(opened, config.data, size, config.evaluate.clips, split_batch)
+    batches, windows = pipeline.eval_batches(
+        split,
+        config.data,
+        size,
+        config.evaluate.clips,
+        split_batch,
+        every_track=config.evaluate.tracks == "max",
+    )
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        scores, frames = evaluate.score_clips(predict, batches, windows, opened.table, bar)
+        return evaluate.score_clips(predict, batches, windows, split.table, bar)
+
+
+def score_folder(trained: checkpoint.Trained, data: str, split: str) -> Scored:
+    """Rows of a split of the shards in ``data``, and its videos without a score."""
+    opened = table.open_split(data, split)
+    return Scored(opened, *score(trained, opened), evaluate.unscored(data, split))
+
+
+def calibrate_run(workdir: str, data: str) -> calibrate.Calibration:
+    """Fit a run's calibration and threshold to the val split of the shards in ``data``, and keep it in the run.
+
+    Manipulations that the run left out of val are left out here too. Nothing but val is opened.
+    """
+    trained = load(workdir)
+    options = trained.config.evaluate
+    val = table.without(table.open_split(data, "val"), trained.config.data.exclude_methods)
+    rows, _ = score(trained, val)
+    videos = scores.videos(rows, options.aggregate, options.tracks)
+    fitted = calibrate.fit(videos, options, data, trained.step)
+    calibrate.save(fitted, workdir)
+    return fitted
+
+
+def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:
+    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics and report.
+
+    The run's calibration is used where it has one; nothing is chosen here, and nothing of the run is written to.
+    """
+    trained = load(workdir)
+    config = trained.config
+    calibration = calibrate.load(workdir, trained.step)
+    found = score_folder(trained, data, split)
+    warnings = provenance.warnings(provenance.load(workdir), found.scores)
     summary = evaluate.summarise(
-        scores,
-        frame_scores=frames,
-        unscored=evaluate.unscored(data, split),
+        found.scores,
+        frame_scores=found.frames,
+        unscored=found.unscored,
         bootstrap=config.evaluate.bootstrap if bootstrap is None else bootstrap,
+        rule=config.evaluate.aggregate,
+        tracks=config.evaluate.tracks,
+        calibration=calibration,
     )
     page = report.write(
         folder,
         summary,
-        scores,
-        frame_scores=frames,
+        found.scores,
+        frame_scores=found.frames,
         history=read_log(workdir),
         config_json=c.to_json(config),
         command=" ".join(sys.argv),
-        thumbnails=thumbnails(opened, config.data),
+        thumbnails=thumbnails(found.split, config.data),
+        calibration=calibration,
+        warnings=warnings,
     )
     evaluate.print_summary(summary)
+    for line in warnings:
+        Console().print(f"warning: {line}", highlight=False, markup=False)
     return Result(workdir, page, summary)
+
+
+def publish(
+    runs: Sequence[str], folders: Sequence[str], split: str, out: str | None, protocol: str | None, again: bool
+) -> list[str]:
+    """What ``scripts/evaluate.py`` does with runs: a report, a protocol's table, first a new calibration (``again``).
+
+    ``out`` None takes a folder in the first run. Returns the paths of the pages. Raises DataError as those do.
+    """
+    if protocol:
+        return [evaluate_protocol(runs, folders, protocol, out or os.path.join(runs[0], f"report-{protocol}"))]
+    (run_folder,), (data,) = runs, folders
+    if again:
+        Console().print(calibrate_run(run_folder, data).sentence(), highlight=False)
+    name = os.path.basename(os.path.normpath(data))
+    return [evaluate_run(run_folder, data, split, out or os.path.join(run_folder, f"report-{name}-{split}")).report]
+
+
+def evaluate_protocol(workdirs: Sequence[str], folders: Sequence[str], name: str, out: str) -> str:
+    """Fill a protocol's table from the test splits of several folders of shards, scored by one or more runs.
+
+    Writes the table (:func:`fusion_dfd.evaluation.protocols.publish`) and each run's rows into ``out``; returns the
+    table's path. Raises DataError for a run or a folder that cannot be used.
+    """
+    runs = []
+    for workdir in workdirs:
+        trained = load(workdir)
+        parts = [score_folder(trained, folder, "test") for folder in folders]
+        rows = [row for part in parts for row in part.scores]
+        run_name = os.path.basename(os.path.normpath(workdir))
+        scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
+        runs.append(
+            protocols.Scored(
+                run_name,
+                rows,
+                [row for part in parts for row in part.unscored],
+                provenance.load(workdir),
+                calibrate.load(workdir, trained.step),
+                trained.config.evaluate,
+            )
+        )
+    return protocols.publish(out, name, runs)
 
 
 def predictor(trained: checkpoint.Trained, replicated=None) -> Callable[[Batch], Outputs]:
