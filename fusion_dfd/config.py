@@ -119,6 +119,9 @@ class Data:
     """Manipulations left out of train and val, never of test: what they teach is then measured, not learnt."""
     threads: int = 0
     """Reading and decoding threads; 0 = one per core."""
+    cache: bool = False
+    """Encode every frame once, before training, by the frozen backbone of a sequence system, and not once an epoch.
+    There is no augmentation then."""
     augment: Augment = dataclasses.field(default_factory=Augment)
 
 
@@ -355,6 +358,7 @@ def _checks(config: Config):
     ]:
         yield low <= value <= high, f"{name}={value}: want {low} .. {high}"
     yield from _choices(config)
+    yield from _cache(config)
     own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
     yield own, f"faces.detector={faces.detector}: faces.weights, anchors and slope are retinaface's, leave them out"
     quality = data.augment.jpeg_quality
@@ -385,6 +389,17 @@ def _choices(config: Config):
     ]:
         value = operator.attrgetter(name)(config)
         yield value in words, f"{name}={value}: want one of {', '.join(words)}"
+
+
+def _cache(config: Config):
+    """What must hold so that a frame's features are the same whenever it is read."""
+    if config.data.cache:
+        model, augment = config.model, config.data.augment
+        constant = "backbone=0" in config.optim.groups and model.backbone.frozen_norm
+        plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg))
+        yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
+        yield constant, "data.cache: want optim.groups=('backbone=0',) and model.backbone.frozen_norm=True"
+        yield plain, "data.cache: features are stored without augmentation, set every part of data.augment to 0"
 
 
 def _transformers(model: Model, data: Data):

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import cv2
 import grain
@@ -41,6 +42,7 @@ def train_batches(
     seed: int,
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] = (0, 1),
+    clips: Clips | None = None,
 ) -> grain.IterDataset[Batch]:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
 
@@ -59,6 +61,7 @@ def train_batches(
       seed: of order, windows and augmentation; not negative.
       sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays, this process's part.
       process: (index, count). All processes together read what one would.
+      clips: where windows come from; None reads and augments the frames of the split.
 
     Raises:
       DataError: no real or no fake clips. While iterating: too many damaged records in a row.
@@ -69,7 +72,7 @@ def train_batches(
         raise ConfigError(
             f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
         )
-    reader = _PairReader(split, data, seed)
+    reader = _PairReader(split, data, seed, clips or FrameClips(split, data))
     numbers = grain.MapDataset.range(sys.maxsize)[index::count]
     return _batched(numbers.map(reader), data, batch_size // (2 * count), sharding)
 
@@ -82,6 +85,7 @@ def eval_batches(
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] | None = None,
     every_track: bool = False,
+    read: Clips | None = None,
 ) -> tuple[EvalBatches, Windows]:
     """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
 
@@ -96,6 +100,7 @@ def eval_batches(
       sharding: as for :func:`train_batches`.
       process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
       every_track: read all stored faces, not only the one that counts.
+      read: where windows come from; None reads the frames of the split.
 
     Raises:
       DataError: an empty split. While iterating: a damaged record, named.
@@ -106,17 +111,26 @@ def eval_batches(
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
     found = windows(split.table, data.frames, clips, every_track)
-    return EvalBatches(split, data, found, batch_size, sharding, process), found
+    return EvalBatches(read or FrameClips(split, data), data, found, batch_size, sharding, process), found
+
+
+def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
+    """Every stored clip in table order, all its frames: uint8 [t, size, size, 3], without augmentation.
+
+    Raises :class:`DataError` for a damaged record.
+    """
+    reader = FrameClips(split, data)
+    return iter(grain.MapDataset.range(len(split)).map(reader.frames).to_iter_dataset(_reading(data, 1)))
 
 
 class EvalBatches:
     """Batches of an evaluation: can be iterated again and again, and knows its length."""
 
-    def __init__(self, split: Split, data: Data, found: Windows, batch_size: int, sharding, process: tuple[int, int]):
+    def __init__(self, clips: Clips, data: Data, found: Windows, batch_size: int, sharding, process: tuple[int, int]):
         self._length = -(-len(found) // batch_size)
         index, count = process
         part = batch_size // count
-        reader = _WindowReader(split, data, found)
+        reader = _WindowReader(clips, found)
         # Each process reads its own block of every batch, so that the rows of a global array stay in order.
         places = grain.MapDataset.range(self._length * part).map(
             lambda number: number // part * batch_size + index * part + number % part
@@ -132,15 +146,18 @@ class EvalBatches:
 
 def _batched(elements: grain.MapDataset[Batch], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:
     """Join ``count`` elements to a batch; read in threads; join and send to the device in the caller's."""
-    # OpenCV's own threads would compete with Grain's, which already keep every core busy.
-    cv2.setNumThreads(0)
-    threads = data.threads or _cores()
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(count, 2 * threads))
-    batches = elements.to_iter_dataset(options).batch(count, drop_remainder=True, batch_fn=_join)
+    batches = elements.to_iter_dataset(_reading(data, count)).batch(count, drop_remainder=True, batch_fn=_join)
     if sharding is None:
         return batches
     place = functools.partial(jax.make_array_from_process_local_data, sharding)
     return batches.map(functools.partial(jax.tree.map, place))
+
+
+def _reading(data: Data, ahead: int) -> grain.ReadOptions:
+    # OpenCV's own threads would compete with Grain's, which already keep every core busy.
+    cv2.setNumThreads(0)
+    threads = data.threads or _cores()
+    return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, 2 * threads))
 
 
 def _cores() -> int:
@@ -151,41 +168,65 @@ def _join(parts: Sequence[Batch]) -> Batch:
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
+class Clips(Protocol):
+    """Where windows of clips come from; one batch row each."""
+
+    def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
+        """The window of clip ``row`` of the table from its frame ``start`` on; ``name`` becomes ``Batch.row``."""
+
+    def filling(self) -> Batch:
+        """A row of weight 0 and ``row`` -1 of the same shape."""
+
+
+def row_of(frames: np.ndarray, landmarks: np.ndarray, count: int, label: int, name: int) -> Batch:
+    """A batch of one from ``frames`` [t, ...] and ``landmarks`` [t, 5, 2], zeros behind them up to ``count``."""
+    return Batch(
+        frames=_pad(frames, count)[None],
+        landmarks=_pad(landmarks, count)[None],
+        length=np.array([len(frames)], np.int32),
+        label=np.array([label], np.int32),
+        weight=np.full(1, name >= 0, np.float32),
+        row=np.array([name], np.int32),
+    )
+
+
 def _pad(values: np.ndarray, count: int) -> np.ndarray:
     """Zeros at the end of the first axis up to ``count``."""
     missing = count - len(values)
     return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)]) if missing else values
 
 
-class _ClipReader:
-    """Reads a window of a record: only the JPEGs of that window are decoded."""
+class FrameClips:
+    """Windows of records as frames: only the JPEGs of a window are decoded."""
 
     def __init__(self, split: Split, data: Data):
         self._split, self._data = split, data
 
+    def filling(self) -> Batch:
+        size = self._data.size
+        return row_of(np.zeros((0, size, size, 3), np.uint8), np.zeros((0, 5, 2), np.float32), self._data.frames, 0, -1)
+
+    def frames(self, row: int) -> np.ndarray:
+        """All frames of a clip, uint8 [t, size, size, 3]."""
+        return self._window(row, slice(None), augment.Params())[0]
+
     def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
-        """A batch of one; ``name`` becomes its ``row``. DataError names the shard and the record."""
+        """DataError names the shard and the record."""
+        frames, landmarks = self._window(row, slice(start, start + self._data.frames), params)
+        return row_of(frames, landmarks, self._data.frames, int(self._split.table.label[row]), name)
+
+    def _window(self, row: int, window: slice, params: augment.Params) -> tuple[np.ndarray, np.ndarray]:
         record = self._split.source[row]
         try:
-            frames, landmarks = self._cut(record, row, start)
-            frames, landmarks = augment.apply(frames, landmarks, params, self._data.size)
+            return augment.apply(*self._cut(record, row, window), params, self._data.size)
         except (DataError, cv2.error) as error:
             raise DataError(f"{self._place(row)}: {error}") from error
-        return Batch(
-            frames=_pad(frames, self._data.frames)[None],
-            landmarks=_pad(landmarks, self._data.frames)[None],
-            length=np.array([len(frames)], np.int32),
-            label=np.array([self._split.table.label[row]], np.int32),
-            weight=np.ones(1, np.float32),
-            row=np.array([name], np.int32),
-        )
 
-    def _cut(self, record: bytes, row: int, start: int) -> tuple[np.ndarray, np.ndarray]:
+    def _cut(self, record: bytes, row: int, window: slice) -> tuple[np.ndarray, np.ndarray]:
         clip = example.decode(record)
         stored = int(self._split.table.frames[row])
         if len(clip) != stored:
             raise DataError(f"holds {len(clip)} frames where the index says {stored}; prepare the folder again")
-        window = slice(start, start + self._data.frames)
         landmarks = clip.landmarks[window]
         if not np.isfinite(landmarks).all():
             raise DataError("holds landmarks that are not finite; prepare the folder again")
@@ -200,8 +241,8 @@ class _ClipReader:
 class _PairReader:
     """Number of a pair -> a batch of two, real and fake."""
 
-    def __init__(self, split: Split, data: Data, seed: int):
-        self._clips, self._data, self._seed = _ClipReader(split, data), data, seed
+    def __init__(self, split: Split, data: Data, seed: int, clips: Clips):
+        self._clips, self._data, self._seed = clips, data, seed
         self._stored = split.table.frames
         self._index = PairIndex(split.table, seed)
         self._damaged: set[int] = set()
@@ -240,22 +281,11 @@ class _PairReader:
 class _WindowReader:
     """Place in a list of windows -> a batch of one; places beyond the list give filling."""
 
-    def __init__(self, split: Split, data: Data, found: Windows):
-        self._clips, self._data, self._windows = _ClipReader(split, data), data, found
+    def __init__(self, clips: Clips, found: Windows):
+        self._clips, self._windows = clips, found
 
     def __call__(self, place: int) -> Batch:
         if place >= len(self._windows):
-            return _filling(self._data)
+            return self._clips.filling()
         row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
         return self._clips.read(row, start, augment.Params(), place)
-
-
-def _filling(data: Data) -> Batch:
-    return Batch(
-        frames=np.zeros((1, data.frames, data.size, data.size, 3), np.uint8),
-        landmarks=np.zeros((1, data.frames, 5, 2), np.float32),
-        length=np.zeros(1, np.int32),
-        label=np.zeros(1, np.int32),
-        weight=np.zeros(1, np.float32),
-        row=np.full(1, -1, np.int32),
-    )

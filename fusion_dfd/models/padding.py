@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, UInt8
+from jaxtyping import Array, Bool, Int, Shaped
 
 
 def clear(
-    frames: UInt8[Array, "b t h w 3"], length: Int[Array, " b"]
-) -> tuple[UInt8[Array, "b t h w 3"], Bool[Array, "b t"]]:
-    """The frames with zeros at and beyond ``length``, and which frames are valid."""
+    frames: Shaped[Array, "b t *frame"], length: Int[Array, " b"]
+) -> tuple[Shaped[Array, "b t *frame"], Bool[Array, "b t"]]:
+    """The frames, or whatever stands for them, with zeros at and beyond ``length``, and which frames are valid."""
     valid = jnp.arange(frames.shape[1])[None, :] < length[:, None]
-    return jnp.where(valid[..., None, None, None], frames, 0), valid
+    return jnp.where(valid.reshape(*valid.shape, *[1] * (frames.ndim - 2)), frames, 0), valid

@@ -50,18 +50,26 @@ class SequenceDetector(nnx.Module):
 
     def __call__(
         self,
-        frames: UInt8[Array, "b t h w 3"],
+        frames: UInt8[Array, "b t h w 3"] | Float[Array, "b t c"],
         landmarks: Float[Array, "b t 5 2"],
         length: Int[Array, " b"],
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:
-        """``rngs`` (stream ``dropout``) is needed in training mode only."""
+        """``rngs`` (stream ``dropout``) is needed in training mode only.
+
+        Instead of frames, what :meth:`encode` made of them is taken as well: a frozen backbone need not run twice.
+        """
         frames, valid = clear(frames, length)
-        images = registry.get(self.spec_name).normalise(rearrange(frames, "b t h w c -> (b t) h w c"))
-        maps = self.backbone(images, valid.reshape(-1)).astype(jnp.float32)
-        pooled = rearrange(jnp.mean(maps, axis=(1, 2)), "(b t) c -> b t c", b=len(frames))
-        return Outputs(logit=self.readout(self.summary(pooled, valid, length), rngs))
+        if frames.ndim == 5:
+            pooled = self.encode(rearrange(frames, "b t h w c -> (b t) h w c"), valid.reshape(-1))
+            frames = rearrange(pooled, "(b t) c -> b t c", b=len(frames))
+        return Outputs(logit=self.readout(self.summary(frames, valid, length), rngs))
+
+    def encode(self, frames: UInt8[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None) -> Float[Array, "n c"]:
+        """The features of each frame, float32; ``valid`` names those that enter the statistics of BatchNorm."""
+        maps = self.backbone(registry.get(self.spec_name).normalise(frames), valid)
+        return jnp.mean(maps.astype(jnp.float32), axis=(1, 2))
 
 
 class Summary(nnx.Module):

@@ -22,7 +22,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
 from fusion_dfd.shards.table import Split
-from fusion_dfd.training import groups, optim, state, step
+from fusion_dfd.training import features, groups, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
 from fusion_dfd.training.writer import Writer
 from fusion_dfd.types import DataError
@@ -69,9 +69,11 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
     groups.check(groups.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
     now = state.create(config.model, tx, config.seed, replicated)
     process = (jax.process_index(), jax.process_count())
+    clips = features.clips(config, graphs, now, train, workdir)
     batches = iter(
-        pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process)
+        pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process, clips)
     )
+    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
     progress = Progress()
     resumed = checkpoints.last_step is not None
     if resumed:
@@ -87,7 +89,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
         run = _Run(
             config=config,
             train_step=step.make_train_step(graphs, tx, config.optim, replicated),
-            validate=_validation(config, graphs, val, split_batch, replicated),
+            validate=validate,
             schedule=optim.schedule(config.optim, config.train.steps),
             checkpoints=checkpoints,
             writer=writer,
@@ -99,11 +101,14 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
         checkpoints.close()
 
 
+Validate = Callable[[dict], dict[str, Any]]
+
+
 @dataclasses.dataclass
 class _Run:
     config: c.Config
     train_step: Callable
-    validate: Callable[[dict], dict[str, Any]]
+    validate: Validate
     schedule: Callable
     checkpoints: Checkpoints
     writer: Writer
@@ -189,12 +194,13 @@ class _Run:
             )
 
 
-def _validation(config, graphs, val: Split, split_batch, replicated) -> Callable[[dict], dict[str, Any]]:
+def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeline.Clips | None) -> Validate:
+    replicated, split_batch = state.shardings(state.data_mesh())
     predict = step.make_predict(graphs, replicated)
     size = divisible(config.evaluate.batch_size)
 
     def validate(weights: dict) -> dict[str, Any]:
-        batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch)
+        batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch, read=read)
         clips, _ = evaluate.score_clips(lambda batch: predict(weights, batch), batches, windows, val.table)
         rows = scores.videos(clips)
         values = metrics.compute([row.label for row in rows], [row.probability for row in rows])
