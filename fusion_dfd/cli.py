@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import runpy
 import sys
 import typing
 from collections.abc import Callable
@@ -99,6 +100,16 @@ def _converted(name: str, value):
         return tuple(map(kind, value))
     except ValueError as error:
         raise ConfigError(f"{name}={','.join(value)}: want numbers, by commas") from error
+
+
+def config_rows(config: Config) -> dict[str, Config]:
+    """The rows that the file behind ``--config`` lays out from ``config`` for an ablation; empty where it has none.
+
+    Such a file defines ``get_rows(variant, config)`` beside ``get_config(variant)``.
+    """
+    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    get_rows = runpy.run_path(path).get("get_rows")
+    return get_rows(variant, config) if get_rows else {}
 
 
 def find_config(name: str) -> str:
