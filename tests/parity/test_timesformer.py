@@ -1,4 +1,4 @@
-"""The TimeSformer's class token equals that of the transformers package with the same weights, each clip at its length."""
+"""TimeSformer: its class token equals that of the transformers package with equal weights, each clip at its length."""
 
 import jax.numpy as jnp
 import numpy as np
