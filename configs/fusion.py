@@ -3,16 +3,18 @@
     python scripts/train.py --config fusion.py            the embedded data at a size two CPU cores train in minutes
     python scripts/train.py --config fusion.py:sample     the same
     python scripts/train.py --config fusion.py:ffpp --config.data.dir=SHARDS      ResNet-50, 224 px, for GPUs
+    python scripts/train.py --config fusion.py:vgg16 --config.data.dir=SHARDS     the same with VGG16
 
 ``:ffpp`` follows the usual FaceForensics++ recipe (c23, 1.3x crops, contiguous clips) and wants shards made by
-``scripts/prepare.py --dataset faceforensics``. It has not been run to convergence by us: no number is claimed for it.
+``scripts/prepare.py --dataset faceforensics``. Neither it nor ``:vgg16`` has been run to convergence by us: no number
+is claimed for them.
 """
 
 from fusion_dfd import config as c
 
 
 def get_config(variant: str = "") -> c.Config:
-    variants = {"": sample, "sample": sample, "ffpp": ffpp}
+    variants = {"": sample, "sample": sample, "ffpp": ffpp, "vgg16": vgg16}
     if variant not in variants:
         raise c.ConfigError(f"fusion.py has no variant {variant!r}; it has {', '.join(filter(None, variants))}")
     return variants[variant]()
@@ -47,3 +49,11 @@ def ffpp() -> c.Config:
         optim=c.Optim(lr=3e-4, warmup=1000, ema=0.999),
         train=c.Train(steps=40000, batch_size=32, eval_every=1000, patience=10),
     )
+
+
+def vgg16() -> c.Config:
+    """As ``:ffpp``, with VGG16 in the place of ResNet-50."""
+    config = ffpp()
+    config.name = "fusion-vgg16"
+    config.model.backbone = c.Backbone("vgg16")
+    return config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import runpy
 import sys
 import typing
 from collections.abc import Callable
@@ -117,6 +118,16 @@ def check_evaluation(
         raise ConfigError("several --checkpoint or --data make the rows of a table: say which with --protocol")
     if calibrate and (tables or protocol):
         raise ConfigError("--calibrate wants one --checkpoint and its --data, and no --protocol")
+
+
+def config_rows(config: Config) -> dict[str, Config]:
+    """The rows that the file behind ``--config`` lays out from ``config`` for an ablation; empty where it has none.
+
+    Such a file defines ``get_rows(variant, config)`` beside ``get_config(variant)``.
+    """
+    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    get_rows = runpy.run_path(path).get("get_rows")
+    return get_rows(variant, config) if get_rows else {}
 
 
 def find_config(name: str) -> str:

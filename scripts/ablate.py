@@ -1,22 +1,27 @@
-"""Train every non-empty subset of the branches under one budget and print the table.
+"""Train several configurations under one budget and print the table.
 
-python scripts/ablate.py --config fusion.py [--seeds 0,1,2]
+python scripts/ablate.py --config fusion.py [--seeds 0,1,2]        every non-empty subset of the branches
+python scripts/ablate.py --config baselines.py:all                 every system, small, and the fusion
 """
+
+import os
 
 from absl import flags
 
 from fusion_dfd import cli
 
 CONFIG = cli.define_config()
-SEEDS = flags.DEFINE_list("seeds", ["0"], "seeds of each subset, e.g. 0,1,2")
+SEEDS = flags.DEFINE_list("seeds", ["0"], "seeds of each row, e.g. 0,1,2")
 
 
 def main(_: list[str]) -> None:
     config = CONFIG.value.validate()  # before the imports that take seconds
+    rows = cli.config_rows(config)
     from fusion_dfd.training import ablation
 
-    path = ablation.run(config, tuple(int(seed) for seed in SEEDS.value))
-    print(f"table: {path}")
+    root = config.workdir or os.path.join("runs", f"{config.name}-ablation")
+    cells = ablation.seeded(rows or ablation.branches(config), [int(seed) for seed in SEEDS.value], root)
+    print(f"table: {ablation.run(cells, root)}")
 
 
 if __name__ == "__main__":

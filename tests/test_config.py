@@ -1,6 +1,8 @@
 """Options: what is wrong is said, all of it, before anything is built."""
 
+import dataclasses
 import pathlib
+import runpy
 import subprocess
 import sys
 
@@ -13,15 +15,34 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 def load(name: str, variant: str) -> c.Config:
-    space: dict = {}
-    exec(compile((ROOT / "configs" / f"{name}.py").read_text(), name, "exec"), space)
-    return space["get_config"](variant)
+    return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"](variant)
 
 
-@pytest.mark.parametrize("variant", ["", "sample", "ffpp"])
-def test_shipped_configurations_are_valid_and_survive_json(variant):
-    config = load("fusion", variant).validate()
+BASELINES = runpy.run_path(str(ROOT / "configs" / "baselines.py"))
+SHIPPED = [("fusion", variant) for variant in ("", "sample", "ffpp", "vgg16")]
+SHIPPED += [
+    ("baselines", variant) for variant in ("all", *BASELINES["FULL"], *(f"{n}_small" for n in BASELINES["SMALL"]))
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), SHIPPED)
+def test_shipped_configurations_are_valid_and_survive_json(name, variant):
+    config = load(name, variant).validate()
     assert c.from_json(c.to_json(config)) == config
+
+
+def test_the_rows_of_a_comparison_differ_in_the_model_alone():
+    base = load("baselines", "all")
+    base.train.log_every = 7
+    rows = BASELINES["get_rows"]("all", base)
+    assert set(BASELINES["SMALL"]) < set(rows)
+    models = [c.to_json(row.validate()) for row in rows.values()]
+    assert len(set(models)) == len(rows)
+    for row in rows.values():
+        assert dataclasses.replace(row, model=base.model) == base
+    assert BASELINES["get_rows"]("mobilenet_lstm", base) == {}
+    assert load("fusion", "sample").data == base.data
+    assert load("fusion", "sample").faces == base.faces
 
 
 def test_all_that_is_wrong_is_named_at_once():
@@ -72,6 +93,30 @@ def test_the_words_are_those_of_the_parts():
     assert tuple(protocols.PROTOCOLS) == c.PROTOCOLS
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"system": "oracle"}, "model.system=oracle: want one of fusion, sequence"),
+        ({"temporal": "gru"}, "model.temporal=gru: want one of bilstm, transformer"),
+        ({"sequence": c.Sequence("rnn")}, "model.sequence.cell=rnn: want one of lstm, gru"),
+        ({"recurrent": ()}, r"model.recurrent=\(\): want at least one layer"),
+        ({"temporal": "transformer", "transformer": c.Transformer(10, 2, 4)}, "want an even width that heads"),
+        ({"system": "timesformer"}, "model.timesformer.frames=8: want at least data.frames, 16"),
+        ({"system": "timesformer", "timesformer": c.TimeSformer(112)}, "model.timesformer.size=112: want data"),
+        ({"system": "timesformer", "timesformer": c.TimeSformer(patch=15)}, "a multiple of .*patch, 15"),
+    ],
+)
+def test_systems_whose_parts_do_not_fit_are_refused(changes, message):
+    config = c.Config(model=c.Model(**changes))
+    with pytest.raises(c.ConfigError, match=message):
+        config.validate()
+
+
+def test_flow_wants_two_frames():
+    with pytest.raises(c.ConfigError, match=r"data\.frames=1: want 2"):
+        c.Config(data=c.Data(frames=1), model=c.Model(system="flow")).validate()
+
+
 def test_json_of_another_version_names_the_fields():
     text = c.to_json(c.Config()).replace('"lr"', '"rate"')
     with pytest.raises(c.ConfigError, match=r"config\.optim\.lr, config\.optim\.rate"):
@@ -89,8 +134,8 @@ def train(*flags: str) -> subprocess.CompletedProcess:
         (["--config", "fusion.py", "--config.optim.lrr=3"], "Field lrr not found"),
         (["--config", "fusion.py", "--config.seed=1.5"], "--config.seed=1.5"),
         (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want a positive norm"),
-        (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp"),
-        (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: fusion.py"),
+        (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp, vgg16"),
+        (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: baselines.py, fusion.py"),
         (["--config", "fusion.py", "--optim.lr=3"], "optim.lr"),
     ],
 )

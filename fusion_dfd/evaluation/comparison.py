@@ -1,47 +1,118 @@
-"""Several runs side by side: overall and per method, one row a run."""
+"""Several runs side by side: overall, per method, and what each costs; one row a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fusion_dfd.evaluation import report, sections
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, cell
 
 
+class Cost(NamedTuple):
+    """What a model costs to run."""
+
+    parameters: int
+    flops: float
+    """Floating-point operations per clip."""
+    clips_per_second: float
+
+
 class Comparison(NamedTuple):
-    markdown: str
     table: dict[str, Any]
-    """``{unit, metric, methods, rows: {run: {overall: entry, methods: {method: entry or None}}}}``; JSON-able."""
+    """``{unit, metric, also, methods, rows: {run: {overall: entry, also: {metric: entry}, methods: {method: entry or
+    None}, cost: {...} or None}}}``; JSON-able."""
+    header: list[str]
+    rows: list[list[str]]
+    """Cells as text, the name of the run first, its overall value second."""
+    best: set[str]
+    """Names of the runs whose overall value is best; empty where there is nothing to compare."""
+
+    @property
+    def markdown(self) -> str:
+        """A table; the best overall value is bold."""
+        lines = [_line(self.header), "|---|" + "---:|" * (len(self.header) - 1)]
+        for name, overall, *rest in self.rows:
+            lines.append(_line([name, f"**{overall}**" if name in self.best else overall, *rest]))
+        return "\n".join(lines)
+
+    @property
+    def csv(self) -> str:
+        """A line a run, numbers in full; a cell is empty where there is no number."""
+        metric, also, methods = (self.table[name] for name in ("metric", "also", "methods"))
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        interval = [f"{metric}_low", f"{metric}_high"]
+        writer.writerow(["run", metric, *interval, *also, *Cost._fields, *(f"{metric}/{m}" for m in methods)])
+        for name, row in self.table["rows"].items():
+            whole = [row["overall"][part] for part in ("value", "low", "high")]
+            parts = [row["also"][one]["value"] for one in also]
+            cost = row["cost"] or dict.fromkeys(Cost._fields)
+            per = [entry and entry["value"] for entry in row["methods"].values()]
+            writer.writerow([name, *whole, *parts, *cost.values(), *per])
+        return text.getvalue()
 
 
-def comparison(summaries: Mapping[str, Summary], unit: str = "video", metric: str = "auc") -> Comparison:
+def comparison(
+    summaries: Mapping[str, Summary],
+    unit: str = "video",
+    metric: str = "auc",
+    also: Sequence[str] = (),
+    costs: Mapping[str, Cost] | None = None,
+) -> Comparison:
     """One metric of several runs, in the order given: over all rows with its interval, and per method.
 
-    A run that lacks a method has a dash there; an undefined value says ``undefined``. The best overall value is bold.
+    A run that lacks a method has a dash there; an undefined value says ``undefined``.
+
+    Args:
+      summaries: by name of the run.
+      unit: one of the summary's units.
+      metric: the metric that is given with its interval and per method.
+      also: further metrics, given over all rows only.
+      costs: by name of the run; columns for them appear where this is not None.
     """
     methods = list(dict.fromkeys(m for summary in summaries.values() for m in summary["units"][unit]["methods"]))
-    rows = {name: _row(summary["units"][unit], metric, methods) for name, summary in summaries.items()}
-    title, table = METRICS[metric].title, {"unit": unit, "metric": metric, "methods": methods, "rows": rows}
-    lines = [
-        "| " + " | ".join(["run", f"{unit} {title} [95 % interval]", *methods]) + " |",
-        "|" + "---|" + "---:|" * (len(methods) + 1),
-    ]
-    best = _best(rows, METRICS[metric].higher_is_better)
-    for name, row in rows.items():
-        overall = cell(row["overall"])
-        cells = [_escaped(name), f"**{overall}**" if name in best else overall]
-        cells += ["-" if entry is None else cell({**entry, "low": None}) for entry in row["methods"].values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return Comparison("\n".join(lines), table)
-
-
-def _row(unit: dict, metric: str, methods: list[str]) -> dict:
-    blocks = unit["methods"]
-    return {
-        "overall": unit["overall"]["metrics"][metric],
-        "methods": {m: blocks[m]["metrics"][metric] if m in blocks else None for m in methods},
+    rows = {
+        name: _row(summary["units"][unit], metric, also, methods, (costs or {}).get(name))
+        for name, summary in summaries.items()
     }
+    table = {"unit": unit, "metric": metric, "also": list(also), "methods": methods, "rows": rows}
+    header = ["run", f"{unit} {METRICS[metric].title} [95 % interval]", *(METRICS[name].title for name in also)]
+    header += ["parameters", "GFLOPs a clip", "clips a second"] if costs is not None else []
+    lines = []
+    for name, row in rows.items():
+        line = [name, cell(row["overall"]), *(cell({**entry, "low": None}) for entry in row["also"].values())]
+        line += _cost_cells(row["cost"]) if costs is not None else []
+        line += ["-" if entry is None else cell({**entry, "low": None}) for entry in row["methods"].values()]
+        lines.append(line)
+    return Comparison(table, header + methods, lines, _best(rows, METRICS[metric].higher_is_better))
+
+
+def page(found: Comparison, remarks: Sequence[str] = (), title: str = "Comparison of runs") -> str:
+    """The table as a self-contained HTML page; ``remarks`` stand below it, a line each."""
+    rows = [[sections.cell(text) for text in row] for row in found.rows]
+    notes = "".join(f"<li>{sections.escape(line)}</li>" for line in remarks)
+    body = sections.table(found.header, rows, "wide") + (f"<ul>{notes}</ul>" if notes else "")
+    return report.page(title, sections.section(title, body))
+
+
+def _row(unit: dict, metric: str, also: Sequence[str], methods: list[str], cost: Cost | None) -> dict:
+    blocks, metrics = unit["methods"], unit["overall"]["metrics"]
+    return {
+        "overall": metrics[metric],
+        "also": {name: metrics[name] for name in also},
+        "methods": {m: blocks[m]["metrics"][metric] if m in blocks else None for m in methods},
+        "cost": None if cost is None else cost._asdict(),
+    }
+
+
+def _cost_cells(cost: dict | None) -> list[str]:
+    if cost is None:
+        return ["-"] * len(Cost._fields)
+    return [f"{cost['parameters']:,}", f"{cost['flops'] / 1e9:.3g}", f"{cost['clips_per_second']:.3g}"]
 
 
 def _best(rows: dict, higher: bool) -> set[str]:
@@ -52,5 +123,5 @@ def _best(rows: dict, higher: bool) -> set[str]:
     return {name for name, value in known.items() if value == top}
 
 
-def _escaped(name: str) -> str:
-    return name.replace("|", "\\|")
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"

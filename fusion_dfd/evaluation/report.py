@@ -18,7 +18,7 @@ from importlib import metadata
 import jax
 
 from fusion_dfd import atomic
-from fusion_dfd.evaluation import gallery, parquet, sections, style
+from fusion_dfd.evaluation import classification, gallery, parquet, sections, style
 from fusion_dfd.evaluation import scores as tables
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.scores import FrameScore, VideoScore
@@ -77,13 +77,14 @@ def write(
         sections.units(summary),
         sections.by_method(summary),
         sections.curves(summary),
+        classification.section(summary),
         sections.mistakes(wrong[:mistakes], thumbnails, len(wrong)),
         sections.learning(history),
         sections.unscored(summary),
         sections.notes(summary),
         sections.origin(command, config_json, versions(), "" if parquet.available() else parquet.ABSENT),
     ]
-    return atomic.write_text(os.path.join(folder, "report.html"), _page(title, "\n".join(parts)))
+    return atomic.write_text(os.path.join(folder, "report.html"), page(title, "\n".join(parts)))
 
 
 def versions() -> dict[str, str]:
@@ -104,7 +105,8 @@ def _meta(scores: Sequence[Score]) -> str:
     return f"{', '.join(sets)} · {now:%Y-%m-%d %H:%M} UTC"
 
 
-def _page(title: str, body: str) -> str:
+def page(title: str, body: str) -> str:
+    """A whole HTML page in the look of the reports; ``body`` is HTML."""
     head = (
         '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{sections.escape(title)}</title><style>{style.CSS}</style>"

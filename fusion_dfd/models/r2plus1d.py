@@ -5,8 +5,8 @@ that it has as many weights as the 3x3x3 it stands for. The layout is torchvisio
 channels, four stages of two blocks, each stage after the first halving space and time. Names follow torchvision's with
 ``stages`` for its layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
 
-``model.backbone.width`` and ``stages`` are those of the network; its published size is 64 and 4. Frames are normalised
-as torchvision's weights (Kinetics-400, BSD-3-Clause, 112 px) expect them. A clip is treated as if it ended at its
+``model.backbone.width`` and ``stages`` are those of the network, 0 as published: 64 and 4. Frames are normalised as
+torchvision's weights (Kinetics-400, BSD-3-Clause, 112 px) expect them. A clip is treated as if it ended at its
 ``length``: what lies beyond is zero at every convolution over time, as beyond any border, and in no batch statistic.
 """
 
@@ -20,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from fusion_dfd import config
 from fusion_dfd.backbones.conv import HE_FAN_OUT, Conv
 from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.config import ConfigError
 from fusion_dfd.models.attention import masked_mean
 from fusion_dfd.models.padding import clear
 from fusion_dfd.models.readout import Readout
@@ -28,8 +29,9 @@ from fusion_dfd.types import Outputs
 MEAN = (0.43216, 0.394666, 0.37645)
 """Of R, G, B of Kinetics-400, in 0..1."""
 STD = (0.22803, 0.22145, 0.216989)
+WIDTH, STAGES = 64, 4
 STEM = 45
-"""Channels between the stem's two convolutions at width 64."""
+"""Channels between the stem's two convolutions at the published width."""
 BLOCKS = 2
 """Blocks of every stage."""
 
@@ -37,17 +39,19 @@ BLOCKS = 2
 class R2Plus1DDetector(nnx.Module):
     """Frames in, :class:`Outputs` with the logit out; landmarks are not used. Its state is ``Param`` and ``BatchStat``.
 
-    Raises ConfigError, when called, where the frames are too small for the stages.
+    Raises ConfigError for more stages than there are and, when called, where the frames are too small for them.
     """
 
     def __init__(self, model: config.Model, *, rngs: nnx.Rngs):
         dtype = jnp.bfloat16 if model.bfloat16 else jnp.float32
-        width = model.backbone.width
-        self.stem = Factorised(3, width, max(1, STEM * width // 64), size=7, stride=(2, 1), dtype=dtype, rngs=rngs)
+        width, stages = model.backbone.width or WIDTH, model.backbone.stages or STAGES
+        if stages > STAGES:
+            raise ConfigError(f"model.backbone.stages={stages}: R(2+1)D-18 has {STAGES}")
+        self.stem = Factorised(3, width, max(1, STEM * width // WIDTH), size=7, stride=(2, 1), dtype=dtype, rngs=rngs)
         self.stem_bn = BatchNorm(width)
         self.stages = nnx.List([])
         inputs = width
-        for stage in range(model.backbone.stages):
+        for stage in range(stages):
             blocks = nnx.List([])
             for place in range(BLOCKS):
                 stride = 2 if stage > 0 and place == 0 else 1

@@ -1,4 +1,9 @@
-"""Every non-empty subset of the branches, trained under one budget on the same data, in one table."""
+"""Named configurations, trained one after another, in one table.
+
+Rows are a mapping from a name to a configuration. They come from :func:`branches` (every subset of a fusion's
+branches), from a configuration's file (``configs/baselines.py:all``), or from anywhere else; :func:`seeded` gives each
+its seeds and a folder.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,9 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -16,57 +22,68 @@ from rich.markdown import Markdown
 from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import comparison
-from fusion_dfd.training import experiment
+from fusion_dfd.training import cost, experiment
 from fusion_dfd.types import DataError
 
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    name: str
-    config: c.Config
+Rows = Mapping[str, c.Config]
 
 
-def cells(config: c.Config, seeds: tuple[int, ...]) -> Iterator[Cell]:
-    """One cell per non-empty subset of ``config.model.branches`` and seed, single branches first."""
-    root = config.workdir or os.path.join("runs", f"{config.name}-ablation")
-    branches = config.model.branches
-    for size in range(1, len(branches) + 1):
-        for subset in itertools.combinations(branches, size):
-            for seed in seeds:
-                cell = copy.deepcopy(config)
-                cell.model.branches = subset
-                cell.seed = seed
-                cell.name = "+".join(subset) + (f" seed {seed}" if len(seeds) > 1 else "")
-                cell.workdir = os.path.join(root, f"{'-'.join(subset)}-seed{seed}")
-                yield Cell(cell.name, cell)
+def branches(config: c.Config) -> dict[str, c.Config]:
+    """One row per non-empty subset of ``config.model.branches``, single branches first.
+
+    Raises ConfigError for a system that has no branches.
+    """
+    if config.model.system != "fusion":
+        raise c.ConfigError(f"model.system={config.model.system} has no branches to ablate; give a fusion, or rows")
+    names = config.model.branches
+    rows = {}
+    for subset in itertools.chain.from_iterable(itertools.combinations(names, k + 1) for k in range(len(names))):
+        row = copy.deepcopy(config)
+        row.model.branches = subset
+        rows["+".join(subset)] = row
+    return rows
 
 
-def run(config: c.Config, seeds: tuple[int, ...] = (0,)) -> str:
-    """Train and test every cell; write ``ablation.md`` and ``ablation.json``; return the path of the former.
+def seeded(rows: Rows, seeds: Sequence[int], root: str) -> dict[str, c.Config]:
+    """Cells: every row once per seed, in a folder of its own below ``root``; the seed is in the name where it tells."""
+    cells = {}
+    for (name, row), seed in itertools.product(rows.items(), seeds):
+        cell = copy.deepcopy(row)
+        cell.seed = seed
+        cell.name = f"{name} seed {seed}" if len(seeds) > 1 else name
+        cell.workdir = os.path.join(root, f"{re.sub(r'[^A-Za-z0-9.]+', '-', name)}-seed{seed}")
+        cells[cell.name] = cell
+    return cells
+
+
+def run(cells: Rows, root: str) -> str:
+    """Train and test every cell; write ``ablation.md``, ``.csv``, ``.html``, ``.json``; return the path of the first.
 
     Finished cells are read, not trained again, so a stopped ablation continues with the same command. A cell that
     fails is reported in the table and does not lose the others.
 
     Raises:
+      ConfigError: a cell's options are wrong; nothing was trained.
       DataError: every cell failed.
     """
     console = Console()
-    todo = list(cells(config.validate(), seeds))
-    root = os.path.dirname(todo[0].config.workdir)
-    done, failed = {}, {}
-    for number, cell in enumerate(todo, 1):
-        console.rule(f"{cell.name} ({number} of {len(todo)})")
+    for cell in cells.values():
+        cell.validate()
+    done, costs, failed = {}, {}, {}
+    for number, (name, cell) in enumerate(cells.items(), 1):
+        console.rule(f"{name} ({number} of {len(cells)})")
         try:
-            summary = _finished(cell.config) or experiment.run(cell.config).summary
-        except Exception as error:
-            traceback.print_exc()
-            failed[cell.name] = f"{type(error).__name__}: {error}"
-        else:
+            summary = _finished(cell) or experiment.run(cell).summary
             if summary is None:  # stopped by a signal
                 break
-            done[cell.name] = summary
+            costs[name] = _cost(cell)
+        except Exception as error:
+            traceback.print_exc()
+            failed[name] = f"{type(error).__name__}: {error}"
+        else:
+            done[name] = summary
         if done:
-            path = _write(root, done, failed)
+            path = _write(root, done, costs, failed)
     if not done:
         raise DataError(f"no cell of the ablation in {root} was finished: {failed or 'stopped before the first'}")
     with open(path) as file:
@@ -85,9 +102,20 @@ def _finished(config: c.Config) -> dict | None:
         return None
 
 
-def _write(root: str, done: dict, failed: dict[str, str]) -> str:
-    text, table = comparison.comparison(done)
-    lines = [f"- {name} failed: {reason}" for name, reason in failed.items()]
-    path = os.path.join(root, "ablation.md")
-    atomic.write_text(os.path.join(root, "ablation.json"), json.dumps({"table": table, "failed": failed}, indent=2))
-    return atomic.write_text(path, "\n".join([text, "", *lines]).rstrip() + "\n")
+def _cost(config: c.Config) -> comparison.Cost:
+    """What a cell costs, measured once and kept beside its report."""
+    path = os.path.join(config.workdir, "cost.json")
+    if not os.path.exists(path):
+        atomic.write_text(path, json.dumps(cost.measure(config)._asdict()))
+    with open(path) as file:
+        return comparison.Cost(**json.load(file))
+
+
+def _write(root: str, done: dict, costs: dict, failed: dict[str, str]) -> str:
+    found = comparison.comparison(done, also=("accuracy", "f1"), costs=costs)
+    lines = [f"{name} failed: {reason}" for name, reason in failed.items()]
+    table = json.dumps({"table": found.table, "failed": failed}, indent=2)
+    markdown = "\n".join([found.markdown, "", *(f"- {line}" for line in lines)]).rstrip() + "\n"
+    for ending, text in [("json", table), ("csv", found.csv), ("html", comparison.page(found, lines))]:
+        atomic.write_text(os.path.join(root, f"ablation.{ending}"), text)
+    return atomic.write_text(os.path.join(root, "ablation.md"), markdown)

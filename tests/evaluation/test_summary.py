@@ -1,5 +1,6 @@
 """A summary: right rows in every unit, JSON-able, and honest where something is undefined."""
 
+import csv
 import dataclasses
 import io
 import json
@@ -167,8 +168,8 @@ def test_comparison(make):
     strong, weak = (evaluate.summarise(make.table(skill=skill), bootstrap=20) for skill in (4, 1))
     del weak["units"]["video"]["methods"]["FaceSwap"]
     blind = evaluate.summarise([row for row in make.table() if row.label], bootstrap=20)
-    text, table = comparison.comparison({"fusion": strong, "a|b": weak, "blind": blind})
-    header, _, first, second, third = text.splitlines()
+    found = comparison.comparison({"fusion": strong, "a|b": weak, "blind": blind})
+    header, _, first, second, third = found.markdown.splitlines()
     auc = strong["units"]["video"]["overall"]["metrics"]["auc"]
     assert header.split(" | ")[2:] == ["Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures |"]
     assert f"**{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]**" in first
@@ -176,13 +177,34 @@ def test_comparison(make):
     assert " - " in second
     assert "**" not in second
     assert third.count("undefined") == 5
-    assert table["rows"]["fusion"]["overall"] == auc
-    assert table["rows"]["a|b"]["methods"]["FaceSwap"] is None
-    json.dumps(table, allow_nan=False)
+    assert found.table["rows"]["fusion"]["overall"] == auc
+    assert found.table["rows"]["a|b"]["methods"]["FaceSwap"] is None
+    json.dumps(found.table, allow_nan=False)
+
+
+def test_comparison_of_costs_and_further_metrics(make):
+    strong, blind = make.table(), [row for row in make.table() if row.label]
+    summaries = {"a, <b>": evaluate.summarise(strong, bootstrap=0), "blind": evaluate.summarise(blind, bootstrap=0)}
+    costs = {"a, <b>": comparison.Cost(31_505_325, 2.5e9, 12.34)}
+    found = comparison.comparison(summaries, also=("accuracy", "f1"), costs=costs)
+    assert found.header[2:7] == ["Accuracy", "F1", "parameters", "GFLOPs a clip", "clips a second"]
+    assert found.rows[0][4:7] == ["31,505,325", "2.5", "12.3"]
+    assert found.rows[1][4:7] == ["-", "-", "-"]
+    read = list(csv.DictReader(io.StringIO(found.csv)))
+    metrics_of = summaries["a, <b>"]["units"]["video"]["overall"]["metrics"]
+    assert read[0]["run"] == "a, <b>"
+    assert float(read[0]["f1"]) == metrics_of["f1"]["value"]
+    assert float(read[0]["flops"]) == 2.5e9
+    assert float(read[0]["auc/FaceSwap"]) == 1.0
+    assert (read[1]["auc"], read[1]["parameters"]) == ("", "")
+    page = comparison.page(found, ["c failed: <x>"])
+    assert "a, &lt;b&gt;" in page
+    assert "c failed: &lt;x&gt;" in page
 
 
 def test_comparison_prefers_low_errors(make):
     strong, weak = (evaluate.summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
-    lines = comparison.comparison({"strong": strong, "weak": weak}, metric="eer").markdown.splitlines()
-    assert "**" in lines[2]
-    assert "**" not in lines[3]
+    found = comparison.comparison({"strong": strong, "weak": weak}, metric="eer")
+    assert found.best == {"strong"}
+    assert "**" in found.markdown.splitlines()[2]
+    assert "**" not in found.markdown.splitlines()[3]

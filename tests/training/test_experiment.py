@@ -8,7 +8,7 @@ import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd.shards import table
-from fusion_dfd.training import ablation, experiment
+from fusion_dfd.training import ablation, checkpoint, experiment, state
 from fusion_dfd.types import DataError
 
 
@@ -44,19 +44,54 @@ def test_thumbnails_are_the_frames_the_model_saw(tiny):
     assert strip(score).shape == (tiny.data.size, 3 * tiny.data.size, 3)
 
 
-def test_cells_are_every_non_empty_subset_per_seed(tiny):
+def test_rows_are_every_non_empty_subset(tiny):
     tiny.model.branches = c.BRANCHES
-    found = list(ablation.cells(tiny, (0, 1)))
-    assert len(found) == 14
-    assert len({cell.config.workdir for cell in found}) == 14
-    assert {cell.config.model.branches for cell in found} == {
-        ("spatial",), ("temporal",), ("micro",), ("spatial", "temporal"), ("spatial", "micro"), ("temporal", "micro"),
-        ("spatial", "temporal", "micro"),
-    }  # fmt: skip
+    found = ablation.branches(tiny)
+    assert list(found) == [
+        "spatial", "temporal", "micro", "spatial+temporal", "spatial+micro", "temporal+micro", "spatial+temporal+micro",
+    ]  # fmt: skip
+    assert all("+".join(row.model.branches) == name for name, row in found.items())
     assert tiny.model.branches == c.BRANCHES
+    tiny.model.system = "sequence"
+    with pytest.raises(c.ConfigError, match="sequence has no branches"):
+        ablation.branches(tiny)
 
 
-def test_an_ablation_keeps_what_is_finished_and_survives_a_failure(tiny, monkeypatch):
+def test_cells_are_rows_times_seeds_each_in_its_folder(tiny):
+    rows = {"a + b": tiny, "c": dataclasses.replace(tiny, model=c.Model(system="sequence"))}
+    found = ablation.seeded(rows, (0, 1), "root")
+    assert [(name, cell.seed) for name, cell in found.items()] == [
+        ("a + b seed 0", 0), ("a + b seed 1", 1), ("c seed 0", 0), ("c seed 1", 1),
+    ]  # fmt: skip
+    assert [pathlib.Path(cell.workdir).name for cell in found.values()] == [
+        "a-b-seed0",
+        "a-b-seed1",
+        "c-seed0",
+        "c-seed1",
+    ]
+    assert list(ablation.seeded(rows, (5,), "root")) == ["a + b", "c"]
+    assert tiny.seed == 0
+
+
+def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, monkeypatch):
+    tiny.model.system, tiny.model.sequence = "sequence", c.Sequence(cell="gru", batch_norm=True)
+    root = tmp_path / "table"
+    cells = ablation.seeded({"cnn + gru": tiny}, (0,), str(root))
+    run = cells["cnn + gru"].workdir
+    text = pathlib.Path(ablation.run(cells, str(root))).read_text()
+    assert "GFLOPs a clip" in text
+    assert [text.count("cnn + gru")] * 3 == [
+        (root / f"ablation.{ending}").read_text().count("cnn + gru") for ending in ("json", "csv", "html")
+    ]
+    cost = json.loads((root / "ablation.json").read_text())["table"]["rows"]["cnn + gru"]["cost"]
+    assert cost["parameters"] == state.count(checkpoint.load_best(run).weights["params"])
+    assert min(cost["flops"], cost["clips_per_second"]) > 0
+    assert "Classification report" in pathlib.Path(run, "report", "report.html").read_text()
+    monkeypatch.setattr(predict, "extract", lambda *a, **k: _Found([face_track(5, 0)]))
+    assert 0 < predict.load(run).predict("any.mp4").probability < 1
+
+
+def test_an_ablation_keeps_what_is_finished_and_survives_a_failure(tiny, tmp_path, monkeypatch):
     real, calls = experiment.run, []
 
     def failing(config):
@@ -66,18 +101,27 @@ def test_an_ablation_keeps_what_is_finished_and_survives_a_failure(tiny, monkeyp
         return real(config)
 
     monkeypatch.setattr(ablation.experiment, "run", failing)
-    path = ablation.run(tiny, (0, 1))
-    text = pathlib.Path(path).read_text()
-    assert "spatial seed 0" in text
-    assert "spatial seed 1 failed: RuntimeError: no more memory" in text
-    ablation.run(tiny, (0, 1))
+    cells = ablation.seeded(ablation.branches(tiny), (0, 1), str(tmp_path / "table"))
+    path = pathlib.Path(ablation.run(cells, str(tmp_path / "table")))
+    assert "spatial seed 0" in path.read_text()
+    for file in (path, path.with_suffix(".html"), path.with_suffix(".json")):
+        assert "RuntimeError: no more memory" in file.read_text()
+    monkeypatch.setattr(ablation.cost, "measure", None)  # what was measured once is read
+    ablation.run(cells, str(tmp_path / "table"))
     assert calls == [0, 1, 1]
 
 
-def test_an_ablation_of_which_nothing_worked_is_an_error(tiny, monkeypatch):
+def test_an_ablation_of_which_nothing_worked_is_an_error(tiny, tmp_path, monkeypatch):
     def failing(config):
         raise DataError("no data")
 
     monkeypatch.setattr(ablation.experiment, "run", failing)
     with pytest.raises(DataError, match="no cell of the ablation"):
-        ablation.run(tiny)
+        ablation.run({"one": tiny}, str(tmp_path))
+
+
+def test_a_wrong_cell_stops_an_ablation_before_it_trains(tiny, tmp_path, monkeypatch):
+    wrong = dataclasses.replace(tiny, model=c.Model(system="oracle"))
+    monkeypatch.setattr(ablation.experiment, "run", None)
+    with pytest.raises(c.ConfigError, match=r"model\.system=oracle"):
+        ablation.run({"right": tiny, "wrong": wrong}, str(tmp_path))
