@@ -158,7 +158,7 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
 def publish(
     runs: Sequence[str], folders: Sequence[str], split: str, out: str | None, protocol: str | None, again: bool
 ) -> list[str]:
-    """What ``scripts/evaluate.py`` does with runs: a report, a protocol's table, or first a new calibration (``again``).
+    """What ``scripts/evaluate.py`` does with runs: a report (``again``: calibrated first), or a protocol's table.
 
     ``out`` None takes a folder in the first run. Returns the paths of the pages. Raises DataError as those do.
     """
