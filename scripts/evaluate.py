@@ -2,7 +2,7 @@
 
 python scripts/evaluate.py --checkpoint runs/fusion --data SHARDS [--split test] [--out DIR]
 python scripts/evaluate.py --checkpoint runs/fusion --data SHARDS --calibrate       from val: temperature, threshold
-python scripts/evaluate.py --checkpoint RUN [--checkpoint RUN2 ...] --protocol cross_dataset --data DIR [--data ...]
+python scripts/evaluate.py --checkpoint RUN [...] --protocol cross_dataset --data DIR [--data DIR2 ...]
 python scripts/evaluate.py --scores FILE [--scores FILE2 ...] [--seeds] [--protocol NAME]       CSV or Parquet
 """
 

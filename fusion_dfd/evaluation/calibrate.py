@@ -79,10 +79,10 @@ class Calibration:
         return [dataclasses.replace(row, probability=float(p)) for row, p in zip(rows, values, strict=True)]
 
     def verdict(self, probability: float) -> str:
-        """``fake``, ``real`` or ``unsure``, of a calibrated probability."""
+        """``fake``, ``real`` or ``uncertain``, of a calibrated probability."""
         low, high = self.abstain
         if low < high and low <= probability <= high:
-            return "unsure"
+            return "uncertain"
         return LABELS[int(probability > self.threshold)]
 
     def sentence(self) -> str:

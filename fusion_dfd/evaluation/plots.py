@@ -158,6 +158,21 @@ def methods(values: Mapping[str, dict], title: str) -> str:
 
 
 @matplotlib.rc_context(_STYLE)
+def robustness(lines: Mapping[str, Sequence[float | None]]) -> str:
+    """A line per type of perturbation over its levels, from 0 (clean)."""
+    figure, (axes,) = _axes(7.2, 4.2)
+    looks = [(colour, dashes) for dashes in ("-", "--") for colour in LINES]
+    for (name, values), (colour, dashes) in zip(lines.items(), itertools.cycle(looks)):
+        known = [(level, value) for level, value in enumerate(values) if value is not None]
+        axes.plot(*zip(*known, strict=True), color=colour, linestyle=dashes, marker="o", markersize=4, label=name)
+    axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
+    axes.set(xlabel="level (0: clean)", ylabel="video AUC")
+    axes.set_xticks(range(6))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return _svg(figure, "robustness", "AUC over levels of perturbation")
+
+
+@matplotlib.rc_context(_STYLE)
 def learning(history: Sequence[Mapping]) -> str | None:
     """Losses, AUC and learning rate over steps, as far as the rows of a training log have them; None if they have none.
 

@@ -158,6 +158,13 @@ def transform(square: tuple[int, int, int], size: int) -> np.ndarray:
     return np.array([[scale, 0, (0.5 - x) * scale - 0.5], [0, scale, (0.5 - y) * scale - 0.5]], np.float32)
 
 
+def square(matrix: np.ndarray, size: int) -> tuple[int, int, int]:
+    """The square x, y, side of a crop of side ``size`` whose :func:`transform` is ``matrix`` [2, 3]."""
+    scale = float(matrix[0, 0])
+    x, y = ((0.5 - (float(matrix[axis, 2]) + 0.5) / scale) for axis in (0, 1))
+    return round(x), round(y), round(size / scale)
+
+
 def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
     """uint8 [size, size, 3], the ``square`` of a frame; the edge is repeated beyond it.
 

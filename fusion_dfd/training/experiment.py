@@ -11,10 +11,21 @@ from typing import Any
 import jax
 import numpy as np
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.progress import Progress
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, evaluate, protocols, provenance, report, scores
+from fusion_dfd.evaluation import (
+    calibrate,
+    evaluate,
+    perturb,
+    perturbed,
+    protocols,
+    provenance,
+    report,
+    robustness,
+    scores,
+)
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.shards import embedded, example, table
@@ -158,7 +169,7 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
 def publish(
     runs: Sequence[str], folders: Sequence[str], split: str, out: str | None, protocol: str | None, again: bool
 ) -> list[str]:
-    """What ``scripts/evaluate.py`` does with runs: a report, a protocol's table, first a new calibration (``again``).
+    """What ``scripts/evaluate.py`` does with runs: a report (``again``: calibrated first), or a protocol's table.
 
     ``out`` None takes a folder in the first run. Returns the paths of the pages. Raises DataError as those do.
     """
@@ -195,6 +206,45 @@ def evaluate_protocol(workdirs: Sequence[str], folders: Sequence[str], name: str
             )
         )
     return protocols.publish(out, name, runs)
+
+
+def stress_run(
+    workdir: str,
+    data: str,
+    out: str,
+    names: Sequence[str] = tuple(perturb.ALL),
+    frames: str = "video",
+    root: str | None = None,
+    seed: int = 0,
+) -> str:
+    """Score test under every perturbation of ``names`` with a run's best weights; returns the page's path.
+
+    ``frames`` is ``video``, which perturbs whole frames of the source videos (in ``root``, or where they were when they
+    were prepared), or ``crops``, which perturbs the stored crops. Continues what it finds in ``out``.
+
+    Raises DataError for a run, data or videos that cannot be used.
+    """
+    trained = load(workdir)
+    clean = table.open_split(data, "test")
+    place, aligned = perturbed.origin(data, clean, root) if frames == "video" else (None, False)
+    about = {
+        "run": os.path.abspath(workdir),
+        "step": trained.step,
+        "data": os.path.abspath(data),
+        "split": "test",
+        "perturbed": {"video": "whole frames, then cropped", "crops": "the stored crops, not whole frames"}[frames],
+        "seed": seed,
+    }
+
+    def rows(name: str, level: int) -> list[Score]:
+        split = clean if name == robustness.CLEAN else perturbed.perturbed(clean, name, level, place, aligned, seed)
+        return score(trained, split)[0]
+
+    cells = robustness.score_cells(out, about, names, rows, Console(stderr=True).print)
+    found = robustness.table(cells, trained.config.evaluate)
+    page = robustness.write(out, found, about)
+    Console().print(Markdown(robustness.markdown(found, about)))
+    return page
 
 
 def predictor(trained: checkpoint.Trained, replicated=None) -> Callable[[Batch], Outputs]:

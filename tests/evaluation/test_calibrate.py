@@ -142,7 +142,7 @@ def test_the_band_of_doubt_is_the_narrowest_that_suffices(rng):
 def test_verdicts(rng):
     fitted = calibrate.fit(_rows(*_world(rng, 50)), _options())
     banded = dataclasses.replace(fitted, threshold=0.4, abstain=(0.3, 0.5))
-    assert [banded.verdict(p) for p in (0.1, 0.3, 0.45, 0.5, 0.51)] == ["real", "unsure", "unsure", "unsure", "fake"]
+    assert [banded.verdict(p) for p in (0.1, 0.3, 0.45, 0.5, 0.51)] == ["real", "uncertain", "uncertain", "uncertain", "fake"]
     open_ = dataclasses.replace(fitted, threshold=0.4, abstain=(0.4, 0.4))
     assert [open_.verdict(p) for p in (0.4, 0.41)] == ["real", "fake"]
 
@@ -188,7 +188,7 @@ def test_a_summary_shows_before_and_after(make):
     want = metrics.compute([row.label for row in videos], [row.probability for row in videos], fitted.threshold)
     assert after["accuracy"]["value"] == want["accuracy"]
     assert after["accuracy_half"]["value"] == want["accuracy_half"]
-    unsure = [row for row in videos if fitted.verdict(row.probability) == "unsure"]
+    unsure = [row for row in videos if fitted.verdict(row.probability) == "uncertain"]
     assert summary["undecided"]["fake"] == sum(row.label for row in unsure)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     with pytest.raises(DataError, match="aggregated by max, first"):

@@ -231,3 +231,9 @@ def test_the_only_face_is_the_same_wherever_it_stands():
     assert numbers([clip(0, 8)], [], [clip(500, 4)], [clip(200, 8)]) == [[0], [], [0], [0]]
     assert numbers([clip(0, 8), clip(300, 9)], [clip(900, 4)]) == [[1, 0], [2]]
     assert numbers([], []) == [[], []]
+
+
+@pytest.mark.parametrize("place", [(0, 0, 80), (-7, 31, 113), (1900, 1070, 401), (3501, 17, 1999)])
+@pytest.mark.parametrize("size", [80, 224, 256])
+def test_a_transform_gives_its_square_back(place, size):
+    assert track.square(track.transform(place, size), size) == place

@@ -153,7 +153,13 @@ def test_a_limit_spreads_over_all_records_of_a_video():
     assert windows(table, 4, clips=1).rows.tolist() == [2, 3]
 
 
-def test_faces_other_than_the_one_that_counts_are_never_evaluated():
+def test_every_face_is_evaluated_on_request_each_with_its_own_limit():
+    records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
+    for clips, rows in ((0, [0, 0, 1, 1, 2, 2, 3, 3]), (2, [0, 1, 2, 3]), (1, [2, 3])):
+        assert windows(make_table(records), 4, clips=clips, every_track=True).rows.tolist() == rows
+
+
+def test_faces_other_than_the_one_that_counts_are_not_evaluated_unasked():
     records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
     for clips, rows in ((0, [0, 0, 2, 2]), (2, [0, 2])):
         assert windows(make_table(records), 4, clips=clips).rows.tolist() == rows

@@ -61,6 +61,25 @@ def same(a: table.ClipTable, b: table.ClipTable) -> bool:
     return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in table.COLUMNS)
 
 
+def test_a_split_without_a_manipulation_reads_the_other_records(made):
+    whole = table.open_split(made[0], "train")
+    part = table.without(whole, ("FaceSwap",))
+    keep = np.flatnonzero(whole.table.method != "FaceSwap")
+    assert 0 < len(part) == len(keep) < len(whole)
+    assert [part.source[row] for row in range(len(part))] == [whole.source[row] for row in keep]
+    assert same(part.table, table.ClipTable(**{name: getattr(whole.table, name)[keep] for name in table.COLUMNS}))
+    assert table.without(whole, ()) is whole
+
+
+def test_only_manipulations_that_are_there_can_be_left_out(made):
+    whole = table.open_split(made[0], "train")
+    for name in ("Face2Face", "original"):
+        with pytest.raises(
+            DataError, match=f"cannot leave out {name}: the manipulations there are Deepfakes, FaceSwap"
+        ):
+            table.without(whole, (name,))
+
+
 def test_missing_sidecars_are_rebuilt_from_the_shards(folder):
     before = table.open_split(folder, "train").table
     sidecars = [path + table.SUFFIX for path in table.find_shards(folder)["train"]]

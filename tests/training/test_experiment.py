@@ -6,7 +6,9 @@ import pathlib
 
 import pytest
 
+import fusion_dfd
 from fusion_dfd import config as c
+from fusion_dfd.evaluation import calibrate, provenance, scores
 from fusion_dfd.shards import table
 from fusion_dfd.training import ablation, checkpoint, experiment, state
 from fusion_dfd.types import DataError
@@ -27,6 +29,86 @@ def test_a_run_ends_with_a_report_on_the_test_split(tiny, run):
     metrics = json.loads((page.parent / "metrics.json").read_text())
     assert metrics["units"]["video"]["overall"]["metrics"]["auc"]["value"] is not None
     assert "FaceSwap" in page.read_text()
+
+
+def test_a_run_is_calibrated_on_val_and_its_report_says_so(tiny, run):
+    fitted = calibrate.load(tiny.workdir, checkpoint.load_best(tiny.workdir).step)
+    assert fitted.val["videos"] == 12
+    assert fitted.data == tiny.data.dir
+    assert run.summary["calibration"]["sentence"] == fitted.sentence()
+    assert run.summary["threshold"] == fitted.threshold
+    assert "before it was fitted" in pathlib.Path(run.report).read_text()
+    videos = scores.read_csv(pathlib.Path(run.report).with_name("videos.csv"), scores.VideoScore)
+    raw = scores.videos(scores.read_csv(pathlib.Path(run.report).with_name("scores.csv")))
+    assert [row.probability for row in videos] == pytest.approx(fitted.apply([row.probability for row in raw]))
+
+
+def test_no_score_of_test_reaches_the_run(tiny, run, tmp_path, monkeypatch):
+    """Evaluating test leaves every file of the run as it is, and calibrating opens val alone."""
+
+    def content() -> dict[str, bytes]:
+        root = pathlib.Path(tiny.workdir)
+        return {str(file): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
+    before = content()
+    experiment.evaluate_run(tiny.workdir, tiny.data.dir, "test", str(tmp_path / "again"))
+    assert content() == before
+    opened = []
+    real = experiment.table.open_split
+    monkeypatch.setattr(
+        experiment.table, "open_split", lambda folder, split: opened.append(split) or real(folder, split)
+    )
+    experiment.calibrate_run(tiny.workdir, tiny.data.dir)
+    assert opened == ["val"]
+    assert content() == before
+
+
+def test_calibration_again_is_the_same_and_of_another_step_is_refused(tiny, run):
+    path = pathlib.Path(tiny.workdir, calibrate.NAME)
+    first = path.read_text()
+    path.write_text(first.replace('"step": ', '"step": 9'))
+    with pytest.raises(DataError, match="--calibrate"):
+        fusion_dfd.load(tiny.workdir)
+    page = experiment.publish([tiny.workdir], [tiny.data.dir], "test", None, None, True)
+    assert path.read_text() == first
+    assert pathlib.Path(page[0]).parent.parent == pathlib.Path(tiny.workdir)
+
+
+def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch, capsys):
+    def refuse(*_):
+        raise DataError("val cannot calibrate: no real rows")
+
+    monkeypatch.setattr(experiment, "calibrate_run", refuse)
+    result = experiment.run(tiny)
+    assert result.summary["calibration"] is None
+    assert "not calibrated: val cannot calibrate: no real rows" in capsys.readouterr().out
+
+
+def test_left_out_manipulations_are_in_test_alone(tiny):
+    tiny.data.exclude_methods = ("FaceSwap",)
+    result = experiment.run(tiny)
+    facts = provenance.load(tiny.workdir)
+    assert facts["train"]["methods"] == facts["val"]["methods"] == ["Deepfakes"]
+    assert facts["excluded"] == ["FaceSwap"]
+    assert calibrate.load(tiny.workdir, checkpoint.load_best(tiny.workdir).step).val["videos"] == 8
+    assert set(result.summary["units"]["video"]["methods"]) == {"Deepfakes", "FaceSwap"}
+    (line,) = json.loads(
+        pathlib.Path(experiment.evaluate_protocol([tiny.workdir], [tiny.data.dir], "leave_one_out", tiny.workdir))
+        .with_suffix(".json")
+        .read_text()
+    )[1:]
+    assert (line["methods"], line["absent"]) == (["FaceSwap"], "")
+    tiny.data.exclude_methods = ("Nobody",)
+    with pytest.raises(DataError, match="cannot leave out Nobody: the manipulations there are Deepfakes, FaceSwap"):
+        experiment.run(tiny)
+
+
+def test_people_of_train_in_an_evaluation_are_said(tiny, run, tmp_path, capsys):
+    assert "share a person" not in pathlib.Path(run.report).read_text()
+    result = experiment.evaluate_run(tiny.workdir, tiny.data.dir, "train", str(tmp_path / "train"))
+    said = "24 of 24 videos share a person or a source clip with what the run was trained on"
+    assert said in pathlib.Path(result.report).read_text()
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluation_of_another_split_scores_that_split(tiny, run, tmp_path):
@@ -87,8 +169,6 @@ def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, m
     assert cost["parameters"] == state.count(checkpoint.load_best(run).weights["params"])
     assert min(cost["flops"], cost["clips_per_second"]) > 0
     assert "Classification report" in pathlib.Path(run, "report", "report.html").read_text()
-    monkeypatch.setattr(predict, "extract", lambda *a, **k: _Found([face_track(5, 0)]))
-    assert 0 < predict.load(run).predict("any.mp4").probability < 1
 
 
 def test_an_ablation_keeps_what_is_finished_and_survives_a_failure(tiny, tmp_path, monkeypatch):
