@@ -39,7 +39,8 @@ def get_config(variant: str = "") -> c.Config:
         raise c.ConfigError(f"baselines.py has no variant {variant!r}; it has all, {', '.join(variants)}")
     if variant in FULL:
         return FULL[variant]()
-    return dataclasses.replace(_FUSION["sample"](), name=variant.replace("_", "-"), model=SMALL[variants[variant]]())
+    config = _FUSION["sample"]()
+    return dataclasses.replace(config, name=variant.replace("_", "-"), model=SMALL[variants[variant]](config.data))
 
 
 def get_rows(variant: str, config: c.Config) -> dict[str, c.Config]:
@@ -52,7 +53,7 @@ def get_rows(variant: str, config: c.Config) -> dict[str, c.Config]:
         "fusion": config.model,
         "fusion with a transformer": transformer,
         "fusion with VGG16": vgg16,
-        **{name: model() for name, model in SMALL.items()},
+        **{name: model(config.data) for name, model in SMALL.items()},
     }
     return {name: dataclasses.replace(config, model=model) for name, model in models.items()}
 
@@ -158,19 +159,20 @@ def _small(system: str, **changes) -> c.Model:
 
 
 SMALL = {
-    "mobilenet_lstm": lambda: _small("sequence", backbone=c.Backbone("mobilenetv2", width=32, stages=4)),
-    "inception_gru": lambda: _small(
+    "mobilenet_lstm": lambda data: _small("sequence", backbone=c.Backbone("mobilenetv2", width=32, stages=4)),
+    "inception_gru": lambda data: _small(
         "sequence",
         backbone=c.Backbone("inceptionv3", width=16, stages=2),
         sequence=c.Sequence(cell="gru", batch_norm=True),
         recurrent=(64, 32, 16),
         head=(),
     ),
-    "xception_lstm": lambda: _small("sequence", backbone=c.Backbone("xception", width=16, stages=2)),
-    "flow_lstm": lambda: _small("flow", backbone=c.Backbone("resnet18", width=16, stages=3)),
-    "r2plus1d": lambda: _small("r2plus1d", backbone=c.Backbone(width=16, stages=3), head=()),
-    "timesformer": lambda: _small(
-        "timesformer", timesformer=c.TimeSformer(size=64, frames=12, patch=8, width=96, depth=4, heads=4)
+    "xception_lstm": lambda data: _small("sequence", backbone=c.Backbone("xception", width=16, stages=2)),
+    "flow_lstm": lambda data: _small("flow", backbone=c.Backbone("resnet18", width=16, stages=3)),
+    "r2plus1d": lambda data: _small("r2plus1d", backbone=c.Backbone(width=16, stages=3), head=()),
+    "timesformer": lambda data: _small(
+        "timesformer",
+        timesformer=c.TimeSformer(size=data.size, frames=data.frames, patch=8, width=96, depth=4, heads=4),
     ),
 }
-"""Models for 12 frames of 64 px, by the name of the system they stand for."""
+"""Models for a dozen frames of 64 px, by the name of the system they stand for."""

@@ -33,7 +33,7 @@ def test_shipped_configurations_are_valid_and_survive_json(name, variant):
 
 def test_the_rows_of_a_comparison_differ_in_the_model_alone():
     base = load("baselines", "all")
-    base.train.log_every = 7
+    base.data.size, base.data.frames = 96, 10
     rows = BASELINES["get_rows"]("all", base)
     assert set(BASELINES["SMALL"]) < set(rows)
     models = [c.to_json(row.validate()) for row in rows.values()]
@@ -41,8 +41,8 @@ def test_the_rows_of_a_comparison_differ_in_the_model_alone():
     for row in rows.values():
         assert dataclasses.replace(row, model=base.model) == base
     assert BASELINES["get_rows"]("mobilenet_lstm", base) == {}
-    assert load("fusion", "sample").data == base.data
-    assert load("fusion", "sample").faces == base.faces
+    fusion, small = load("fusion", "sample"), load("baselines", "flow_lstm_small")
+    assert (small.sample, small.faces, small.data) == (fusion.sample, fusion.faces, fusion.data)
 
 
 def test_all_that_is_wrong_is_named_at_once():
@@ -123,8 +123,8 @@ def test_json_of_another_version_names_the_fields():
         c.from_json(text)
 
 
-def train(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *flags]
+def train(*flags: str, script: str = "train.py") -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "scripts" / script), *flags]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
 
 
@@ -145,3 +145,17 @@ def test_a_typo_is_one_sentence_at_the_command_line(flags, message):
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--config", "baselines.py"], "baselines.py has no variant ''; it has all, mobilenet_lstm"),
+        (["--config", "baselines.py:flow_lstm_small"], "model.system=flow has no branches to ablate"),
+        (["--config", "baselines.py:all", "--config.data.size=68"], "model.timesformer.size=68"),
+    ],
+)
+def test_an_ablation_that_cannot_be_is_one_sentence(flags, message):
+    done = train(*flags, script="ablate.py")
+    assert done.returncode == 2
+    assert message in done.stderr

@@ -16,6 +16,8 @@ from jaxtyping import Array, Float
 
 from fusion_dfd.models.stabilise import bilinear
 
+LUMA = (0.299, 0.587, 0.114)
+"""Brightness of R, G, B (ITU-R BT.601)."""
 WINDOW = 2.5
 """Standard deviation of the window, pixels of each level."""
 DENSE_WINDOW = 5.0

@@ -30,17 +30,16 @@ from fusion_dfd import config
 from fusion_dfd.backbones import registry
 from fusion_dfd.config import ConfigError
 from fusion_dfd.models.attention import SpatialAttention, masked_mean
-from fusion_dfd.models.flow import dense, strain
+from fusion_dfd.models.flow import LUMA, dense, strain
 from fusion_dfd.models.padding import clear
 from fusion_dfd.models.readout import Readout
 from fusion_dfd.models.sequence import Summary
 from fusion_dfd.types import Outputs
 
-CELLS = 4
+GRID = 4
 """The anomaly compares means of the flow over this many rows and columns of cells."""
 FLOOR = 0.05
 """Least standard deviation of such a mean, in units of the picture: below it, differences are noise."""
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class FlowDetector(nnx.Module):
@@ -89,7 +88,7 @@ def flow_pictures(frames: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t-1 h w 
     Motion is measured in 64ths of the height, so that frames of another size show the same; half of one a frame is a
     strong motion of a face, a strain of a tenth a strong strain, and both come to tanh 1.
     """
-    luma = jax.lax.stop_gradient(frames @ (jnp.asarray(_LUMA, jnp.float32) / 255.0))
+    luma = jax.lax.stop_gradient(frames @ (jnp.asarray(LUMA, jnp.float32) / 255.0))
     before, after = (rearrange(part, "b t h w -> (b t) h w") for part in (luma[:, :-1], luma[:, 1:]))
     u, v = dense(before, after)
     unit = 0.5 * frames.shape[2] / 64
@@ -113,9 +112,9 @@ def anomaly(pictures: Float[Array, "b t h w 3"], valid: Bool[Array, "b t"]) -> F
 
 def _cells(pictures: Float[Array, "b t h w c"]) -> Float[Array, "b t d"]:
     """Means over cells of equal size; a rest at the right and the bottom is left out."""
-    height, width = (size // CELLS * CELLS for size in pictures.shape[2:4])
+    height, width = (size // GRID * GRID for size in pictures.shape[2:4])
     whole = pictures[:, :, :height, :width]
-    return reduce(whole, "b t (i h) (j w) c -> b t (i j c)", "mean", i=CELLS, j=CELLS)
+    return reduce(whole, "b t (i h) (j w) c -> b t (i j c)", "mean", i=GRID, j=GRID)
 
 
 def _from_second(values: Float[Array, "b t ..."]) -> Float[Array, "b t+1 ..."]:

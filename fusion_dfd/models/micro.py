@@ -15,12 +15,12 @@ from fusion_dfd import config
 from fusion_dfd.backbones.conv import Conv, check_map, max_pool
 from fusion_dfd.backbones.norm import BatchNorm
 from fusion_dfd.models.attention import SelfAttention, SpatialAttention, TemporalAttention, masked_mean
-from fusion_dfd.models.flow import flow, strain
+from fusion_dfd.models.flow import LUMA, flow, strain
+from fusion_dfd.models.readout import Dense
 from fusion_dfd.models.recurrent import Stack
 from fusion_dfd.models.stabilise import stabilise
 
 CHANNELS = {"rgb": 3, "difference": 3, "flow": 3}
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class MicroBranch(nnx.Module):
@@ -91,22 +91,6 @@ class Block(nnx.Module):
         return max_pool(nnx.relu(self.bn(self.conv(x), valid)), 2, 2)
 
 
-class Dense(nnx.Module):
-    """Linear layers with ReLU, frame by frame."""
-
-    def __init__(self, inputs: int, widths: tuple[int, ...], *, rngs: nnx.Rngs):
-        self.layers = nnx.List([])
-        for width in widths:
-            self.layers.append(nnx.Linear(inputs, width, kernel_init=nnx.initializers.he_normal(), rngs=rngs))
-            inputs = width
-        self.features = inputs
-
-    def __call__(self, x: Float[Array, "*n c"]) -> Float[Array, "*n d"]:
-        for layer in self.layers:
-            x = nnx.relu(layer(x))
-        return x
-
-
 # Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
 @functools.partial(jax.jit, static_argnums=1)
 def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[Array, "b t s s c"]:
@@ -123,7 +107,7 @@ def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[A
     if "difference" in inputs:
         parts.append(jnp.tanh((faces - before) / 16.0))
     if "flow" in inputs:
-        luma = jnp.asarray(_LUMA, jnp.float32) / 255.0
+        luma = jnp.asarray(LUMA, jnp.float32) / 255.0
         one, two = (rearrange(clip @ luma, "b t h w -> (b t) h w") for clip in (before, faces))
         u, v = flow(one, two)
         parts.append(_as_channels(u, v, strain(u, v), batch=faces.shape[0]))
