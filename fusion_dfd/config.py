@@ -430,16 +430,20 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Inverse of :func:`to_json`. Unknown or missing fields raise :class:`ConfigError` and are all named."""
+    """Inverse of :func:`to_json`.
+
+    An option that the text does not know has its default, which therefore always means what was done before there was
+    the option. Options that this version does not know raise :class:`ConfigError` and are all named.
+    """
     return _build(Config, json.loads(text), "config")
 
 
 def _build(cls: type, values: dict[str, Any], where: str):
     template = cls()
     names = {field.name for field in dataclasses.fields(cls)}
-    odd = [f"{where}.{name}" for name in sorted(names ^ set(values))]
+    odd = [f"{where}.{name}" for name in sorted(set(values) - names)]
     if odd:
-        raise ConfigError(f"fields that this version and the file do not share: {', '.join(odd)}")
+        raise ConfigError(f"options that this version does not have: {', '.join(odd)}")
     out = {}
     for name, value in values.items():
         default = getattr(template, name)

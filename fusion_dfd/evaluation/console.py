@@ -32,6 +32,8 @@ def remarks(summary: Summary) -> list[str]:
             if entry["note"]:
                 notes.setdefault(f"{unit['title']}: {entry['note']}", []).append(METRICS[name].title)
     lines = [f"{where} ({', '.join(names)})" for where, names in notes.items()]
+    if summary["units"]["video"]["overall"]["ece_if_right"]:
+        lines.append(calibration_error(summary))
     if summary["calibration"]:
         lines += [summary["calibration"]["sentence"], undecided(summary)]
     unscored = summary["unscored"]
@@ -41,6 +43,16 @@ def remarks(summary: Summary) -> list[str]:
             f"'{summary['units']['video_with_unscored']['title']}' counts them at probability 0.5."
         )
     return lines
+
+
+def calibration_error(summary: Summary) -> str:
+    """What the videos' ECE is to be compared with, in a sentence."""
+    block = summary["units"]["video"]["overall"]
+    right = block["ece_if_right"]
+    return (
+        f"Video ECE {block['metrics']['ece']['value']:.3f}; probabilities that are exactly right would show "
+        f"{right['mean']:.3f} [{right['low']:.3f}, {right['high']:.3f}] over as many videos."
+    )
 
 
 def undecided(summary: Summary) -> str:

@@ -67,6 +67,18 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.abs(gap).sum() / len(labels))
 
 
+def expected_calibration_error(probabilities: np.ndarray, n: int = 1000, seed: int = 0) -> tuple[float, float, float]:
+    """Mean, 2.5th and 97.5th percentile of the :func:`calibration_error` were the probabilities exactly right.
+
+    ``n`` times, labels are drawn by ``probabilities`` [m] (consistency resampling: Bröcker and Smith, Weather and
+    Forecasting 2007). Over few rows the error of a perfect model is far from 0: only beyond these it shows anything.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    errors = [calibration_error(rng.random(len(p)) < p, p) for _ in range(n)]
+    return float(np.mean(errors)), *(float(q) for q in np.quantile(errors, [0.025, 0.975]))
+
+
 METRICS: dict[str, Metric] = {
     "auc": Metric(
         "AUC",

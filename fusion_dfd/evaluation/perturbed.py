@@ -107,10 +107,10 @@ def origin(data: str, split: Split, root: str | None = None) -> tuple[str, bool]
     try:
         with open(path, encoding="utf-8") as file:
             manifest = json.load(file)
-        root, faces = root or manifest["root"], manifest["options"]["faces"]
+        root, aligned = root or manifest["root"], bool(manifest["options"]["faces"]["align"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not say where the videos are ({error!r}); use --frames crops") from error
     first = os.path.join(root, example.decode(split.source[0]).video.path)
     if not os.path.isfile(first):
         raise DataError(f"{first} is not there: give the folder of the videos as --root, or use --frames crops")
-    return root, bool(faces["align"])
+    return root, aligned

@@ -15,6 +15,8 @@ Layout of a summary::
              metrics {name: {value, low, high, note}}    value None = undefined, low None = no interval; note says why
              confusion {tn, fp, fn, tp}, roc {fpr, tpr}, reliability [{low, high, count, probability, fakes}],
              histogram {edges, real, fake}               each None where it cannot be drawn
+             ece_if_right {mean, low, high}              of a model whose probabilities were exactly right, on as many
+                                                         rows; None as those
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ TITLES = {
 
 _CURVE = 400  # points of a ROC curve that a summary keeps
 _HISTOGRAM = 20
+_DRAWS = 200  # behind the calibration error of an ideal model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -227,13 +230,14 @@ def _no_interval(groups: int, n: int) -> str:
 def _curves(rows: _Rows, threshold: float) -> dict:
     y, p = rows.labels, rows.probabilities
     if not len(p) or np.isnan(p).any():
-        return dict.fromkeys(("confusion", "roc", "reliability", "histogram"))
+        return dict.fromkeys(("confusion", "roc", "reliability", "histogram", "ece_if_right"))
     called = p > threshold
     counts = {(label, call): int(((y == label) & (called == call)).sum()) for label in (0, 1) for call in (0, 1)}
     edges = np.linspace(0, 1, _HISTOGRAM + 1)
     return {
         "confusion": {"tn": counts[0, 0], "fp": counts[0, 1], "fn": counts[1, 0], "tp": counts[1, 1]},
         "roc": _roc(y, p),
+        "ece_if_right": dict(zip(("mean", "low", "high"), metrics.expected_calibration_error(p, _DRAWS), strict=True)),
         "reliability": [_bin(y, p, number) for number in range(metrics.BINS)],
         "histogram": {
             "edges": edges.tolist(),

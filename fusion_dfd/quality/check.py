@@ -1,6 +1,6 @@
 """Quality control before hours are spent: probe all files of a data set, and say what is wrong with them.
 
-out/check.html      one page that opens offline: balance, media, pictures, every bad file
+out/check.html      one page that opens offline: shortcuts, balance, media, pictures, every bad file
 out/bad_files.txt   a line for each bad file: path, tab, reason
 """
 
@@ -14,7 +14,7 @@ from rich import box, console, progress, table
 
 from fusion_dfd import atomic
 from fusion_dfd.datasets.splits import SPLITS
-from fusion_dfd.quality import gallery, media, page, probing
+from fusion_dfd.quality import gallery, media, page, probing, shortcut
 from fusion_dfd.quality.probing import Probe
 from fusion_dfd.shards.workers import cores
 from fusion_dfd.types import LABELS, Video
@@ -40,8 +40,11 @@ def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict
     found = bad(videos, probes)
     lines = [f"{path}\t{reason}\n" for path, reason in sorted(found.items())]
     atomic.write_text(os.path.join(out, "bad_files.txt"), "".join(lines))
-    atomic.write_text(os.path.join(out, "check.html"), page.render(videos, probes, found, chosen))
+    warnings = [str(one) for one in shortcut.shortcuts(videos, probes)]
+    atomic.write_text(os.path.join(out, "check.html"), page.render(videos, probes, found, chosen, warnings))
     console.Console().print(_table(videos, probes, found))
+    for line in warnings:
+        print(f"warning: {line}")
     print(f"{len(found)} bad files\npage: {os.path.join(out, 'check.html')}")
     return found
 

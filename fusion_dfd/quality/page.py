@@ -31,7 +31,13 @@ _CSS = """
 """
 
 
-def render(videos: Sequence[Video], probes: Sequence[Probe], bad: Mapping[str, str], gallery: Gallery) -> str:
+def render(
+    videos: Sequence[Video],
+    probes: Sequence[Probe],
+    bad: Mapping[str, str],
+    gallery: Gallery,
+    warnings: Sequence[str] = (),
+) -> str:
     """The whole page.
 
     Args:
@@ -39,6 +45,7 @@ def render(videos: Sequence[Video], probes: Sequence[Probe], bad: Mapping[str, s
       probes: one for each.
       bad: reason by path of the bad files.
       gallery: the videos whose thumbnails are shown, if they have one.
+      warnings: sentences that stand on top of the page.
     """
     pictures = {video.path: probe.thumbnail for video, probe in zip(videos, probes, strict=True) if probe.thumbnail}
     names = ", ".join(sorted({video.dataset for video in videos}))
@@ -46,6 +53,7 @@ def render(videos: Sequence[Video], probes: Sequence[Probe], bad: Mapping[str, s
     parts = [
         f'<h1>Check of {_escape(names)}</h1><p class="verdict">{verdict}</p>',
         '<p class="meta">Every file was opened, read from end to end, and decoded at its beginning.</p>',
+        *(f'<section class="warning"><p>{_escape(line)}.</p></section>' for line in warnings),
         _balance(videos),
         _media(videos, probes, bad),
         *(_thumbnails(label, shown, pictures) for label, shown in enumerate(gallery.labels)),

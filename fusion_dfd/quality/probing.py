@@ -35,6 +35,8 @@ class Probe:
     """JPEG of one of its first frames, ``THUMBNAIL`` pixels high; ``b""`` where none was asked for."""
     error: str = ""
     """Why it is of no use; ``""`` where it is."""
+    size: int = 0
+    """Bytes of the file."""
 
     @property
     def trouble(self) -> str:
@@ -53,13 +55,14 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
 
     Never raises: whatever is wrong is in ``error``.
     """
-    sha256, info = "", None
+    sha256, size, info = "", 0, None
     try:
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
         info = video.probe(path, time_limit)
         _, frame = next(iter(video.read(path, [min(_FRAME, info.frames // 2)], time_limit)))
-        return Probe(info, sha256, _thumbnail(frame) if picture else b"")
+        return Probe(info, sha256, _thumbnail(frame) if picture else b"", size=size)
     except StopIteration:
         return Probe(info, sha256, error="its first frames do not decode, copy or download it again")
     except OSError as error:

@@ -142,7 +142,13 @@ def test_the_band_of_doubt_is_the_narrowest_that_suffices(rng):
 def test_verdicts(rng):
     fitted = calibrate.fit(_rows(*_world(rng, 50)), _options())
     banded = dataclasses.replace(fitted, threshold=0.4, abstain=(0.3, 0.5))
-    assert [banded.verdict(p) for p in (0.1, 0.3, 0.45, 0.5, 0.51)] == ["real", "uncertain", "uncertain", "uncertain", "fake"]
+    assert [banded.verdict(p) for p in (0.1, 0.3, 0.45, 0.5, 0.51)] == [
+        "real",
+        "uncertain",
+        "uncertain",
+        "uncertain",
+        "fake",
+    ]
     open_ = dataclasses.replace(fitted, threshold=0.4, abstain=(0.4, 0.4))
     assert [open_.verdict(p) for p in (0.4, 0.41)] == ["real", "fake"]
 

@@ -115,6 +115,17 @@ def test_ece_by_hand():
     assert metrics.compute([0, 1], [0.5, 0.5])["ece"] == pytest.approx(0)
 
 
+def test_the_calibration_error_of_a_perfect_model_is_not_nothing_over_few_rows(rng):
+    p = rng.random(50)
+    mean, low, high = metrics.expected_calibration_error(p, 400)
+    errors = [metrics.compute(rng.random(50) < p, p)["ece"] for _ in range(400)]
+    assert mean == pytest.approx(np.mean(errors), rel=0.05)
+    assert low < np.median(errors) < high
+    assert mean > 0.1
+    assert metrics.expected_calibration_error(np.tile(p, 200), 20)[0] < 0.02
+    assert metrics.expected_calibration_error([0.0, 1.0]) == (0.0, 0.0, 0.0)
+
+
 def test_a_probability_at_the_threshold_is_called_real():
     assert metrics.compute([0, 1], [0.5, 0.6])["accuracy"] == 1.0
     assert metrics.compute([0, 1], [0.5, 0.6], threshold=0.6)["recall"] == 0.0
