@@ -3,6 +3,7 @@ import json
 """Options: what is wrong is said, all of it, before anything is built."""
 
 import dataclasses
+import json
 import pathlib
 import runpy
 import subprocess
