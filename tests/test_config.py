@@ -1,5 +1,3 @@
-import json
-
 """Options: what is wrong is said, all of it, before anything is built."""
 
 import dataclasses
