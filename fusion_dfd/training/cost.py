@@ -21,9 +21,7 @@ CALLS = 5
 def measure(config: c.Config) -> Cost:
     """Cost of the evaluation program of ``config``, with fresh weights, on batches of its evaluation.
 
-    FLOPs are XLA's own count of the program before the compiler's optimisation, so they do not depend on the device. It
-    counts the body of a loop once: of recurrent layers it holds the products with the inputs, not those of each
-    step with the state. Clips per second are of the compiled program alone, without reading or decoding.
+    For FLOPs see :func:`flops`. Clips per second are of the compiled program alone, without reading or decoding.
     """
     replicated, split = state.shardings(state.data_mesh())
     made = jax.jit(lambda: state.variables(config.model, 0), out_shardings=replicated)()
@@ -38,8 +36,23 @@ def measure(config: c.Config) -> Cost:
         begun = time.perf_counter()
         jax.block_until_ready(program(weights, batch))
         seconds.append(time.perf_counter() - begun)
-    flops = lowered.cost_analysis()["flops"] / size
-    return Cost(state.count(weights["params"]), flops, size / statistics.median(seconds))
+    return Cost(state.count(weights["params"]), _flops(lowered, size), size / statistics.median(seconds))
+
+
+def flops(config: c.Config) -> float:
+    """Arithmetic of one clip, forward; nothing is compiled or run.
+
+    It is XLA's own count of the program before the compiler's optimisation, so it does not depend on the device. It
+    counts the body of a loop once: of recurrent layers it holds the products with the inputs, not those of each step
+    with the state.
+    """
+    batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), _batch(1, config.data))
+    predict = step.make_predict(state.graphs(config.model))
+    return _flops(predict.lower(state.abstract_variables(config.model), batch), 1)
+
+
+def _flops(lowered: jax.stages.Lowered, clips: int) -> float:
+    return lowered.cost_analysis()["flops"] / clips
 
 
 def _batch(size: int, data: c.Data) -> Batch:

@@ -29,7 +29,7 @@ from fusion_dfd.evaluation import (
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.shards import embedded, example, table
-from fusion_dfd.training import checkpoint, loop, state, step
+from fusion_dfd.training import checkpoint, loop, overview, state, step
 from fusion_dfd.training.writer import read_log
 from fusion_dfd.types import Batch, DataError, Outputs, Score
 
@@ -59,6 +59,7 @@ def run(config: c.Config) -> Result:
     train, val = (
         table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
     )
+    overview.show(config, console)
     fitted = loop.fit(config, train, val, workdir)
     provenance.save(provenance.facts(train.table, val.table, config.data.exclude_methods), workdir)
     if not fitted.finished:
