@@ -99,7 +99,8 @@ class FusionDetector(nnx.Module):
                 frames, landmarks, valid, length
             )
         fused, weights = self.fusion([tokens[name] for name in self.branches], rngs)
-        return Outputs(logit=self.head(fused, rngs), branch_logits=logits, branch_weights=weights, **seen)
+        logit = self.head(fused, rngs)
+        return Outputs(logit, fused, branch_logits=logits, branch_weights=weights, **seen)
 
     def _maps(self, frames: Array, valid: Array) -> Float[Array, "b t h w c"]:
         """The backbone on every frame of the batch, time folded into the batch."""

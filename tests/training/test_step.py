@@ -83,7 +83,7 @@ def test_parts_of_a_batch_are_whole_pairs():
 def test_loss_of_known_logits():
     logit = np.float32([0.0, 2.0, -1.0])
     batch = Batch(None, None, None, label=np.int32([1, 0, 1]), weight=np.float32([1, 1, 0]), row=None)
-    outputs = Outputs(logit, {"a": logit, "b": 2 * logit}, None)
+    outputs = Outputs(logit, branch_logits={"a": logit, "b": 2 * logit})
 
     def ce(z, y):
         return np.log1p(np.exp(-z)) if y else np.log1p(np.exp(z))

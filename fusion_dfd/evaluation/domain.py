@@ -1,0 +1,90 @@
+"""Whether a clip is like those a run was trained on: a verdict on anything else is a guess.
+
+The Mahalanobis distance of a clip's embedding (``Outputs.embedding``) to the nearer of the two classes' means, with the
+covariance that both share, is what Lee et al. (NeurIPS 2018) tell strange inputs by. Means and covariance are fitted on
+train; distances are in units of what is still usual on val.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+
+from fusion_dfd import atomic
+from fusion_dfd.types import DataError
+
+NAME = "domain.npz"
+"""In a run folder, beside its checkpoints."""
+USUAL = 0.99
+"""Share of val's clips that count as usual."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    means: np.ndarray
+    """float64 [2, e], of real and fake."""
+    whiten: np.ndarray
+    """float64 [e, e]; ``x @ whiten`` has unit covariance within the classes."""
+    limit: float
+    """Distance that the share USUAL of val's clips stay below."""
+    step: int
+    """Of the checkpoint that gave the embeddings."""
+
+    def distances(self, embeddings: np.ndarray) -> np.ndarray:
+        """float64 [n] >= 0 of ``embeddings`` [n, e]; 1 is the farthest that is usual."""
+        return _nearest(embeddings, self.means, self.whiten) / self.limit
+
+
+def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray, step: int) -> Domain:
+    """Fit means and covariance to ``train`` [n, e] with ``labels`` [n] in {0, 1}, the limit to ``val`` [m, e].
+
+    The covariance is Ledoit and Wolf's (2004), which stays well-conditioned with few clips.
+
+    Raises :class:`DataError` where a class or val is missing, or an embedding is not finite.
+    """
+    if not (np.isfinite(train).all() and np.isfinite(val).all()):
+        raise DataError("embeddings that are not finite have no place; train again with a lower optim.lr")
+    if set(np.unique(labels)) != {0, 1} or not len(val):
+        raise DataError("train needs clips of both classes, val any; prepare a data set that has them")
+    train, val = np.asarray(train, np.float64), np.asarray(val, np.float64)
+    means = np.stack([train[labels == label].mean(0) for label in (0, 1)])
+    covariance, _ = ledoit_wolf(train - means[labels], assume_centered=True)
+    values, vectors = np.linalg.eigh(covariance)
+    # Directions that never vary in train would make anything infinitely strange.
+    whiten = vectors / np.sqrt(np.maximum(values, 1e-6 * values[-1]))
+    return Domain(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)), step)
+
+
+def _nearest(embeddings: np.ndarray, means: np.ndarray, whiten: np.ndarray) -> np.ndarray:
+    away = (np.asarray(embeddings, np.float64)[:, None] - means) @ whiten
+    return np.sqrt(np.square(away).sum(-1)).min(-1)
+
+
+def save(domain: Domain, run: str) -> str:
+    """Write ``domain.npz`` into a run folder, whole or not at all; returns its path."""
+    path = os.path.join(run, NAME)
+    with atomic.binary(path) as file:
+        np.savez(file, **dataclasses.asdict(domain))
+    return path
+
+
+def load(run: str, step: int) -> Domain | None:
+    """The domain of a run folder; None where there is none.
+
+    Raises :class:`DataError` where the file cannot be read, or belongs to another step than ``step``.
+    """
+    path = os.path.join(run, NAME)
+    again = "train again, or delete the file to do without"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Domain(file["means"], file["whiten"], float(file["limit"]), int(file["step"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path} is no domain of this version ({error}); {again}") from error
+    if found.step != step:
+        raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")
+    return found

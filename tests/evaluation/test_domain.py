@@ -1,0 +1,76 @@
+"""What is far from training is told from what is near, whatever the scale of its features."""
+
+import numpy as np
+import pytest
+
+from fusion_dfd.evaluation import domain
+from fusion_dfd.types import DataError
+
+
+@pytest.fixture
+def world(rng):
+    """Two classes of 5 features of very different scales, two of which move together; (train, labels, val, fitted)."""
+    mix = np.diag([1.0, 10, 0.1, 1, 1]) @ (np.eye(5) + 0.9 * np.eye(5, k=3))
+
+    def draw(count):
+        labels = rng.integers(0, 2, count)
+        return (rng.normal(size=(count, 5)) + 3 * labels[:, None]) @ mix, labels
+
+    train, labels = draw(4000)
+    val, _ = draw(2000)
+    return train, labels, val, domain.fit(train, labels, val, 7)
+
+
+def test_the_distance_is_mahalanobis_to_the_nearer_class(world):
+    train, labels, val, fitted = world
+    means = [train[labels == label].mean(0) for label in (0, 1)]
+    inverse = np.linalg.inv(np.cov((train - np.array(means)[labels]).T, bias=True))
+    expected = [min(np.sqrt((x - mean) @ inverse @ (x - mean)) for mean in means) for x in val[:50]]
+    ratio = fitted.distances(val[:50]) * fitted.limit / expected
+    np.testing.assert_allclose(ratio, 1, atol=0.05)  # Ledoit and Wolf shrink a little
+
+
+def test_a_hundredth_of_val_is_unusual(world):
+    *_, val, fitted = world
+    assert (fitted.distances(val) > 1).mean() == pytest.approx(0.01, abs=0.001)
+
+
+def test_what_breaks_a_relation_is_far_though_each_feature_is_usual(world):
+    *_, fitted = world
+    mean = fitted.means[0]
+    one, other = np.zeros(5), np.zeros(5)
+    one[[0, 3]] = 2, 1.8
+    other[[0, 3]] = 2, -1.8
+    near, far = fitted.distances(np.stack([mean + one, mean + other]))
+    assert near < 1 < far
+
+
+def test_a_feature_that_never_varies_does_not_make_everything_strange(rng):
+    train = np.concatenate([rng.normal(size=(100, 2)), np.full((100, 1), 3.0)], axis=1)
+    fitted = domain.fit(train, np.arange(100) % 2, train, 1)
+    assert np.isfinite(fitted.distances(train)).all()
+    assert (fitted.distances(train) <= 1).mean() > 0.9
+
+
+def test_it_is_kept_with_the_run_and_for_its_step_only(world, tmp_path):
+    *_, val, fitted = world
+    assert domain.load(str(tmp_path), 7) is None
+    domain.save(fitted, str(tmp_path))
+    np.testing.assert_array_equal(domain.load(str(tmp_path), 7).distances(val), fitted.distances(val))
+    with pytest.raises(DataError, match="fitted to step 7, the best checkpoint is of step 8"):
+        domain.load(str(tmp_path), 8)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / domain.NAME).write_bytes(content)
+    with pytest.raises(DataError, match="no domain of this version"):
+        domain.load(str(tmp_path), 1)
+
+
+def test_what_cannot_be_fitted_is_said(rng):
+    train = rng.normal(size=(10, 3))
+    with pytest.raises(DataError, match="both classes"):
+        domain.fit(train, np.zeros(10, int), train, 1)
+    with pytest.raises(DataError, match="not finite"):
+        domain.fit(np.full((10, 3), np.nan), np.arange(10) % 2, train, 1)
