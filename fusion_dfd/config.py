@@ -413,13 +413,8 @@ def _transformers(model: Model, data: Data):
         whole = min(one.width, one.heads, one.depth, one.patch) >= 1 and one.width % one.heads == 0
         yield whole, f"model.timesformer={one}: want a width that heads divide, and positive numbers"
         fits = one.patch >= 1 and one.size == data.size and one.size % one.patch == 0
-        yield (
-            fits,
-            (
-                f"model.timesformer.size={one.size}: want data.size, {data.size}, and a multiple of "
-                f"model.timesformer.patch, {one.patch}"
-            ),
-        )
+        wanted = f"want data.size, {data.size}, and a multiple of model.timesformer.patch, {one.patch}"
+        yield fits, f"model.timesformer.size={one.size}: {wanted}"
         placed = one.frames >= data.frames
         yield placed, f"model.timesformer.frames={one.frames}: want at least data.frames, {data.frames}"
 

@@ -115,8 +115,8 @@ def _within(where: Float[Array, "n h w 2"], height: int, width: int) -> Float[Ar
 
 
 def _apply(rows: np.ndarray, columns: np.ndarray, images: Float[Array, "n h w"]) -> Float[Array, "n i j"]:
-    """``rows @ image @ columns.T`` for every image."""
-    return jnp.einsum("ij,njk,lk->nil", rows, images, columns)
+    """``rows @ image @ columns.T`` for every image, in full float32 also where a device would rather round more."""
+    return jnp.einsum("ij,njk,lk->nil", rows, images, columns, precision="highest")
 
 
 @functools.cache
