@@ -189,11 +189,10 @@ def evaluate_protocol(workdirs: Sequence[str], folders: Sequence[str], name: str
     table's path. Raises DataError for a run or a folder that cannot be used.
     """
     runs = []
-    for workdir in workdirs:
+    for run_name, workdir in zip(protocols.short_names(workdirs), workdirs, strict=True):
         trained = load(workdir)
         parts = [score_folder(trained, folder, "test") for folder in folders]
         rows = [row for part in parts for row in part.scores]
-        run_name = os.path.basename(os.path.normpath(workdir))
         scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
         runs.append(
             protocols.Scored(
