@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import (
     calibrate,
+    card,
     evaluate,
     perturb,
     perturbed,
@@ -130,7 +132,7 @@ def calibrate_run(workdir: str, data: str) -> calibrate.Calibration:
 
 
 def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:
-    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics and report.
+    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics, report, model card.
 
     The run's calibration is used where it has one; nothing is chosen here, and nothing of the run is written to.
     """
@@ -138,7 +140,8 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
     config = trained.config
     calibration = calibrate.load(workdir, trained.step)
     found = score_folder(trained, data, split)
-    warnings = provenance.warnings(provenance.load(workdir), found.scores)
+    facts = provenance.load(workdir)
+    warnings = provenance.warnings(facts, found.scores)
     summary = evaluate.summarise(
         found.scores,
         frame_scores=found.frames,
@@ -160,6 +163,9 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
         calibration=calibration,
         warnings=warnings,
     )
+    sets = sorted({f"{row.dataset} {row.compression}".strip() for row in found.scores})
+    text = card.card(config.name, summary, split, sets, facts, warnings)
+    atomic.write_text(os.path.join(folder, "model_card.md"), text)
     evaluate.print_summary(summary)
     for line in warnings:
         Console().print(f"warning: {line}", highlight=False, markup=False)

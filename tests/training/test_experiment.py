@@ -43,6 +43,7 @@ def test_a_run_ends_with_a_report_on_the_test_split(ran, run):
     metrics = json.loads((page.parent / "metrics.json").read_text())
     assert metrics["units"]["video"]["overall"]["metrics"]["auc"]["value"] is not None
     assert "FaceSwap" in page.read_text()
+    assert "tiny; Deepfakes, FaceSwap; 8 groups in train, 4 in val." in (page.parent / "model_card.md").read_text()
 
 
 def test_a_run_is_calibrated_on_val_and_its_report_says_so(ran, run):
