@@ -12,7 +12,7 @@ from fusion_dfd import cli, config
 
 CHECKPOINT = flags.DEFINE_multi_string("checkpoint", [], "run folder, as train.py printed it")
 DATA = flags.DEFINE_multi_string("data", [], "folder of shards, as prepare.py or train.py wrote it")
-SCORES = flags.DEFINE_multi_string("scores", [], "table of scores: video, label, score or logit; see README")
+SCORES = flags.DEFINE_multi_string("scores", [], "table of scores: video,label,score ..., see docs/EVALUATION.md")
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "split to score")
 CALIBRATE = flags.DEFINE_bool("calibrate", False, "fit the run's calibration and threshold to val again")
 PROTOCOL = flags.DEFINE_enum("protocol", None, config.PROTOCOLS, "fill this table instead")

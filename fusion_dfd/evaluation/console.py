@@ -59,7 +59,8 @@ def undecided(summary: Summary) -> str:
     """How many videos lie in the band of doubt, in a sentence."""
     found = summary["undecided"]
     wrong = "" if found["wrong"] is None else f"; of the others {found['wrong']:.1%} are called wrong"
-    return f"Undecided videos: {found['real']} real, {found['fake']} fake{wrong}. Clips and frames are not calibrated."
+    rest = "Clips and frames are not calibrated, and are called at .5."
+    return f"Undecided videos: {found['real']} real, {found['fake']} fake{wrong}. {rest}"
 
 
 def lost(unscored: dict) -> str:

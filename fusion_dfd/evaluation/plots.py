@@ -14,8 +14,10 @@ import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import special
 
 INK, MUTED, GRID, REAL, FAKE, THIRD, FOURTH, FIFTH = (f"#{n:02x}{n:02x}{n:02x}" for n in range(0x11, 0x19))
 VARIABLES = dict(
@@ -86,6 +88,40 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(loc="lower right")
     return _svg(figure, "roc", "ROC curves")
+
+
+@matplotlib.rc_context(_STYLE)
+def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+    """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
+
+    ``curves`` maps names to (false, true positive rates); rates of 0 and 1, which that scale has no place for, are left
+    out.
+    """
+    figure, (axes,) = _axes(4.6, 4.2)
+    for (name, rates), colour in zip(curves.items(), itertools.cycle(LINES)):
+        fpr, fnr = np.asarray(rates[0]), 1 - np.asarray(rates[1])
+        inside = (fpr > 0) & (fpr < 1) & (fnr > 0) & (fnr < 1)
+        axes.plot(special.ndtri(fpr[inside]), special.ndtri(fnr[inside]), color=colour, linewidth=2, label=name)
+    ticks = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)
+    places, names = special.ndtri(ticks), [f"{100 * tick:g} %" for tick in ticks]
+    axes.set_xticks(places, names)
+    axes.set_yticks(places, names)
+    ends = special.ndtri([0.0005, 0.9])
+    axes.set(xlim=ends, ylim=ends, xlabel="false positive rate", ylabel="miss rate", aspect="equal")
+    axes.legend(loc="lower left")
+    return _svg(figure, "det", "DET curves")
+
+
+@matplotlib.rc_context(_STYLE)
+def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]], fakes: float) -> str:
+    """Precision over recall; ``curves`` maps names to (recall, precision, AP), ``fakes`` is chance's precision."""
+    figure, (axes,) = _axes(4.6, 4.2)
+    axes.axhline(fakes, color=MUTED, linestyle=":", linewidth=1)
+    for (name, (recall, precision, ap)), colour in zip(curves.items(), itertools.cycle(LINES)):
+        axes.plot(recall, precision, color=colour, linewidth=2, drawstyle="steps-post", label=f"{name}, AP {ap:.3f}")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.legend(loc="lower left")
+    return _svg(figure, "precision-recall", "Precision over recall")
 
 
 @matplotlib.rc_context(_STYLE)

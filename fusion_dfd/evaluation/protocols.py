@@ -21,7 +21,7 @@ from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.provenance import Facts, warnings
 from fusion_dfd.evaluation.summary import Summary, Unscored, cell, summarise
-from fusion_dfd.types import Score
+from fusion_dfd.types import DataError, Score
 
 TRAINED = "(trained on)"
 EACH = ("(each)",)
@@ -128,6 +128,19 @@ def leave_one_out(base: config.Config, methods: Sequence[str]) -> dict[str, conf
         cell.data.exclude_methods = (*base.data.exclude_methods, method)
         cells[cell.name] = cell
     return cells
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """A name for each path: its last part, with as many folders above as tell them apart.
+
+    Raises :class:`DataError` where one is given twice.
+    """
+    parts = [os.path.abspath(path).strip(os.sep).split(os.sep) for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"one of these is given twice: {', '.join(paths)}")
 
 
 def expand(protocol: Protocol, scored: Scored) -> list[Row]:

@@ -179,7 +179,9 @@ def _cell(entry: Entry) -> str:
 
 
 def _headline(found: Mapping[str, Any]) -> str:
-    mean = "" if found["mean"] is None else f", perturbed {_cell(found['mean'])} on average"
+    types = [name for name in found["types"] if name in perturb.PERTURBATIONS]
+    over = f"over {len(types)} of {len(perturb.PERTURBATIONS)} types"
+    mean = "" if found["mean"] is None else f", perturbed {_cell(found['mean'])} on average {over}"
     return f"Video AUC clean {_cell(found['clean'])}{mean}."
 
 

@@ -1,6 +1,7 @@
 """Statistics of tables of scores, whoever made them: one is described, two are compared, seeds are averaged.
 
 out/<name>/report.html ...   of each table, as :mod:`fusion_dfd.evaluation.report` writes it
+out/paired.html              their curves over each other, and the differences
 out/paired.md paired.json    each further table against the first, over the videos that both have
 out/seeds.md seeds.json      mean and spread, where the tables are seeds of one system
 """
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
-from fusion_dfd.evaluation import anyscores, paired, protocols, report, seeds
+from fusion_dfd.evaluation import anyscores, overlay, paired, protocols, report, seeds
 from fusion_dfd.evaluation.console import print_summary
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import VideoScore, videos
@@ -77,13 +78,8 @@ def by_protocol(paths: Sequence[str], out: str, options: config.Evaluate, protoc
 
 
 def _names(paths: Sequence[str]) -> dict[str, str]:
-    """A short name for each path: of its file, or of as many folders above as tell them apart."""
-    parts = [os.path.splitext(os.path.abspath(path))[0].strip(os.sep).split(os.sep) for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = ["-".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return dict(zip(names, paths, strict=True))
-    raise DataError(f"one table of scores is given twice: {', '.join(paths)}")
+    names = protocols.short_names([os.path.splitext(path)[0] for path in paths])
+    return dict(zip(names, paths, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,35 +119,45 @@ def compare(first: Sequence[VideoScore], second: Sequence[VideoScore], bootstrap
 def _compare(rows: Mapping[str, Sequence[VideoScore]], out: str, bootstrap: int) -> str:
     first, *others = rows
     pairs = {name: compare(rows[first], rows[name], bootstrap) for name in others}
-    text = "\n\n".join(_pair_text(first, name, pair) for name, pair in pairs.items())
+    tables = [(f"{name} against {first}", _told(first, name, pair), _lines(pair)) for name, pair in pairs.items()]
+    parts = [_markdown(*one) for one in tables]
     if len(others) > 1:
-        text += f"\n\n{len(others)} comparisons were made: no p-value is corrected for that."
+        parts.append(f"{len(others)} comparisons were made: no p-value is corrected for that.")
+    atomic.write_text(os.path.join(out, "paired.html"), overlay.page(rows, tables))
     values = {"first": first, "pairs": {name: dataclasses.asdict(pair) for name, pair in pairs.items()}}
-    return _write(out, "paired", text, values)
+    return _write(out, "paired", "\n\n".join(parts), values)
 
 
-def _pair_text(first: str, second: str, pair: Pair) -> str:
+def _told(first: str, second: str, pair: Pair) -> str:
     test = pair.delong
-    lines = [
-        f"### {second} against {first}",
-        "",
-        f"{pair.videos} videos in {pair.groups} groups; left out are {pair.left_out[0]} that only {first} has and "
-        f"{pair.left_out[1]} that only {second} has.",
+    tested = (
         f"AUC {test.first:.4f} and {test.second:.4f}. DeLong, videos independent: difference {test.difference:+.4f}, "
         f"standard error {test.error:.4f}, p = {test.p:.3g}."
         if test
-        else f"{pair.note}.",
-        "The table is a bootstrap over groups.",
-        "",
-        "| metric | difference | 95 % interval | p |",
-        "|---|---:|---:|---:|",
+        else f"{pair.note}."
+    )
+    return (
+        f"{pair.videos} videos in {pair.groups} groups; left out are {pair.left_out[0]} that only {first} has and "
+        f"{pair.left_out[1]} that only {second} has. {tested} The table is a bootstrap over groups."
+    )
+
+
+def _lines(pair: Pair) -> list[list[str]]:
+    """Metric, difference, interval and p-value of each metric, as text."""
+    return [
+        [
+            METRICS[name].title,
+            "undefined" if entry.value is None else f"{entry.value:+.4f}",
+            "-" if entry.low is None else f"[{entry.low:+.4f}, {entry.high:+.4f}]",
+            "-" if entry.p is None else f"{entry.p:.3g}",
+        ]
+        for name, entry in pair.differences.items()
     ]
-    for name, entry in pair.differences.items():
-        value = "undefined" if entry.value is None else f"{entry.value:+.4f}"
-        interval = "-" if entry.low is None else f"[{entry.low:+.4f}, {entry.high:+.4f}]"
-        chance = "-" if entry.p is None else f"{entry.p:.3g}"
-        lines.append(f"| {METRICS[name].title} | {value} | {interval} | {chance} |")
-    return "\n".join(lines)
+
+
+def _markdown(title: str, told: str, lines: list[list[str]]) -> str:
+    header = ["| metric | difference | 95 % interval | p |", "|---|---:|---:|---:|"]
+    return "\n".join([f"### {title}", "", told, "", *header, *(f"| {' | '.join(line)} |" for line in lines)])
 
 
 def _spread(summaries: Mapping[str, Summary], out: str) -> str:

@@ -148,10 +148,10 @@ def _agrees(calibration: Calibration, rule: str, tracks: str) -> None:
 
 def _undecided(videos: Sequence[tables.VideoScore], calibration: Calibration) -> dict:
     calls = [(row.label, calibration.verdict(row.probability)) for row in videos]
-    decided = [LABELS[label] != call for label, call in calls if call != "uncertain"]
+    mistaken = [LABELS[label] != call for label, call in calls if call != "uncertain"]
     return {
         **{name: calls.count((label, "uncertain")) for label, name in enumerate(LABELS)},
-        "wrong": sum(decided) / len(decided) if decided else None,
+        "wrong": sum(mistaken) / len(mistaken) if mistaken else None,
     }
 
 

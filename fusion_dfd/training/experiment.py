@@ -14,9 +14,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import (
     calibrate,
+    card,
     evaluate,
     perturb,
     perturbed,
@@ -131,7 +133,7 @@ def calibrate_run(workdir: str, data: str) -> calibrate.Calibration:
 
 
 def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:
-    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics and report.
+    """Score ``split`` of the shards in ``data`` with a run's best weights; write scores, metrics, report, model card.
 
     The run's calibration is used where it has one; nothing is chosen here, and nothing of the run is written to.
     """
@@ -139,7 +141,8 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
     config = trained.config
     calibration = calibrate.load(workdir, trained.step)
     found = score_folder(trained, data, split)
-    warnings = provenance.warnings(provenance.load(workdir), found.scores)
+    facts = provenance.load(workdir)
+    warnings = provenance.warnings(facts, found.scores)
     summary = evaluate.summarise(
         found.scores,
         frame_scores=found.frames,
@@ -161,6 +164,9 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
         calibration=calibration,
         warnings=warnings,
     )
+    sets = sorted({f"{row.dataset} {row.compression}".strip() for row in found.scores})
+    text = card.card(config.name, summary, split, sets, facts, warnings)
+    atomic.write_text(os.path.join(folder, "model_card.md"), text)
     evaluate.print_summary(summary)
     for line in warnings:
         Console().print(f"warning: {line}", highlight=False, markup=False)
@@ -190,11 +196,10 @@ def evaluate_protocol(workdirs: Sequence[str], folders: Sequence[str], name: str
     table's path. Raises DataError for a run or a folder that cannot be used.
     """
     runs = []
-    for workdir in workdirs:
+    for run_name, workdir in zip(protocols.short_names(workdirs), workdirs, strict=True):
         trained = load(workdir)
         parts = [score_folder(trained, folder, "test") for folder in folders]
         rows = [row for part in parts for row in part.scores]
-        run_name = os.path.basename(os.path.normpath(workdir))
         scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
         runs.append(
             protocols.Scored(

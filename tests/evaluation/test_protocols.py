@@ -9,6 +9,7 @@ import pytest
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, protocols
 from fusion_dfd.evaluation.protocols import PROTOCOLS, Row, Scored
+from fusion_dfd.types import DataError
 
 OPTIONS = c.Evaluate(bootstrap=20)
 
@@ -125,3 +126,10 @@ def test_leave_one_out_makes_a_run_for_each_manipulation():
     assert [cell.data.exclude_methods for cell in cells.values()] == [("Deepfakes",), ("FaceSwap",)]
     assert len({cell.validate().workdir for cell in cells.values()}) == 2
     assert base.data.exclude_methods == ()
+
+
+def test_names_are_as_short_as_tells_them_apart():
+    assert protocols.short_names(["/a/x/", "/a/y"]) == ["x", "y"]
+    assert protocols.short_names(["/a/x/run", "/a/y/run"]) == ["x-run", "y-run"]
+    with pytest.raises(DataError, match="given twice"):
+        protocols.short_names(["/a/x", "/a/x/"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import metrics, scores, submissions
+from fusion_dfd.evaluation import metrics, overlay, scores, submissions
 from fusion_dfd.types import DataError
 
 OPTIONS = c.Evaluate(bootstrap=50)
@@ -38,6 +38,11 @@ def test_two_tables_are_compared_in_pairs(tmp_path, make):
     assert found["differences"]["auc"]["value"] > 0
     assert found["delong"]["p"] < 0.05
     assert "corrected" not in text
+    page = pathlib.Path(path).with_suffix(".html").read_text()
+    for words in ("ROC curves", "DET curves", "Precision over recall", "60 videos that all of them have"):
+        assert words in page
+    assert f"{found['differences']['auc']['value']:+.4f}" in page
+    assert "http" not in page
 
 
 def test_videos_of_one_table_alone_are_counted_and_left_out(tmp_path, make):
@@ -85,3 +90,17 @@ def test_tables_fill_a_protocol(tmp_path, make):
     text = pathlib.Path(path).read_text()
     assert text.count("absent: no test videos: scripts/prepare.py --dataset celebdf_v2") == 2
     assert "run1-scores" in text
+
+
+def test_a_page_without_curves_says_why(make):
+    fakes = [row for row in scores.videos(make.table()) if row.label]
+    assert "the common videos lack a class" in overlay.page({"a": fakes, "b": fakes}, [])
+
+
+def test_curves_are_over_common_videos_alone(make):
+    rows = scores.videos(make.table(pairs=4, skill=1.0))
+    whole = metrics.compute([row.label for row in rows], [row.probability for row in rows])["auc"]
+    part = metrics.compute([row.label for row in rows[:25]], [row.probability for row in rows[:25]])["auc"]
+    page = overlay.page({"a": rows, "b": rows[:25]}, [])
+    assert page.count(f"AUC {part:.3f}") == 2
+    assert f"AUC {whole:.3f}" not in page

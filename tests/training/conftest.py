@@ -49,12 +49,24 @@ def shards(tmp_path_factory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="session")
+def configured(shards):
+    """Function (run folder) -> a configuration of four steps and one branch (little to compile).
+
+    There are 16 clips a batch, so that eight devices hold a pair each.
+    """
+    return lambda workdir: _configuration(str(workdir), shards)
+
+
 @pytest.fixture
-def tiny(tmp_path, shards) -> c.Config:
-    """Four steps, one branch (little to compile); 16 clips a batch, so that eight devices hold a pair each."""
+def tiny(tmp_path, configured) -> c.Config:
+    return configured(tmp_path / "run")
+
+
+def _configuration(workdir: str, shards: str) -> c.Config:
     return c.Config(
         name="tiny",
-        workdir=str(tmp_path / "run"),
+        workdir=workdir,
         data=c.Data(dir=shards, frames=4, size=32, threads=1),
         model=c.Model(
             branches=("spatial",),

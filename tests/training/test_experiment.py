@@ -1,5 +1,6 @@
 """From shards to a report, a table of branches, and a verdict about a file, at a size that takes seconds."""
 
+import copy
 import dataclasses
 import json
 import pathlib
@@ -14,27 +15,40 @@ from fusion_dfd.training import ablation, checkpoint, experiment, state
 from fusion_dfd.types import DataError
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, configured) -> tuple[c.Config, experiment.Result]:
+    config = configured(tmp_path_factory.mktemp("finished") / "run")
+    return config, experiment.run(config)
+
+
 @pytest.fixture
-def run(tiny) -> experiment.Result:
-    return experiment.run(tiny)
+def ran(finished) -> c.Config:
+    """The configuration of a finished run, which tests may read and evaluate."""
+    return copy.deepcopy(finished[0])
 
 
-def test_a_run_ends_with_a_report_on_the_test_split(tiny, run):
+@pytest.fixture
+def run(finished) -> experiment.Result:
+    return finished[1]
+
+
+def test_a_run_ends_with_a_report_on_the_test_split(ran, run):
     page = pathlib.Path(run.report)
-    assert page.parent == pathlib.Path(tiny.workdir, "report")
+    assert page.parent == pathlib.Path(ran.workdir, "report")
     scored = (page.parent / "scores.csv").read_text().splitlines()
-    windows = 12 * (6 // tiny.data.frames)
+    windows = 12 * (6 // ran.data.frames)
     assert len(scored) == 1 + windows
     assert "test0" in scored[1]
     metrics = json.loads((page.parent / "metrics.json").read_text())
     assert metrics["units"]["video"]["overall"]["metrics"]["auc"]["value"] is not None
     assert "FaceSwap" in page.read_text()
+    assert "tiny; Deepfakes, FaceSwap; 8 groups in train, 4 in val." in (page.parent / "model_card.md").read_text()
 
 
-def test_a_run_is_calibrated_on_val_and_its_report_says_so(tiny, run):
-    fitted = calibrate.load(tiny.workdir, checkpoint.load_best(tiny.workdir).step)
+def test_a_run_is_calibrated_on_val_and_its_report_says_so(ran, run):
+    fitted = calibrate.load(ran.workdir, checkpoint.load_best(ran.workdir).step)
     assert fitted.val["videos"] == 12
-    assert fitted.data == tiny.data.dir
+    assert fitted.data == ran.data.dir
     assert run.summary["calibration"]["sentence"] == fitted.sentence()
     assert run.summary["threshold"] == fitted.threshold
     assert "before it was fitted" in pathlib.Path(run.report).read_text()
@@ -43,35 +57,35 @@ def test_a_run_is_calibrated_on_val_and_its_report_says_so(tiny, run):
     assert [row.probability for row in videos] == pytest.approx(fitted.apply([row.probability for row in raw]))
 
 
-def test_no_score_of_test_reaches_the_run(tiny, run, tmp_path, monkeypatch):
+def test_no_score_of_test_reaches_the_run(ran, run, tmp_path, monkeypatch):
     """Evaluating test leaves every file of the run as it is, and calibrating opens val alone."""
 
     def content() -> dict[str, bytes]:
-        root = pathlib.Path(tiny.workdir)
+        root = pathlib.Path(ran.workdir)
         return {str(file): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
     before = content()
-    experiment.evaluate_run(tiny.workdir, tiny.data.dir, "test", str(tmp_path / "again"))
+    experiment.evaluate_run(ran.workdir, ran.data.dir, "test", str(tmp_path / "again"))
     assert content() == before
     opened = []
     real = experiment.table.open_split
     monkeypatch.setattr(
         experiment.table, "open_split", lambda folder, split: opened.append(split) or real(folder, split)
     )
-    experiment.calibrate_run(tiny.workdir, tiny.data.dir)
+    experiment.calibrate_run(ran.workdir, ran.data.dir)
     assert opened == ["val"]
     assert content() == before
 
 
-def test_calibration_again_is_the_same_and_of_another_step_is_refused(tiny, run):
-    path = pathlib.Path(tiny.workdir, calibrate.NAME)
+def test_calibration_again_is_the_same_and_of_another_step_is_refused(ran, run):
+    path = pathlib.Path(ran.workdir, calibrate.NAME)
     first = path.read_text()
     path.write_text(first.replace('"step": ', '"step": 9'))
     with pytest.raises(DataError, match="--calibrate"):
-        fusion_dfd.load(tiny.workdir)
-    page = experiment.publish([tiny.workdir], [tiny.data.dir], "test", None, None, True)
+        fusion_dfd.load(ran.workdir)
+    page = experiment.publish([ran.workdir], [ran.data.dir], "test", None, None, True)
     assert path.read_text() == first
-    assert pathlib.Path(page[0]).parent.parent == pathlib.Path(tiny.workdir)
+    assert pathlib.Path(page[0]).parent.parent == pathlib.Path(ran.workdir)
 
 
 def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch, capsys):
@@ -103,19 +117,31 @@ def test_left_out_manipulations_are_in_test_alone(tiny):
         experiment.run(tiny)
 
 
-def test_people_of_train_in_an_evaluation_are_said(tiny, run, tmp_path, capsys):
+def test_people_of_train_in_an_evaluation_are_said(ran, run, tmp_path, capsys):
     assert "share a person" not in pathlib.Path(run.report).read_text()
-    result = experiment.evaluate_run(tiny.workdir, tiny.data.dir, "train", str(tmp_path / "train"))
+    result = experiment.evaluate_run(ran.workdir, ran.data.dir, "train", str(tmp_path / "train"))
     said = "24 of 24 videos share a person or a source clip with what the run was trained on"
     assert said in pathlib.Path(result.report).read_text()
     assert said in " ".join(capsys.readouterr().out.split())
 
 
-def test_evaluation_of_another_split_scores_that_split(tiny, run, tmp_path):
-    result = experiment.evaluate_run(tiny.workdir, tiny.data.dir, "val", str(tmp_path / "val"))
+def test_evaluation_of_another_split_scores_that_split(ran, run, tmp_path):
+    result = experiment.evaluate_run(ran.workdir, ran.data.dir, "val", str(tmp_path / "val"))
     assert "val0" in (tmp_path / "val" / "scores.csv").read_text()
     assert "test0" not in (tmp_path / "val" / "scores.csv").read_text()
     assert result.report == str(tmp_path / "val" / "report.html")
+
+
+def test_the_robustness_suite_scores_perturbed_crops_and_says_so(ran, run, tmp_path):
+    page = experiment.stress_run(ran.workdir, ran.data.dir, str(tmp_path), ("contrast", "post"), "crops")
+    found = json.loads(pathlib.Path(page).with_suffix(".json").read_text())
+    assert found["about"]["perturbed"] == "the stored crops, not whole frames"
+    assert found["clean"]["value"] == run.summary["units"]["video"]["overall"]["metrics"]["auc"]["value"]
+    clean, dark = (scores.read_csv(tmp_path / "scores" / f"{cell}.csv") for cell in ("clean", "contrast-5"))
+    assert [row.video for row in clean] == [row.video for row in dark]
+    assert [row.logit for row in clean] != [row.logit for row in dark]
+    with pytest.raises(DataError, match="--frames crops"):  # these shards were made without videos
+        experiment.stress_run(ran.workdir, ran.data.dir, str(tmp_path / "videos"), ("blur",))
 
 
 def test_thumbnails_are_the_frames_the_model_saw(tiny):
