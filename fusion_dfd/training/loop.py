@@ -66,13 +66,13 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
-    now = state.create(config.model, tx, config.seed, replicated)
+    resumed = checkpoints.last_step is not None
+    now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
     process = (jax.process_index(), jax.process_count())
     batches = iter(
         pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process)
     )
     progress = Progress()
-    resumed = checkpoints.last_step is not None
     if resumed:
         now, position, saved = checkpoints.restore_last(now)
         batches.set_state(position)
