@@ -19,7 +19,7 @@ def fetch(repository: str, file: str, remedy: str) -> str:
     Raises :class:`DataError` where ``huggingface_hub`` is missing, nothing can be fetched, or the bytes are not those
     whose SHA-256 the hub states.
     """
-    where = f"{repository}/{file} of the Hugging Face hub"
+    where = f"{file} of {repository} on the Hugging Face hub"
     try:
         import huggingface_hub
     except ImportError as error:
