@@ -4,7 +4,8 @@ Paths of small convolutions side by side. Two published variants: ``inceptionv3`
 mean of a window at the border counts padding), ``inceptionv3_keras`` as Keras applications (it does not; BatchNorm has
 no scale). Both: epsilon 1e-3, no padding where the map shrinks. Units have torchvision's names.
 
-Weights: torchvision (converted from TensorFlow's; BSD-3-Clause), as timm's safetensors; Keras applications (MIT).
+Weights: torchvision (converted from TensorFlow's; BSD-3-Clause), as timm's safetensors; Keras applications (Apache-2.0,
+says Keras's documentation).
 """
 
 from __future__ import annotations
@@ -237,7 +238,7 @@ SPECS = (
         name="inceptionv3_keras",
         build=functools.partial(Inception, Style("same", 1e-3, 0.99)),
         source="Keras applications InceptionV3, ImageNet-1k (Szegedy et al. 2016, arXiv:1512.00567)",
-        licence="MIT (Keras applications)",
+        licence="Apache-2.0 (Keras applications)",
         published=keras(
             "inception_v3",
             "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
