@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
 
-.PHONY: train test test-extras lint format clean
+.PHONY: train test test-extras test-parity lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -17,6 +17,10 @@ test: $(VENV)/.test
 # The tests that want TensorFlow or Apache Beam and are skipped without them; an environment of its own, 2 GB.
 test-extras: $(VENV)-extras/.done
 	$(VENV)-extras/bin/python -m pytest tests/shards/test_tfds.py tests/shards/test_runners.py
+
+# Every backbone beside Keras's and timm's, full size; an environment of its own, 2 GB.
+test-parity: $(VENV)-parity/.done
+	$(VENV)-parity/bin/python -m pytest tests/parity tests/weights
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -40,5 +44,10 @@ $(VENV)-extras/.done: pyproject.toml constraints.txt
 	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,beam,tfds]'
 	touch $@
 
+$(VENV)-parity/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-parity
+	$(VENV)-parity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,parity]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-extras build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity build dist *.egg-info

@@ -19,7 +19,8 @@ section, e.g. ``prepare.py --sampling uniform --clip_length 5``. None of the ful
 us: no number is claimed for them.
 
 The small ones have the fusion's data, steps and batches (``fusion.py:sample``), so that they share its shards; frames,
-sizes and widths are those of that recipe and not the originals'.
+sizes and widths are those of that recipe and not the originals', and every backbone learns from random weights: frozen
+ones would want published weights, which do not come in these widths.
 """
 
 import dataclasses
@@ -29,6 +30,13 @@ import runpy
 from fusion_dfd import config as c
 
 _FUSION = runpy.run_path(str(pathlib.Path(__file__).with_name("fusion.py")))
+
+
+PLAIN = c.Augment(flip=0.0, crop=0.0, colour=0.0, blur=0.0, jpeg=0.0)
+
+
+def _frozen(name: str) -> c.Backbone:
+    return c.Backbone(name, weights="imagenet", frozen_norm=True)
 
 
 def get_config(variant: str = "") -> c.Config:
@@ -59,35 +67,36 @@ def get_rows(variant: str, config: c.Config) -> dict[str, c.Config]:
 
 
 def mobilenet_lstm() -> c.Config:
-    """In the original MobileNetV2 is frozen, with ImageNet's weights."""
+    """MobileNetV2 is frozen, with ImageNet's weights, and sees every frame once."""
     return c.Config(
         name="mobilenet-lstm",
         faces=c.Faces(sampling="uniform", clip_length=5),
-        data=c.Data(frames=5, size=224),
-        model=c.Model(system="sequence", backbone=c.Backbone("mobilenetv2"), recurrent=(64,), head=(64,), dropout=0.5),
-        optim=c.Optim(lr=1e-3),
+        data=c.Data(frames=5, size=224, cache=True, augment=PLAIN),
+        model=c.Model(system="sequence", backbone=_frozen("mobilenetv2"), recurrent=(64,), head=(64,), dropout=0.5),
+        optim=c.Optim(lr=1e-3, groups=("backbone=0",)),
         train=c.Train(steps=10000, batch_size=32, eval_every=500),
     )
 
 
 def inception_gru() -> c.Config:
-    """In the original InceptionV3 is frozen, with ImageNet's weights. Training stops early; the best weights count.
+    """InceptionV3 is frozen, with ImageNet's weights, and sees every frame once. Training stops early; the best weights
+    count.
 
     The original looks for no face: it crops the centre of the picture. Here faces are cropped as for every system.
     """
     return c.Config(
         name="inception-gru",
         faces=c.Faces(clip_length=20),
-        data=c.Data(frames=20, size=224),
+        data=c.Data(frames=20, size=224, cache=True, augment=PLAIN),
         model=c.Model(
             system="sequence",
-            backbone=c.Backbone("inceptionv3"),
+            backbone=_frozen("inceptionv3"),
             sequence=c.Sequence(cell="gru", batch_norm=True),
             recurrent=(64, 32, 16),
             head=(),
             dropout=0.0,
         ),
-        optim=c.Optim(lr=1e-3),
+        optim=c.Optim(lr=1e-3, groups=("backbone=0",)),
         train=c.Train(steps=10000, batch_size=32, eval_every=500, patience=5),
     )
 
@@ -100,7 +109,7 @@ def xception_lstm() -> c.Config:
         data=c.Data(frames=30, size=299),
         model=c.Model(
             system="sequence",
-            backbone=c.Backbone("xception"),
+            backbone=c.Backbone("xception", weights="imagenet"),
             recurrent=(256,),
             head=(),
             dropout=0.5,

@@ -128,14 +128,17 @@ class Data:
 @dataclasses.dataclass
 class Backbone:
     name: str = "resnet50"
-    """A name of ``fusion_dfd.backbones.registry``."""
-    width: int = 64
-    """Channels after the stem; the published networks have 64."""
+    """A name of ``fusion_dfd.backbones.registry``; docs/BACKBONES.md has the table."""
+    width: int = 0
+    """Channels of the first convolution, all others in proportion (ViT: channels of a token); 0 = as published."""
+    stages: int = 0
+    """Stages kept, 0 = all. Fewer for small frames: no map may be smaller than the kernel that reads it."""
+    weights: str = ""
+    """Where training starts: ``""`` from random weights, ``imagenet`` from the published ones (docs/BACKBONES.md names
+    them; of a CLIP or DINO ViT those), else from a file: .safetensors, .pth, .npz, .h5 or .keras."""
     frozen_norm: bool = False
     """BatchNorm normalises by its stored statistics while training too, and leaves them alone: for weights that were
     trained elsewhere."""
-    stages: int = 4
-    """Stages kept. Fewer for small frames: no map may be smaller than the kernel that reads it."""
 
 
 @dataclasses.dataclass
@@ -317,8 +320,8 @@ def _checks(config: Config):
     for name, value, low, high in [
         ("model.dropout", model.dropout, 0, 0.99),
         ("model.branch_dropout", model.branch_dropout, 0, 0.99),
-        ("model.backbone.stages", model.backbone.stages, 1, 4),
-        ("model.backbone.width", model.backbone.width, 1, 1024),
+        ("model.backbone.stages", model.backbone.stages, 0, 16),
+        ("model.backbone.width", model.backbone.width, 0, 1024),
         ("data.frames", data.frames, 2 if model.system == "flow" else 1, 1024),
         ("data.size", data.size, 16, 2048),
         ("data.threads", data.threads, 0, 1024),

@@ -1,9 +1,13 @@
-"""Convolution and max-pooling as the networks here use them: channels last, explicit symmetric padding.
+"""Convolution and pooling as the networks here use them: channels last, padded in one of three ways.
 
-They give what the library's give, by another way where XLA's CPU compiler is slow, in the backward pass: the gradient
-of a kernel takes a matrix product per cache-sized group of images (2-10x less processor time for these networks'
-shapes), and a maximum is taken over shifted slices, first along rows, then along columns (its gradient: 4x less than
-a window reduction's).
+They give what the library's give, by another way where XLA's CPU compiler is slow: the gradient of a kernel takes a
+matrix product per cache-sized group of images (2-10x less processor time for these networks' shapes), a convolution of
+each channel by itself is a sum of shifted products (3-20x less, forward and backward), and a maximum is taken over
+shifted slices, first along rows, then along columns (its gradient: 4x less than a window reduction's).
+
+Paddings, by name: ``symmetric``, ``size // 2`` on every side (PyTorch); ``same``, as little as makes the result
+``ceil(side / stride)`` long, the odd one at the end (TensorFlow; Keras's ``correct_pad`` with ``valid`` is the same);
+``valid``, none.
 """
 
 from __future__ import annotations
@@ -25,39 +29,85 @@ _GROUP = 2**18
 """Values laid out at once for a kernel's gradient on a CPU: 1 MiB, about what a core keeps close."""
 
 
-class Conv(nnx.Module):
-    """2-D convolution without bias (a BatchNorm follows), padding ``size // 2`` on every side.
+_HE_DEPTHWISE = nnx.initializers.variance_scaling(2.0, "fan_in", "normal")
+"""The same for kernels [size, size, 1, channels]: each result reads one channel, so the two fans are one."""
 
-    ``kernel`` is float32 [size, size, inputs, outputs]; ``dtype`` is what the arithmetic runs in and what comes out.
+
+class Conv(nnx.Module):
+    """2-D convolution; without bias unless asked (a BatchNorm follows).
+
+    ``size`` is the kernel's side, or its (height, width); odd where the padding is ``symmetric``. ``kernel`` is float32
+    [height, width, inputs, outputs]; ``dtype`` is what the arithmetic runs in and what comes out.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, size: int, stride: int = 1, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
+        self,
+        inputs: int,
+        outputs: int,
+        size: int | tuple[int, int],
+        stride: int = 1,
+        *,
+        padding: str = "symmetric",
+        bias: bool = False,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
     ):
-        self.kernel = nnx.Param(HE_FAN_OUT(rngs.params(), (size, size, inputs, outputs), jnp.float32))
+        self.kernel = nnx.Param(HE_FAN_OUT(rngs.params(), (*_sides(size), inputs, outputs), jnp.float32))
+        self.has_bias = bias
+        if bias:
+            self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
         self.stride = stride
+        self.padding = padding
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "n h w i"]) -> Float[Array, "n h2 w2 o"]:
         """Raises ConfigError where the map is smaller than the kernel."""
         kernel = self.kernel[...]
-        check_map(x.shape[1:3], kernel.shape[0])
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        check_map(x.shape[1:3], kernel.shape[:2])
+        x = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.padding)
+        return x + self.bias[...].astype(self.dtype) if self.has_bias else x
 
 
-def check_map(shape: tuple[int, ...], size: int) -> None:
+class Depthwise(nnx.Module):
+    """2-D convolution of each channel by itself, without bias; ``kernel`` is float32 [size, size, 1, channels]."""
+
+    def __init__(
+        self,
+        channels: int,
+        size: int,
+        stride: int = 1,
+        *,
+        padding: str = "symmetric",
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.kernel = nnx.Param(_HE_DEPTHWISE(rngs.params(), (size, size, 1, channels), jnp.float32))
+        self.stride = stride
+        self.padding = padding
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h2 w2 c"]:
+        """Raises ConfigError where the map is smaller than the kernel."""
+        kernel = self.kernel[...]
+        check_map(x.shape[1:3], kernel.shape[:2])
+        return convolve_channels(x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.padding)
+
+
+def check_map(shape: tuple[int, ...], size: int | tuple[int, ...]) -> None:
     """Refuse a map [h, w] smaller than the kernel: it reads mostly padding, and XLA on CPUs is 10-90x slow there."""
-    if min(shape) < size:
+    height, width = _sides(size)
+    if shape[0] < height or shape[1] < width:
         raise ConfigError(
-            f"a map of {shape[0]}x{shape[1]} pixels meets a kernel of {size}x{size}: raise data.size or lower "
+            f"a map of {shape[0]}x{shape[1]} pixels meets a kernel of {height}x{width}: raise data.size or lower "
             "model.backbone.stages (micro-expression branch: raise model.micro.size or shorten model.micro.widths)"
         )
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, pad: int = 0) -> Float[Array, "n h2 w2 c"]:
-    """Largest value of each window. The input must be >= 0 (after a ReLU): the padding is zeros."""
-    x = _pad(x, pad)
+def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, padding: str = "valid") -> Float[Array, "n h2 w2 c"]:
+    """Largest value of each window; padding never is. Raises ConfigError where the map is smaller than the window."""
+    x = _pad(x, margins(x.shape[1:3], (size, size), stride, padding), -jnp.inf)
+    check_map(x.shape[1:3], size)
     for axis in (2, 1):
         # The barrier keeps XLA from computing what feeds the pool anew for each of its slices.
         x = jax.lax.optimization_barrier(x)
@@ -65,38 +115,93 @@ def max_pool(x: Float[Array, "n h w c"], size: int, stride: int, pad: int = 0) -
     return x
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x: Float[Array, "n h w i"], kernel: Float[Array, "s s i o"], stride: int) -> Float[Array, "n h2 w2 o"]:
-    """Cross-correlation with ``s // 2`` zeros around; the square kernel has an odd side ``s``."""
-    pad = kernel.shape[0] // 2
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def mean_pool(x: Float[Array, "n h w c"], size: int, padding: str) -> Float[Array, "n h w c"]:
+    """Mean of each window, at every place. Padding counts as zeros if ``symmetric`` (PyTorch), not if ``same``."""
+    around = margins(x.shape[1:3], (size, size), 1, padding)
+
+    def total(x: Array) -> Array:
+        x = _pad(x, around)
+        for axis in (2, 1):
+            x = functools.reduce(jnp.add, [_slide(x, start, size, 1, axis) for start in range(size)])
+        return x
+
+    count = size * size if padding == "symmetric" else total(jnp.ones((1, *x.shape[1:3], 1), jnp.float32))
+    return (total(x.astype(jnp.float32)) / count).astype(x.dtype)
+
+
+def margins(shape: tuple[int, ...], size: tuple[int, ...], stride: int, padding: str) -> tuple[tuple[int, int], ...]:
+    """Zeros (before, after) each side of a map [h, w], for a window of ``size`` [h, w]."""
+    if padding == "symmetric":
+        return tuple((side // 2, side // 2) for side in size)
+    if padding == "same":
+        # The result has ceil(length / stride) places; the last window starts stride * (places - 1) after the first.
+        lacking = [
+            max(0, (-(-length // stride) - 1) * stride + side - length)
+            for length, side in zip(shape, size, strict=True)
+        ]
+        return tuple((lack // 2, lack - lack // 2) for lack in lacking)
+    if padding == "valid":
+        return ((0, 0), (0, 0))
+    raise ValueError(f"padding {padding!r}: want symmetric, same or valid")
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def convolve_channels(
+    x: Float[Array, "n h w c"], kernel: Float[Array, "s s 1 c"], stride: int, padding: str = "symmetric"
+) -> Float[Array, "n h2 w2 c"]:
+    """Cross-correlation of each channel with a kernel of its own."""
+    around = margins(x.shape[1:3], kernel.shape[:2], stride, padding)
+
+    def shifted(x: Array, kernel: Array) -> Array:
+        taps = _taps(_pad(x, around), kernel.shape[:2], stride, rows=1)
+        places = kernel.astype(jnp.float32).reshape(-1, kernel.shape[-1])
+        return functools.reduce(jnp.add, [tap * place for tap, place in zip(taps, places, strict=True)]).astype(x.dtype)
+
+    def library(x: Array, kernel: Array) -> Array:
+        return _library(x, kernel, stride, around, groups=x.shape[-1])
+
+    return jax.lax.platform_dependent(x, kernel, cpu=shifted, default=library)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def convolve(
+    x: Float[Array, "n h w i"], kernel: Float[Array, "s1 s2 i o"], stride: int, padding: str = "symmetric"
+) -> Float[Array, "n h2 w2 o"]:
+    """Cross-correlation, zeros around."""
+    return _library(x, kernel, stride, margins(x.shape[1:3], kernel.shape[:2], stride, padding))
+
+
+def _library(x: Array, kernel: Array, stride: int, around: tuple[tuple[int, int], ...], groups: int = 1) -> Array:
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride, stride),
-        padding=((pad, pad), (pad, pad)),
+        padding=around,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
 
 
-def _forward(x: Array, kernel: Array, stride: int):
-    return convolve(x, kernel, stride), (x, kernel)
+def _forward(x: Array, kernel: Array, stride: int, padding: str):
+    return convolve(x, kernel, stride, padding), (x, kernel)
 
 
-def _backward(stride: int, kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
-    return _gradients(*kept, slope, stride)
+def _backward(stride: int, padding: str, kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    return _gradients(*kept, slope, stride, padding)
 
 
 # Compiled as one, so that code that runs operation by operation compiles it once a shape and not once a call.
-@functools.partial(jax.jit, static_argnums=3)
-def _gradients(x: Array, kernel: Array, slope: Array, stride: int) -> tuple[Array, Array]:
-    plain = convolve.__wrapped__
-    (to_x,) = jax.vjp(lambda x: plain(x, kernel, stride), x)[1](slope)
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _gradients(x: Array, kernel: Array, slope: Array, stride: int, padding: str) -> tuple[Array, Array]:
+    plain = functools.partial(convolve.__wrapped__, stride=stride, padding=padding)
+    (to_x,) = jax.vjp(lambda x: plain(x, kernel), x)[1](slope)
 
     def grouped(x, slope):
-        return _kernel_gradient(x, slope, kernel.shape, stride).astype(kernel.dtype)
+        return _kernel_gradient(x, slope, kernel.shape, stride, padding).astype(kernel.dtype)
 
     def library(x, slope):
-        return jax.vjp(lambda kernel: plain(x, kernel, stride), kernel)[1](slope)[0]
+        return jax.vjp(lambda kernel: plain(x, kernel), kernel)[1](slope)[0]
 
     return to_x, jax.lax.platform_dependent(x, slope, cpu=grouped, default=library)
 
@@ -104,11 +209,13 @@ def _gradients(x: Array, kernel: Array, slope: Array, stride: int) -> tuple[Arra
 convolve.defvjp(_forward, _backward)
 
 
-def _kernel_gradient(x: Array, slope: Array, shape: tuple[int, ...], stride: int) -> Array:
+def _kernel_gradient(x: Array, slope: Array, shape: tuple[int, ...], stride: int, padding: str = "symmetric") -> Array:
     """Sum over images and places of input times slope, for every tap of the kernel: float32 ``shape``."""
-    size, _, inputs, outputs = shape
+    *size, inputs, outputs = shape
+    taps = size[0] * size[1]
     images, rows, columns, _ = slope.shape
-    most = max(1, _GROUP // (rows * columns * size * size * inputs))
+    around = margins(x.shape[1:3], size, stride, padding)
+    most = max(1, _GROUP // (rows * columns * taps * inputs))
     group = next(n for n in range(min(most, images), 0, -1) if images % n == 0)
     # The groups lie strided over the batch, so that a batch split over devices stays where it is.
     x = x.reshape(group, images // group, *x.shape[1:])
@@ -118,22 +225,26 @@ def _kernel_gradient(x: Array, slope: Array, shape: tuple[int, ...], stride: int
         part = jax.lax.dynamic_index_in_dim(x, place, 1, keepdims=False)
         right = jax.lax.dynamic_index_in_dim(slope, place, 1, keepdims=False).reshape(-1, outputs)
         # Channels first: then the taps are copied row by row instead of pixel by pixel.
-        part = jax.lax.optimization_barrier(_pad(part, size // 2).transpose(3, 0, 1, 2))
-        left = jnp.stack(_taps(part, size, stride, rows=2)).reshape(size * size * inputs, -1)
+        part = jax.lax.optimization_barrier(_pad(part, around).transpose(3, 0, 1, 2))
+        left = jnp.stack(_taps(part, size, stride, rows=2)).reshape(taps * inputs, -1)
         return total + jnp.dot(left, right, preferred_element_type=jnp.float32)
 
-    total = jax.lax.fori_loop(0, images // group, add, jnp.zeros((size * size * inputs, outputs), jnp.float32))
+    total = jax.lax.fori_loop(0, images // group, add, jnp.zeros((taps * inputs, outputs), jnp.float32))
     return total.reshape(shape)
 
 
-def _pad(x: Array, pad: int) -> Array:
-    return jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+def _sides(size: int | tuple[int, ...]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
-def _taps(x: Array, size: int, stride: int, rows: int) -> list[Array]:
+def _pad(x: Array, around: tuple[tuple[int, int], ...], value: float = 0.0) -> Array:
+    return jnp.pad(x, ((0, 0), *around, (0, 0)), constant_values=value)
+
+
+def _taps(x: Array, size: tuple[int, ...], stride: int, rows: int) -> list[Array]:
     """For each place of the kernel, row by row, what it sees of ``x``; image rows are axis ``rows``, columns follow."""
-    strips = [_slide(x, start, size, stride, rows) for start in range(size)]
-    return [_slide(strip, start, size, stride, rows + 1) for strip in strips for start in range(size)]
+    strips = [_slide(x, start, size[0], stride, rows) for start in range(size[0])]
+    return [_slide(strip, start, size[1], stride, rows + 1) for strip in strips for start in range(size[1])]
 
 
 def _slide(x: Array, start: int, size: int, stride: int, axis: int) -> Array:

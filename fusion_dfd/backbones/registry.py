@@ -7,10 +7,12 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from fusion_dfd import config
-from fusion_dfd.backbones import resnet
+from fusion_dfd.backbones import efficientnet, inception, mobilenet, resnet, vgg, vit, xception
+from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.spec import Spec
 
-BACKBONES: dict[str, Spec] = {spec.name: spec for spec in (*resnet.SPECS,)}
+FAMILIES = (resnet, vgg, xception, inception, mobilenet, efficientnet, vit)
+BACKBONES: dict[str, Spec] = {spec.name: spec for family in FAMILIES for spec in family.SPECS}
 
 
 def get(name: str) -> Spec:
@@ -20,9 +22,13 @@ def get(name: str) -> Spec:
     return BACKBONES[name]
 
 
-def build(
-    options: config.Backbone, *, dtype: DTypeLike = jnp.float32, remat: bool = False, rngs: nnx.Rngs
-) -> nnx.Module:
-    """The network ``options`` names, with fresh weights; see :class:`Spec` for how it is called."""
+def build(options: config.Backbone, *, dtype: DTypeLike = jnp.float32, remat: bool = False, rngs: nnx.Rngs) -> Backbone:
+    """The network ``options`` names, with fresh weights; see :class:`Spec` for how it is called.
+
+    Raises :class:`config.ConfigError` for an unknown name, more stages than it has or a width it cannot have.
+    """
     spec = get(options.name)
-    return spec.build(width=options.width, stages=options.stages, dtype=dtype, remat=remat, rngs=rngs)
+    if options.stages > spec.stages:
+        raise config.ConfigError(f"model.backbone.stages={options.stages}: {spec.name} has {spec.stages}, 0 means all")
+    width, stages = options.width or spec.width, options.stages or spec.stages
+    return spec.build(width=width, stages=stages, dtype=dtype, remat=remat, rngs=rngs)

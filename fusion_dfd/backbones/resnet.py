@@ -3,20 +3,25 @@
 torchvision's convention throughout, so that its weights fit: version 1.5 (a bottleneck's stride sits in its 3x3
 convolution), symmetric padding, no biases, BatchNorm with epsilon 1e-5. Names follow torchvision's, with ``stages``
 for its layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
+
+Weights: torchvision (BSD-3-Clause), as timm's safetensors.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
+from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, max_pool
+from fusion_dfd.backbones.convert import Layout
 from fusion_dfd.backbones.norm import BatchNorm
-from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec
+from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 
 
 class _Block(nnx.Module):
@@ -71,8 +76,11 @@ class Bottleneck(_Block):
         return self._join(x, self.bn3(self.conv3(y), valid), valid)
 
 
-class ResNet(nnx.Module):
-    """The published network at ``width`` 64 with four stages; each after the first doubles channels, halves the map."""
+class ResNet(Backbone):
+    """The published network at ``width`` 64 with four stages; each after the first doubles channels, halves the map.
+
+    The map is a ``2**(stages + 1)``-th of the image.
+    """
 
     def __init__(
         self,
@@ -99,33 +107,42 @@ class ResNet(nnx.Module):
         self.channels = inputs
         self.remat = remat
 
-    def __call__(
-        self, images: Float[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None
-    ) -> Float[Array, "n h2 w2 c"]:
-        """Maps of normalised images; ``h2 = h / 2**(stages + 1)``. ``valid`` [n]: images that enter the statistics.
-
-        Raises ConfigError where a map becomes smaller than the kernel that reads it.
-        """
-        x = nnx.relu(self.bn1(self.conv1(images), valid))
-        x = max_pool(x, 3, 2, 1)
-        for blocks in self.stages:
-            for block in blocks:
-                # Block by block, so that only one block's activations are ever recomputed at a time.
-                run = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
-                x = run(block, x, valid)
-        return x
+    def stem(self, images: Array, valid: Array | None) -> Array:
+        return max_pool(nnx.relu(self.bn1(self.conv1(images), valid)), 3, 2, "symmetric")
 
 
-def _spec(name: str, block: type, depths: tuple[int, ...]) -> Spec:
+def _names(net: ResNet) -> Iterator[tuple[str, str]]:
+    """torchvision's and timm's."""
+    yield "conv1", "conv1"
+    yield "bn1", "bn1"
+    for stage, blocks in enumerate(net.stages):
+        for place, block in enumerate(blocks):
+            ours, theirs = f"stages/{stage}/{place}", f"layer{stage + 1}.{place}"
+            for number in range(1, 4 if isinstance(block, Bottleneck) else 3):
+                yield f"{ours}/conv{number}", f"{theirs}.conv{number}"
+                yield f"{ours}/bn{number}", f"{theirs}.bn{number}"
+            if block.projects:
+                yield f"{ours}/shortcut_conv", f"{theirs}.downsample.0"
+                yield f"{ours}/shortcut_bn", f"{theirs}.downsample.1"
+
+
+TORCH = Layout("torch", _names, ignored=(r"fc\..*",))
+
+
+def _spec(name: str, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...]) -> Spec:
     return Spec(
         name=name,
         build=functools.partial(ResNet, block, depths),
         input_size=224,
         channels=512 * block.expansion,
+        width=64,
+        stages=4,
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
         source=f"torchvision {name}, ImageNet-1k (He et al. 2016, arXiv:1512.03385)",
         licence="BSD-3-Clause (torchvision)",
+        published=timm(f"{name}.tv_in1k"),
+        layouts=(TORCH,),
     )
 
 

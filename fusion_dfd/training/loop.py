@@ -67,19 +67,20 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
     groups.check(groups.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
-    now = state.create(config.model, tx, config.seed, replicated)
-    process = (jax.process_index(), jax.process_count())
+    resumed = checkpoints.last_step is not None
+    now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
+    progress, position = Progress(), None
+    if resumed:
+        now, position, saved = checkpoints.restore_last(now)
+        progress = Progress(**saved)
     clips = features.clips(config, graphs, now, train, workdir)
+    process = (jax.process_index(), jax.process_count())
     batches = iter(
         pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process, clips)
     )
-    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
-    progress = Progress()
-    resumed = checkpoints.last_step is not None
     if resumed:
-        now, position, saved = checkpoints.restore_last(now)
         batches.set_state(position)
-        progress = Progress(**saved)
+    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
     start = int(now.step)
     _write_config(workdir, config)
     writer = Writer(workdir, start, config.train.steps, resumed)

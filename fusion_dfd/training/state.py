@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from fusion_dfd import config as c
+from fusion_dfd.backbones import pretrained
 from fusion_dfd.models import registry
 
 
@@ -64,18 +65,38 @@ def variables(model: c.Model, seed: int | jax.Array) -> tuple[dict, dict]:
     return nnx.to_pure_dict(params), nnx.to_pure_dict(stats)
 
 
-def create(model: c.Model, tx: optax.GradientTransformation, seed: int, sharding: NamedSharding) -> TrainState:
-    """The state at step 0, made on the devices under jit."""
+def create(
+    model: c.Model, tx: optax.GradientTransformation, seed: int, sharding: NamedSharding, *, start: bool = True
+) -> TrainState:
+    """The state at step 0, made on the devices under jit; its backbone is what ``model.backbone.weights`` names.
 
-    def init() -> TrainState:
+    With ``start`` False the state is only what a saved one is restored into, and no file of weights is read. Raises
+    ConfigError where weights are named for a model without a backbone, DataError where the file does not fit.
+    """
+    read = pretrained.load(model.backbone) if start and model.backbone.weights else None
+
+    def init(read: tuple[dict, dict] | None) -> TrainState:
         params, stats = variables(model, seed)
+        if read is not None:
+            params, stats = (
+                _with_backbone(fresh, published) for fresh, published in zip((params, stats), read, strict=True)
+            )
         average = {"params": params, "stats": stats}
         return TrainState(jnp.zeros((), jnp.int32), params, stats, tx.init(params), average)
 
     # Initialisation runs once: compiling it without optimisation is three times cheaper than what it would save.
-    made = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0}, out_shardings=sharding)()
+    made = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0}, out_shardings=sharding)(read)
     # `average` must not share buffers with `params`: the training step donates both.
     return made.replace(average=jax.tree.map(jnp.copy, made.average))
+
+
+def _with_backbone(fresh: dict, published: dict) -> dict:
+    """Parameters or statistics of a model, those of its backbone replaced by published ones (none in a VGG's case)."""
+    if not published:
+        return fresh
+    if "backbone" not in fresh:
+        raise c.ConfigError("model.backbone.weights: this model has no backbone to start from them, leave it empty")
+    return fresh | {"backbone": published}
 
 
 def abstract_variables(model: c.Model) -> dict[str, Any]:

@@ -1,0 +1,159 @@
+"""From arrays of published weights to ours: a table of names per family and library, each matched exactly once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from flax import nnx
+
+from fusion_dfd.backbones.conv import Conv, Depthwise
+from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.types import DataError
+
+Arrays = Mapping[str, np.ndarray]
+
+_COUNTERS = (r".*\.num_batches_tracked",)
+"""What PyTorch's BatchNorm keeps beside its statistics and does not use here."""
+
+
+class Source(NamedTuple):
+    """Where one of our arrays comes from."""
+
+    name: str
+    axes: tuple[int, ...] | None = None
+    """Order in which to take the published array's axes; None: as they are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a library names and stores the weights of one family."""
+
+    library: str
+    """``torch``, also as timm and torchvision; or ``keras``."""
+    names: Callable[[nnx.Module], Iterable[tuple[str, str]]]
+    """``names(net)`` gives for each layer of ours with weights (its path, as in ``stages/0/1/conv2``) the library's
+    name; of Keras also ``layer/1`` where a layer of ours begins with the second array of one of Keras's."""
+    ignored: tuple[str, ...] = ()
+    """Regular expressions of names that are no part of a backbone: classifiers."""
+    scaled: bool = True
+    """False where BatchNorm has no scale; ours is 1 then."""
+    flipped: str = ""
+    """Path of a kernel of ours whose inputs are R, G, B and the library's B, G, R; ``""``: none."""
+
+    def sources(self, net: nnx.Module) -> dict[str, Source | None]:
+        """For every array of ``net``, by path, where it comes from; None: it is 1."""
+        rules, found = _RULES[self.library], {}
+        for path, name in self.names(net):
+            layer = _at(net, path)
+            for array, source in rules(layer, name, self.scaled):
+                key = f"{path}/{array}".rstrip("/")
+                if key in found:
+                    raise ValueError(f"{key} stands twice in the table")
+                found[key] = source
+        return found
+
+
+def convert(
+    arrays: Arrays, net: nnx.Module, whole: nnx.Module, layouts: Iterable[Layout], where: str
+) -> dict[str, np.ndarray]:
+    """Our arrays, float32 by path (``stages/0/0/conv1/kernel``), from a file's.
+
+    Args:
+      arrays: by the names of one of ``layouts``, or by our own paths.
+      net: the network that wants them, abstract or not.
+      whole: the same with all its stages, whose arrays may stand in the file too.
+      where: the file, for messages.
+
+    Raises :class:`DataError` that lists every array that is missing, unexpected, of another shape or not finite.
+    """
+    tables = [(layout, layout.sources(whole)) for layout in (*layouts, _OURS)]
+    layout, sources = max(tables, key=lambda table: len(_names(table[1]) & arrays.keys()))
+    taken = {path: _take(arrays, sources[path], leaf.shape) for path, leaf in leaves(net).items()}
+    wrong = [problem for _, problem in taken.values() if problem]
+    known = _names(sources)
+    ignored = [*layout.ignored, *_COUNTERS]
+    odd = [one for one in arrays if one not in known and not any(re.fullmatch(each, one) for each in ignored)]
+    wrong += [f"{one} is unexpected" for one in sorted(odd)]
+    if wrong:
+        raise DataError(f"{where}: not this backbone's weights, {len(wrong)} arrays differ: {'; '.join(wrong)}")
+    found = {path: array for path, (array, _) in taken.items()}
+    if layout.flipped:
+        found[layout.flipped] = np.ascontiguousarray(found[layout.flipped][:, :, ::-1])
+    return found
+
+
+def leaves(net: nnx.Module) -> dict[str, nnx.Variable]:
+    """Parameters and statistics of a module by path."""
+    return {name(path): leaf for path, leaf in nnx.to_flat_state(nnx.state(net))}
+
+
+def name(path: tuple[str | int, ...]) -> str:
+    """A path within a state as text."""
+    return "/".join(map(str, path))
+
+
+def _names(sources: dict[str, Source | None]) -> set[str]:
+    return {source.name for source in sources.values() if source}
+
+
+def _take(arrays: Arrays, source: Source | None, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
+    """An array of ours, and what is wrong with it or ``""``."""
+    if source is None:
+        return np.ones(shape, np.float32), ""
+    if source.name not in arrays:
+        return None, f"{source.name} is missing"
+    array = np.asarray(arrays[source.name])
+    axes = source.axes or tuple(range(array.ndim))
+    if array.ndim != len(axes) or tuple(array.shape[axis] for axis in axes) != shape:
+        want = list(shape)
+        for place, axis in enumerate(axes[: len(shape)]):
+            want[axis] = shape[place]
+        return None, f"{source.name} has the shape {array.shape}, want {tuple(want)}"
+    if not np.isfinite(array).all():
+        return None, f"{source.name} holds values that are no numbers"
+    return np.ascontiguousarray(array.transpose(axes), np.float32), ""
+
+
+def _at(net: nnx.Module, path: str):
+    """The part of a module that a path names."""
+    for step in path.split("/"):
+        net = net[int(step)] if step.isdigit() else net[step] if isinstance(net, nnx.Dict) else getattr(net, step)
+    return net
+
+
+def _torch(layer, name: str, scaled: bool) -> Iterator[tuple[str, Source]]:
+    if isinstance(layer, BatchNorm):
+        kinds = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+        yield from ((ours, Source(f"{name}.{theirs}")) for ours, theirs in kinds.items())
+    elif isinstance(layer, nnx.LayerNorm):
+        yield "scale", Source(f"{name}.weight")
+        yield "bias", Source(f"{name}.bias")
+    elif isinstance(layer, nnx.Variable):
+        yield "", Source(name)
+    else:
+        yield "kernel", Source(f"{name}.weight", (1, 0) if layer.kernel.ndim == 2 else (2, 3, 1, 0))
+        if isinstance(getattr(layer, "bias", None), nnx.Variable):
+            yield "bias", Source(f"{name}.bias")
+
+
+def _keras(layer: Conv | Depthwise | BatchNorm, name: str, scaled: bool) -> Iterator[tuple[str, Source | None]]:
+    name, _, start = name.partition("/")
+    start = int(start or 0)
+    if isinstance(layer, BatchNorm):
+        kinds = ["scale", "bias", "mean", "var"] if scaled else ["bias", "mean", "var"]
+        if not scaled:
+            yield "scale", None
+    else:
+        kinds = ["kernel", "bias"] if getattr(layer, "has_bias", False) else ["kernel"]
+    axes = (0, 1, 3, 2) if isinstance(layer, Depthwise) else None
+    for place, kind in enumerate(kinds, start):
+        yield kind, Source(f"{name}/{place}", axes)
+
+
+_RULES = {"torch": _torch, "keras": _keras}
+_OURS = Layout("torch", lambda net: ((path, path) for path in leaves(net)))
+"""Our own paths, array by array."""

@@ -1,0 +1,79 @@
+"""MobileNetV2 (Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks") without the classifier.
+
+Two published variants: ``mobilenetv2`` as torchvision and timm have it (symmetric padding, BatchNorm epsilon 1e-5),
+``mobilenetv2_keras`` as Keras applications (padded as TensorFlow's SAME, epsilon 1e-3, pixels in -1..1).
+
+Weights: timm (Apache-2.0); Keras applications (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+from flax import nnx
+
+from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
+from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
+from fusion_dfd.backbones.unit import Style
+
+GROUPS = (
+    Group(1, 16, 1, 1),
+    Group(6, 24, 2, 2),
+    Group(6, 32, 3, 2),
+    Group(6, 64, 4, 2),
+    Group(6, 96, 3, 1),
+    Group(6, 160, 3, 2),
+    Group(6, 320, 1, 1),
+)
+
+
+def _keras(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
+    yield "first/conv", "Conv1"
+    yield "first/bn", "bn_Conv1"
+    for number, (path, block, _, _) in enumerate(blocks(net)):
+        name = f"block_{number}" if number else "expanded_conv"
+        for part in ("expand", "depthwise", "project") if block.expands else ("depthwise", "project"):
+            yield f"{path}/{part}/conv", f"{name}_{part}"
+            yield f"{path}/{part}/bn", f"{name}_{part}_BN"
+    yield "last/conv", "Conv_1"
+    yield "last/bn", "Conv_1_bn"
+
+
+def _network(style: Style) -> functools.partial:
+    return functools.partial(InvertedResiduals, GROUPS, 32, 1280, squeeze=0.0, activation=nnx.relu6, style=style)
+
+
+TORCH = Layout("torch", timm_names, ignored=(r"classifier\..*",))
+KERAS = Layout("keras", _keras, ignored=(r"predictions/.*",))
+
+_MOBILENET = Spec(
+    name="mobilenetv2",
+    build=_network(Style()),
+    input_size=224,
+    channels=1280,
+    width=32,
+    stages=5,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    source="timm mobilenetv2_100, ImageNet-1k (Sandler et al. 2018, arXiv:1801.04381)",
+    licence="Apache-2.0 (timm)",
+    published=timm("mobilenetv2_100.ra_in1k"),
+    layouts=(TORCH,),
+)
+SPECS = (
+    _MOBILENET,
+    dataclasses.replace(
+        _MOBILENET,
+        name="mobilenetv2_keras",
+        build=_network(Style("same", 1e-3, 0.999)),
+        mean=HALF,
+        std=HALF,
+        source="Keras applications MobileNetV2, ImageNet-1k (Sandler et al. 2018, arXiv:1801.04381)",
+        licence="Apache-2.0 (Keras applications)",
+        published=keras("mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"),
+        layouts=(KERAS,),
+    ),
+)

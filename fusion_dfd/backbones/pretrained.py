@@ -1,0 +1,87 @@
+"""``model.backbone.weights``: from a word or a path to the arrays that a backbone starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+
+import flax
+import numpy as np
+from flax import nnx
+
+from fusion_dfd import config
+from fusion_dfd.backbones import convert, registry
+from fusion_dfd.backbones.spec import Published
+from fusion_dfd.types import DataError
+from fusion_dfd.weights import hub, keras_file, npz_file, safetensors_file, torch_file
+
+PUBLISHED = "imagenet"
+"""The word for the file that the backbone's ``Spec.published`` names."""
+
+_READERS = {
+    ".safetensors": lambda path: safetensors_file.read(path)[0],
+    ".pth": torch_file.read,
+    ".pt": torch_file.read,
+    ".npz": npz_file.read,
+    ".h5": keras_file.read,
+    ".keras": keras_file.read,
+}
+
+
+def load(options: config.Backbone) -> tuple[dict, dict]:
+    """Parameters and statistics (float32, nested as ``nnx.to_pure_dict``) of the backbone, from ``options.weights``.
+
+    The file may hold more stages than ``options.stages`` keeps. Raises :class:`DataError`, one sentence, for a file
+    that is missing, damaged or not of this network; the last lists every array that differs.
+    """
+    spec = registry.get(options.name)
+    path = find(options.weights, spec.published)
+    kind = os.path.splitext(path)[1].lower()
+    if kind not in _READERS:
+        raise DataError(f"model.backbone.weights={path}: ends in {kind or 'nothing'}, want {', '.join(_READERS)}")
+    net, whole = (_abstract(one) for one in (options, dataclasses.replace(options, stages=0)))
+    arrays = convert.convert(_READERS[kind](path), net, whole, spec.layouts, f"{path} as {spec.name}")
+    return tuple(_nested(nnx.state(net, only), arrays) for only in (nnx.Param, nnx.BatchStat))
+
+
+def find(weights: str, published: Published) -> str:
+    """Path of the file that ``weights`` names.
+
+    ``imagenet`` is looked for in :func:`folder`, then on the hub. Raises :class:`DataError` that says which file to
+    download and where to put it.
+    """
+    if weights != PUBLISHED:
+        return weights
+    path = os.path.join(folder(), published.file)
+    if os.path.isfile(path):
+        _check(path, published)
+        return path
+    remedy = f"download {published.url} to {path}"
+    if published.repository:
+        return hub.fetch(published.repository, os.path.basename(published.url), remedy)
+    raise DataError(f"{path}: missing; {remedy}, or set model.backbone.weights to where it lies")
+
+
+def folder() -> str:
+    """Where published files are looked for: ``weights`` in ``$FUSION_DFD_CACHE`` or ``~/.cache/fusion_dfd``."""
+    root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
+    return os.path.join(root, "weights")
+
+
+def _check(path: str, published: Published) -> None:
+    """The file's hash, where its source states one: 32 digits are an MD5, others begin a SHA-256."""
+    content = pathlib.Path(path).read_bytes()
+    digest = hashlib.md5(content) if len(published.hash) == 32 else hashlib.sha256(content)
+    if not digest.hexdigest().startswith(published.hash):
+        raise DataError(f"{path}: its hash is not {published.hash}; download {published.url} again")
+
+
+def _abstract(options: config.Backbone) -> nnx.Module:
+    return nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
+
+
+def _nested(state: nnx.State, arrays: dict[str, np.ndarray]) -> dict:
+    flat = {path: arrays[convert.name(path)] for path, _ in nnx.to_flat_state(state)}
+    return flax.traverse_util.unflatten_dict(flat)

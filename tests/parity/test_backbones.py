@@ -1,0 +1,177 @@
+"""Every backbone equals its reference: random weights carried over by way of a file give the same maps.
+
+Two sizes of image each, the second odd and no square where the network allows it, from pixels to maps, so that padding,
+normalisation and the reading of files are all part of it.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from fusion_dfd import config
+from fusion_dfd.backbones import pretrained, registry
+from fusion_dfd.weights import safetensors_file
+
+TOLERANCE = 1e-4
+"""Largest difference relative to the largest value."""
+SIZES = ((160, 160), (171, 203))
+TIMM = {
+    "resnet18": "resnet18.tv_in1k",
+    "resnet34": "resnet34.tv_in1k",
+    "resnet50": "resnet50.tv_in1k",
+    "vgg16": "vgg16.tv_in1k",
+    "xception": "legacy_xception.tf_in1k",
+    "inceptionv3": "inception_v3.tv_in1k",
+    "mobilenetv2": "mobilenetv2_100.ra_in1k",
+    "efficientnet_b0": "tf_efficientnet_b0.in1k",
+    "efficientnet_b4": "tf_efficientnet_b4.in1k",
+    "vit_small": "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "vit_base": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+    "vit_small_dino": "vit_small_patch16_224.dino",
+    "vit_base_dino": "vit_base_patch16_224.dino",
+    "vit_base_clip": "vit_base_patch16_clip_quickgelu_224.openai",
+}
+KERAS = {
+    "vgg16_keras": ("vgg16", "VGG16"),
+    "xception_keras": ("xception", "Xception"),
+    "inceptionv3_keras": ("inception_v3", "InceptionV3"),
+    "mobilenetv2_keras": ("mobilenet_v2", "MobileNetV2"),
+    "efficientnet_b0": ("efficientnet", "EfficientNetB0"),
+    "efficientnet_b4": ("efficientnet", "EfficientNetB4"),
+}
+
+
+def test_every_backbone_has_a_reference():
+    assert {*TIMM, *KERAS} == set(registry.BACKBONES)
+
+
+def features(name: str, weights, frames: np.ndarray):
+    """Maps, pooled features and taps of frames uint8 [n, h, w, 3] with the weights of a file, in evaluation."""
+    options = config.Backbone(name, weights=str(weights))
+    read, net = pretrained.load(options), abstract(name)
+    net = nnx.view(net, use_running_average=True, raise_if_not_found=False)
+    graph = nnx.graphdef(net)
+    run = jax.jit(lambda read, frames: nnx.merge(graph, *read).features(registry.get(name).normalise(frames)))
+    return jax.device_get(run(read, jnp.asarray(frames)))
+
+
+def abstract(name: str) -> nnx.Module:
+    return nnx.eval_shape(lambda: registry.build(config.Backbone(name), rngs=nnx.Rngs(0)))
+
+
+def error(got, want) -> float:
+    assert got.shape == want.shape
+    return float(np.abs(got - want).max() / np.abs(want).max())
+
+
+def sizes(name: str):
+    return ((224, 224), (160, 96)) if name.startswith("vit") else SIZES
+
+
+def frames(size, rng) -> np.ndarray:
+    return rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
+
+
+def randomise_torch(torch, net) -> None:
+    """Normalisation away from what it starts from, biases not zero, values that neither vanish nor explode."""
+    draw = torch.Generator().manual_seed(0)
+    for name, value in net.state_dict().items():
+        if value.dtype != torch.float32:
+            continue
+        if name.endswith("running_var") or ("weight" in name and value.ndim == 1):
+            value.copy_(0.5 + torch.rand(value.shape, generator=draw))
+        elif name in ("cls_token", "pos_embed"):
+            value.normal_(0, 0.5, generator=draw)
+        elif value.ndim == 1:
+            value.normal_(0, 0.1, generator=draw)
+        else:
+            value.normal_(0, (1.5 / value[0].numel()) ** 0.5, generator=draw)
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm(name, torch, timm, tmp_path, rng):
+    spec = registry.get(name)
+    changes = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    net = timm.create_model(TIMM[name], pretrained=False, **changes).eval()
+    randomise_torch(torch, net)
+    path = tmp_path / "model.safetensors"
+    pytest.importorskip("safetensors.torch").save_file(net.state_dict(), path)
+    assert parameters(name) == sum(
+        array.size
+        for key, array in safetensors_file.read(str(path))[0].items()
+        if not key.startswith(("fc.", "head.", "classifier.", "pre_logits.", "AuxLogits.", "last_linear."))
+        and not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    )
+    about = net.pretrained_cfg
+    assert (about.get("hf_hub_id") or "", about["input_size"][1]) == (spec.published.repository, spec.input_size)
+    for size in sizes(name):
+        shown = frames(size, rng)
+        pixels = (shown / 255 - np.array(about["mean"])) / np.array(about["std"])
+        with torch.no_grad():
+            seen = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+            maps = net.forward_features(seen)
+            pooled = maps.mean((2, 3)) if name == "vgg16" else net.forward_head(maps, pre_logits=True)
+        maps, pooled = maps.numpy(), pooled.numpy()
+        if name.startswith("vit"):
+            maps = maps[:, 1:].reshape(2, size[0] // 16, size[1] // 16, -1)
+        else:
+            maps = maps.transpose(0, 2, 3, 1)
+        got = features(name, path, shown)
+        wrong = error(got.maps, maps), error(got.pooled, pooled)
+        print(f"parity {name} timm {about['architecture']} {size} {wrong[0]:.1e} {wrong[1]:.1e}")
+        assert max(wrong) <= TOLERANCE
+
+
+def parameters(name: str) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(abstract(name), nnx.Param)))
+
+
+def keras_net(keras, name: str, size):
+    """The reference on images of a size, and its preprocessing; EfficientNet has its own within."""
+    module, made = KERAS[name]
+    module = getattr(keras.applications, module)
+    net = getattr(module, made)(include_top=False, weights=None, input_shape=(*size, 3))
+    if not name.startswith("efficientnet"):
+        return net, module.preprocess_input
+    spec = registry.get(name)
+    inside = net.get_layer("normalization")
+    inside.adapt_mean.assign(np.reshape(spec.mean, inside.adapt_mean.shape))
+    inside.adapt_variance.assign(np.square(np.reshape(spec.std, inside.adapt_variance.shape)))
+    inside.finalize_state()
+    return net, lambda pixels: pixels
+
+
+def randomise_keras(net, rng) -> None:
+    for layer in net.layers:
+        for value in [] if layer.name == "normalization" else layer.weights:
+            kind = value.path.rsplit("/", 1)[-1]
+            if kind in ("gamma", "moving_variance"):
+                value.assign(rng.uniform(0.5, 1.5, value.shape))
+            elif value.ndim == 1:
+                value.assign(rng.normal(0, 0.1, value.shape))
+            else:
+                taps = value.shape[0] * value.shape[1]
+                inputs = 1 if "depthwise" in value.path and "pointwise" not in kind else value.shape[2]
+                value.assign(rng.normal(0, (1.5 / (taps * inputs)) ** 0.5, value.shape))
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_keras(name, keras, tmp_path, rng):
+    drawn = None
+    for size, kind in zip(sizes(name), (".h5", ".keras"), strict=True):
+        keras.backend.clear_session()
+        net, preprocess = keras_net(keras, name, size)
+        if drawn is None:
+            randomise_keras(net, rng)
+            drawn = net.get_weights()
+        net.set_weights(drawn)
+        path = tmp_path / f"model{kind}"
+        net.save(path)
+        shown = frames(size, rng)
+        want = net.predict(preprocess(shown.astype(np.float32)), verbose=0)
+        got = features(name, path, shown)
+        wrong = error(got.maps, want), error(got.pooled, want.mean((1, 2)))
+        print(f"parity {name} keras {KERAS[name][1]} {size} {wrong[0]:.1e} {wrong[1]:.1e}")
+        assert max(wrong) <= TOLERANCE
