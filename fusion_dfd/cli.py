@@ -130,6 +130,15 @@ def config_rows(config: Config) -> dict[str, Config]:
     return get_rows(variant, config) if get_rows else {}
 
 
+def load_space(name: str) -> dict:
+    """The search space of ``get_space()`` in a file that is found as configurations are. Raises ConfigError."""
+    path = find_config(name)
+    get_space = runpy.run_path(path).get("get_space")
+    if get_space is None:
+        raise ConfigError(f"{path} has no get_space(); configs/sweep.py shows one")
+    return get_space()
+
+
 def find_config(name: str) -> str:
     """Resolve ``fusion.py[:variant]``: as given, then in ``configs/`` here, then in this checkout's ``configs/``.
 

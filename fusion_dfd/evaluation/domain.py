@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import zipfile
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
@@ -41,7 +42,7 @@ class Domain:
 def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray, step: int) -> Domain:
     """Fit means and covariance to ``train`` [n, e] with ``labels`` [n] in {0, 1}, the limit to ``val`` [m, e].
 
-    The covariance is Ledoit and Wolf's (2004), which stays well-conditioned with few clips.
+    The covariance is Ledoit and Wolf's (2004), of standardised features: it stays well-conditioned with few clips.
 
     Raises :class:`DataError` where a class or val is missing, or an embedding is not finite.
     """
@@ -51,10 +52,13 @@ def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray, step: int) -> Do
         raise DataError("train needs clips of both classes, val any; prepare a data set that has them")
     train, val = np.asarray(train, np.float64), np.asarray(val, np.float64)
     means = np.stack([train[labels == label].mean(0) for label in (0, 1)])
-    covariance, _ = ledoit_wolf(train - means[labels], assume_centered=True)
+    within = train - means[labels]
+    scale = within.std(0)
+    # A feature that never varies in train would make anything infinitely strange.
+    scale = np.maximum(scale, 1e-3 * scale.mean())
+    covariance, _ = ledoit_wolf(within / scale, assume_centered=True)
     values, vectors = np.linalg.eigh(covariance)
-    # Directions that never vary in train would make anything infinitely strange.
-    whiten = vectors / np.sqrt(np.maximum(values, 1e-6 * values[-1]))
+    whiten = vectors / np.sqrt(values) / scale[:, None]
     return Domain(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)), step)
 
 
@@ -83,7 +87,7 @@ def load(run: str, step: int) -> Domain | None:
             found = Domain(file["means"], file["whiten"], float(file["limit"]), int(file["step"]))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is no domain of this version ({error}); {again}") from error
     if found.step != step:
         raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")

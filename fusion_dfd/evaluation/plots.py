@@ -253,3 +253,56 @@ def _flat(row: Mapping, prefix: str = ""):
             yield from _flat(value, f"{prefix}{name}/")
         elif isinstance(value, int | float) and math.isfinite(value):
             yield f"{prefix}{name}", value
+
+
+@matplotlib.rc_context(_STYLE)
+def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
+    """Value of every trial ``(number, value, pruned)`` of a search, and the best so far of those trained to the end."""
+    figure, (axes,) = _axes(7.2, 3.6)
+    for pruned, colour, label in [(False, REAL, "trained to the end"), (True, MUTED, "ended early")]:
+        points = [(number, value) for number, value, early in ended if early == pruned]
+        if points:
+            axes.scatter(*zip(*points, strict=True), s=22, color=colour, label=label, zorder=3)
+    whole = [(number, value) for number, value, early in ended if not early]
+    if whole:
+        best = np.maximum.accumulate([value for _, value in whole])
+        axes.step([number for number, _ in whole], best, where="post", color=FAKE, linewidth=1.6, label="best so far")
+    axes.set(xlabel="trial", ylabel="best val AUC")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return _svg(figure, "trials", "Value of every trial")
+
+
+@matplotlib.rc_context(_STYLE)
+def importances(shares: Mapping[str, float]) -> str:
+    """A bar per option: its share of the variance of the value."""
+    figure, (axes,) = _axes(7.2, 0.9 + 0.34 * len(shares))
+    names = sorted(shares, key=shares.get)
+    axes.barh(range(len(names)), [shares[name] for name in names], height=0.6, color=REAL)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="share of the variance of the value", xlim=(0, 1))
+    axes.grid(axis="y", visible=False)
+    return _svg(figure, "importances", "Importance of the options")
+
+
+@matplotlib.rc_context(_STYLE)
+def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]], ticks: Sequence[Mapping]) -> str:
+    """A line per trial through the axes of its options.
+
+    Args:
+      names: of the axes.
+      lines: of each trial its places 0..1 on the axes and its rank 0..1, of which the better are drawn above.
+      ticks: of each axis, text by place 0..1.
+    """
+    figure, (axes,) = _axes(1.2 + 0.95 * len(names), 4.2)
+    for places, rank in sorted(lines, key=lambda line: line[1]):
+        axes.plot(places, color=FAKE if rank > 0.8 else REAL, alpha=0.25 + 0.6 * rank, linewidth=1 + rank)
+    for place, marks in enumerate(ticks):
+        axes.axvline(place, color=MUTED, linewidth=1)
+        for height, text in marks.items():
+            axes.annotate(text, (place, height), (3, 2), textcoords="offset points", fontsize=8, color=INK)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks([])
+    axes.set(xlim=(-0.1, len(names) - 0.6), ylim=(-0.05, 1.08))
+    axes.grid(visible=False)
+    return _svg(figure, "parallel", "Options of every trial")

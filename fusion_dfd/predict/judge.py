@@ -13,6 +13,7 @@ import numpy as np
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import calibrate, scores
+from fusion_dfd.evaluation import domain as domains
 from fusion_dfd.faces import track
 from fusion_dfd.predict.verdict import Face, Verdict
 from fusion_dfd.types import LABELS, FaceTrack
@@ -32,6 +33,7 @@ class Judge:
     calibration: calibrate.Calibration | None
     rule: str
     """How the logits of a face's clips become its probability, a name of ``scores.RULES``."""
+    domain: domains.Domain | None
     tracks: str
     """Which face speaks for the video, a name of ``scores.TRACKS``."""
 
@@ -40,7 +42,7 @@ class Judge:
         """Of a run folder. Raises DataError for files that do not belong to its best checkpoint."""
         found = calibrate.load(run, trained.step)
         said = found or trained.config.evaluate
-        return Judge(found, said.aggregate, said.tracks)
+        return Judge(found, said.aggregate, domains.load(run, trained.step), said.tracks)
 
     def verdict(self, video: Scored, config: c.Config) -> Verdict:
         """What is said of a video all of whose pieces are scored."""
@@ -63,7 +65,8 @@ class Judge:
             probability = float(self.calibration.apply([probability])[0])
         boxes = np.concatenate([clip.boxes for clip in clips])
         frames = len(boxes)
-        doubt = self._doubt(probability, frames, config.data.frames)
+        distance = self._distance(pieces)
+        doubt = self._doubt(probability, frames, config.data.frames, distance)
         return Face(
             track=number,
             verdict="uncertain" if doubt else self._call(probability),
@@ -71,17 +74,25 @@ class Judge:
             branches=_branches(pieces),
             clips=len(pieces),
             frames=frames,
+            distance=distance,
             side=float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))),
             timeline=_timeline(pieces, logits, fps),
             reason=doubt,
         )
 
-    def _doubt(self, probability: float, frames: int, wanted: int) -> str | None:
+    def _distance(self, pieces: list[Piece]) -> float | None:
+        if self.domain is None:
+            return None
+        return float(np.median(self.domain.distances(np.stack([piece.outputs.embedding for piece in pieces]))))
+
+    def _doubt(self, probability: float, frames: int, wanted: int, distance: float | None) -> str | None:
         """Why no verdict is given, if so."""
         if math.isnan(probability):
             return "the model's answer is not a number"
         if frames < wanted:
             return f"too short: the face is seen on {frames} frames, the model looks at {wanted}"
+        if distance is not None and distance > 1:
+            return f"outside what the model was trained on: {distance:.1f} times as far as is usual there"
         if self.calibration and self.calibration.verdict(probability) not in LABELS:
             low, high = self.calibration.abstain
             return f"undecided: between {low:.3f} and {high:.3f} too many verdicts were wrong on the validation set"

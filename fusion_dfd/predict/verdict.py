@@ -28,6 +28,9 @@ class Face:
     """Frames of the video in which the face was seen and scored."""
     side: float
     """Longer side of the face box, pixels of the video, the median over those frames."""
+    distance: float | None
+    """How far its clips lie from those the run was trained on, their median; 1 is the farthest that is usual on val.
+    None where the run does not know."""
     timeline: tuple[tuple[int, float], ...]
     """``(second of the video, probability)``: mean over the clips that cover the second, not calibrated. Seconds
     nobody looked at are missing; empty for a video that does not say its frame rate."""

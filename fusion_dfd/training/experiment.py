@@ -19,6 +19,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import (
     calibrate,
     card,
+    domain,
     evaluate,
     perturb,
     perturbed,
@@ -30,6 +31,7 @@ from fusion_dfd.evaluation import (
 )
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.input import augment, pipeline
+from fusion_dfd.input.sampling import Windows
 from fusion_dfd.shards import embedded, example, table
 from fusion_dfd.training import checkpoint, loop, overview, state, step
 from fusion_dfd.training.writer import read_log
@@ -72,6 +74,7 @@ def run(config: c.Config) -> Result:
         console.print(calibrate_run(workdir, data).sentence(), highlight=False)
     except DataError as error:
         console.print(f"not calibrated: {error}", highlight=False)
+    domain_run(workdir, data)
     console.print("scoring the test split")
     return evaluate_run(workdir, data, "test", os.path.join(workdir, "report"))
 
@@ -130,6 +133,30 @@ def calibrate_run(workdir: str, data: str) -> calibrate.Calibration:
     fitted = calibrate.fit(videos, options, data, trained.step)
     calibrate.save(fitted, workdir)
     return fitted
+
+
+def domain_run(workdir: str, data: str) -> domain.Domain:
+    """Learn what clips look like that a run was trained on, from train and val of ``data``, and keep it in the run.
+
+    One window of every video of train is enough; of val all count. Manipulations that the run left out are left out.
+    """
+    trained = load(workdir)
+    config = trained.config
+    train, val = (
+        table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
+    )
+    near, windows = _embeddings(trained, train, clips=1)
+    usual, _ = _embeddings(trained, val, clips=0)
+    fitted = domain.fit(near, np.asarray(train.table.label)[windows.rows], usual, trained.step)
+    domain.save(fitted, workdir)
+    return fitted
+
+
+def _embeddings(trained: checkpoint.Trained, split: table.Split, clips: int) -> tuple[np.ndarray, Windows]:
+    replicated, split_batch = state.shardings(state.data_mesh())
+    size = loop.divisible(trained.config.evaluate.batch_size)
+    batches, windows = pipeline.eval_batches(split, trained.config.data, size, clips, split_batch)
+    return evaluate.embed_clips(predictor(trained, replicated), batches, windows), windows
 
 
 def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:

@@ -49,8 +49,11 @@ class Fitted:
     """False when a signal stopped the run; the same command continues it."""
 
 
-def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
+def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge | None = None) -> Fitted:
     """Train on ``train``, select on ``val``, keep everything in ``workdir``. Continues a run it finds there.
+
+    ``judge(step, metrics of val)`` is called after every evaluation of this call and its checkpoint; what it raises
+    ends training there, in order.
 
     Raises:
       DataError: the folder holds another run; the loss stayed not finite; the disk is full.
@@ -95,6 +98,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
             checkpoints=checkpoints,
             writer=writer,
             progress=progress,
+            judge=judge or (lambda at, values: None),
         )
         return run.loop(now, batches)
     finally:
@@ -103,6 +107,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str) -> Fitted:
 
 
 Validate = Callable[[dict], dict[str, Any]]
+Judge = Callable[[int, dict[str, Any]], None]
 
 
 @dataclasses.dataclass
@@ -114,6 +119,7 @@ class _Run:
     checkpoints: Checkpoints
     writer: Writer
     progress: Progress
+    judge: Judge
     _pending: tuple[int, dict] | None = None
     _skipped: int = 0
     _clock: tuple[int, float] = (0, 0.0)
@@ -128,8 +134,9 @@ class _Run:
             while True:
                 if at > start and (at % train.eval_every == 0 or at >= train.steps):
                     self._flush()
-                    self._evaluate(now, at)
+                    values = self._evaluate(now, at)
                     self._save(now, batches)
+                    self.judge(at, values)
                 over = self._over(at)
                 if over or stopped():
                     self._flush()
@@ -148,7 +155,7 @@ class _Run:
             return True
         return at >= train.steps
 
-    def _evaluate(self, now: state.TrainState, at: int) -> None:
+    def _evaluate(self, now: state.TrainState, at: int) -> dict[str, Any]:
         values = self.validate(now.average)
         self.writer.log(at, {f"val/{name}": value for name, value in values.items()})
         auc = values["auc"]
@@ -164,6 +171,7 @@ class _Run:
         self._val_text = f"val AUC {shown}"
         self.writer.say(f"step {at:>6}  val AUC {shown}  val loss {values['loss']:.3f}{'  best' if better else ''}")
         self._clock = (at, time.monotonic())
+        return values
 
     def _save(self, now: state.TrainState, batches) -> None:
         self.checkpoints.save_last(now, batches.get_state(), dataclasses.asdict(self.progress))

@@ -17,7 +17,7 @@ from fusion_dfd.predict.judge import Judge
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Trained
 
-JUDGE = Judge(None, "mean_probability", "first")
+JUDGE = Judge(None, "mean_probability", None, "first")
 
 
 @pytest.fixture(scope="session")

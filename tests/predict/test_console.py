@@ -10,9 +10,11 @@ from fusion_dfd import cli
 from fusion_dfd.predict import console
 from fusion_dfd.predict.verdict import Face, Verdict
 
-FACE = Face(0, "fake", 0.9, {"micro": 0.8}, 4, 48, 120.0, ((0, 0.1), (1, 0.95)))
+FACE = Face(0, "fake", 0.9, {"micro": 0.8}, 4, 48, 120.0, 0.4, ((0, 0.1), (1, 0.95)))
 VERDICTS = [
-    Verdict("a [1].mp4", "fake", 0.9, (FACE, Face(1, "uncertain", 0.4, {}, 1, 3, 40.0, (), "too short")), None, 2.0),
+    Verdict(
+        "a [1].mp4", "fake", 0.9, (FACE, Face(1, "uncertain", 0.4, {}, 1, 3, 40.0, None, (), "too short")), None, 2.0
+    ),
     Verdict("b,c.mp4", "none", None, (), "no face found"),
 ]
 

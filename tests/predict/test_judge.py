@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.evaluation.domain import Domain
 from fusion_dfd.predict.judge import Judge
 
 CALIBRATION = Calibration(
@@ -13,8 +15,8 @@ CALIBRATION = Calibration(
 )  # fmt: skip
 
 
-def judged(build, path, **changes):
-    judge = Judge(dataclasses.replace(CALIBRATION, **changes), "mean_probability", "first")
+def judged(build, path, domain=None, **changes):
+    judge = Judge(dataclasses.replace(CALIBRATION, **changes), "mean_probability", domain, "first")
     return build(lambda _: [(5, 5, 30, 0.99)], judge).predict(path)
 
 
@@ -38,6 +40,20 @@ def test_in_the_band_of_doubt_no_verdict_is_given(build, video):
     assert "undecided" in verdict.reason
 
 
+def test_what_lies_outside_training_gets_no_verdict(build, video):
+    (scored,) = build(lambda _: [(5, 5, 30, 0.99)]).score([video(20)])
+    embeddings = np.stack([piece.outputs.embedding for piece in scored.pieces])
+    width = embeddings.shape[1]
+    here = Domain(np.stack([embeddings.mean(0)] * 2), np.eye(width), 10.0, 7)
+    verdict = judged(build, video(20), here)
+    assert verdict.verdict in ("fake", "real")
+    assert verdict.faces[0].distance == pytest.approx(np.median(here.distances(embeddings)), abs=1e-5)
+    elsewhere = dataclasses.replace(here, means=here.means + 100)
+    verdict = judged(build, video(20), elsewhere)
+    assert verdict.verdict == "uncertain"
+    assert "outside what the model was trained on" in verdict.reason
+
+
 def test_a_face_seen_too_shortly_gets_no_verdict(build, video):
     verdict = judged(build, video(4))
     assert verdict.verdict == "uncertain"
@@ -50,7 +66,8 @@ def test_the_most_suspicious_face_speaks_where_the_run_says_so(build, video):
         return [(2, 2, 30, 0.99), (34, 20, 14, 0.95)]
 
     spoken = {
-        tracks: build(two, Judge(None, "mean_probability", tracks)).predict(video(20)) for tracks in ("first", "max")
+        tracks: build(two, Judge(None, "mean_probability", None, tracks)).predict(video(20))
+        for tracks in ("first", "max")
     }
     probabilities = [face.probability for face in spoken["first"].faces]
     assert len(probabilities) == 2
