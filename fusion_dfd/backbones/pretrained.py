@@ -41,8 +41,14 @@ def load(options: config.Backbone) -> tuple[dict, dict]:
     kind = os.path.splitext(path)[1].lower()
     if kind not in _READERS:
         raise DataError(f"model.backbone.weights={path}: ends in {kind or 'nothing'}, want {', '.join(_READERS)}")
+    return from_arrays(_READERS[kind](path), options, path)
+
+
+def from_arrays(arrays: convert.Arrays, options: config.Backbone, where: str) -> tuple[dict, dict]:
+    """The same from arrays under the names of one of the backbone's sources; ``where`` they come from, for messages."""
+    spec = registry.get(options.name)
     net, whole = (_abstract(one) for one in (options, dataclasses.replace(options, stages=0)))
-    arrays = convert.convert(_READERS[kind](path), net, whole, spec.layouts, f"{path} as {spec.name}")
+    arrays = convert.convert(arrays, net, whole, spec.layouts, f"{where} as {spec.name}")
     return tuple(_nested(nnx.state(net, only), arrays) for only in (nnx.Param, nnx.BatchStat))
 
 

@@ -29,6 +29,14 @@ def read(path: str) -> dict[str, np.ndarray]:
 
     Raises :class:`DataError` for a missing or damaged file, one without names of layers, and where h5py is missing.
     """
+    return read_nested(path)[""]
+
+
+def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
+    """As :func:`read`, of a model and of the models within its layers.
+
+    ``""`` holds the model's own layers; ``time_distributed`` those of the model that the layer of that name wraps.
+    """
     try:
         import h5py
     except ImportError as error:
@@ -36,9 +44,9 @@ def read(path: str) -> dict[str, np.ndarray]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                names = _layers(json.loads(archive.read("config.json")))
+                layers = json.loads(archive.read("config.json"))["config"]["layers"]
                 with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-                    found = _archived(file["layers"], names)
+                    found = _archived(file["layers"], layers)
         else:
             with h5py.File(path) as file:
                 found = _legacy(file.get("model_weights", file))
@@ -47,16 +55,27 @@ def read(path: str) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: cannot be read ({reason}), check the path or {_REMEDY}") from error
     except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError) as error:
         raise DataError(f"{path}: no whole model of Keras ({type(error).__name__}), {_REMEDY}") from error
-    if not found:
+    if not any(found.values()):
         raise DataError(f"{path}: names no layers; save the model as .keras, or by model.save as .h5")
-    return _counted(found)
+    return {within: _counted(layers) for within, layers in found.items()}
 
 
-def _legacy(root) -> dict[str, list[np.ndarray]]:
-    return {
-        layer: [root[layer][name][()] for name in _strings(root[layer], "weight_names")]
-        for layer in _strings(root, "layer_names")
-    }
+Found = dict[str, dict[str, list[np.ndarray]]]
+"""Arrays in their order, by layer, by the layer around the model they are of."""
+
+
+def _legacy(root) -> Found:
+    found: Found = {"": {}}
+    for layer in _strings(root, "layer_names"):
+        arrays = [(name.split("/"), root[layer][name][()]) for name in _strings(root[layer], "weight_names")]
+        inner = {path[-2] for path, _ in arrays if len(path) > 1}
+        if len(inner) < 2 or any(name.endswith("_cell") for name in inner):
+            found[""][layer] = [array for _, array in arrays]
+            continue
+        found[layer] = {}
+        for path, array in arrays:
+            found[layer].setdefault(path[-2], []).append(array)
+    return found
 
 
 def _strings(group, name: str) -> list[str]:
@@ -68,23 +87,30 @@ def _strings(group, name: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _layers(config: dict) -> dict[str, str]:
-    """Name of each layer by the name of its group: its class in snake case, numbered within the class."""
+def _archived(groups, layers: list[dict]) -> Found:
+    """``layers`` is the model's configuration, which says what the numbered groups are called."""
+    found: Found = {"": {}}
     seen: collections.Counter[str] = collections.Counter()
-    names = {}
-    for layer in config["config"]["layers"]:
+    for layer in layers:
         kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"])).lower()
-        names[f"{kind}_{seen[kind]}" if seen[kind] else kind] = layer["config"]["name"]
+        group, name = f"{kind}_{seen[kind]}" if seen[kind] else kind, layer["config"]["name"]
         seen[kind] += 1
-    return names
-
-
-def _archived(groups, names: dict[str, str]) -> dict[str, list[np.ndarray]]:
-    found = {}
-    for group, layer in names.items():
-        stored = groups[group]["vars"] if group in groups and "vars" in groups[group] else {}
-        found[layer] = [stored[str(place)][()] for place in range(len(stored))]
+        if group not in groups:
+            found[""][name] = []
+            continue
+        within, options = groups[group], layer["config"]
+        if "layer" in within and isinstance(options.get("layer"), dict):  # a wrapper, such as TimeDistributed
+            within, options = within["layer"], options["layer"]["config"]
+        if "layers" in within and "layers" in options:
+            found[name] = _archived(within["layers"], options["layers"])[""]
+        else:
+            found[""][name] = _stored(within.get("cell", within))
     return found
+
+
+def _stored(group) -> list[np.ndarray]:
+    stored = group.get("vars", {})
+    return [stored[str(place)][()] for place in range(len(stored))]
 
 
 def _counted(found: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
