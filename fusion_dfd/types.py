@@ -115,8 +115,6 @@ class Outputs:
     logit: jax.Array
     """float32 [b]; above 0 says fake. A softmax over two classes is the sigmoid of the difference of their logits, so
     this one number stands for published heads of either kind."""
-    embedding: jax.Array | None = None
-    """float32 [b, e], what the last layers before the logit read: where a clip lies among others."""
     branch_logits: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
     """Auxiliary logit [b] of each branch; empty where there are no branches."""
     branch_weights: jax.Array | None = None

@@ -1,8 +1,9 @@
 """Whether a clip is like those a run was trained on: a verdict on anything else is a guess.
 
-The Mahalanobis distance of a clip's embedding (``Outputs.embedding``) to the nearer of the two classes' means, with the
-covariance that both share, is what Lee et al. (NeurIPS 2018) tell strange inputs by. Means and covariance are fitted on
-train; distances are in units of what is still usual on val.
+A clip is described by how it looks (:mod:`fusion_dfd.input.looks`). Its distance is Mahalanobis's to the nearer of the
+two classes' means, with the covariance that both share (as Lee et al., NeurIPS 2018, tell strange inputs by a network's
+features; those of our branches turned out not to notice real footage after rendered faces). Means and covariance are
+fitted on train; distances are in units of what is still usual on val.
 """
 
 from __future__ import annotations
@@ -26,28 +27,26 @@ USUAL = 0.99
 @dataclasses.dataclass(frozen=True)
 class Domain:
     means: np.ndarray
-    """float64 [2, e], of real and fake."""
+    """float64 [2, e], of the looks of real and fake clips."""
     whiten: np.ndarray
     """float64 [e, e]; ``x @ whiten`` has unit covariance within the classes."""
     limit: float
     """Distance that the share USUAL of val's clips stay below."""
-    step: int
-    """Of the checkpoint that gave the embeddings."""
 
-    def distances(self, embeddings: np.ndarray) -> np.ndarray:
-        """float64 [n] >= 0 of ``embeddings`` [n, e]; 1 is the farthest that is usual."""
-        return _nearest(embeddings, self.means, self.whiten) / self.limit
+    def distances(self, looks: np.ndarray) -> np.ndarray:
+        """float64 [n] >= 0 of clips' ``looks`` [n, e]; 1 is the farthest that is usual."""
+        return _nearest(looks, self.means, self.whiten) / self.limit
 
 
-def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray, step: int) -> Domain:
+def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Domain:
     """Fit means and covariance to ``train`` [n, e] with ``labels`` [n] in {0, 1}, the limit to ``val`` [m, e].
 
     The covariance is Ledoit and Wolf's (2004), of standardised features: it stays well-conditioned with few clips.
 
-    Raises :class:`DataError` where a class or val is missing, or an embedding is not finite.
+    Raises :class:`DataError` where a class or val is missing, or a look is not finite.
     """
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
-        raise DataError("embeddings that are not finite have no place; train again with a lower optim.lr")
+        raise DataError("clips whose pixels give no finite numbers cannot be compared; prepare the data set again")
     if set(np.unique(labels)) != {0, 1} or not len(val):
         raise DataError("train needs clips of both classes, val any; prepare a data set that has them")
     train, val = np.asarray(train, np.float64), np.asarray(val, np.float64)
@@ -59,11 +58,11 @@ def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray, step: int) -> Do
     covariance, _ = ledoit_wolf(within / scale, assume_centered=True)
     values, vectors = np.linalg.eigh(covariance)
     whiten = vectors / np.sqrt(values) / scale[:, None]
-    return Domain(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)), step)
+    return Domain(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)))
 
 
-def _nearest(embeddings: np.ndarray, means: np.ndarray, whiten: np.ndarray) -> np.ndarray:
-    away = (np.asarray(embeddings, np.float64)[:, None] - means) @ whiten
+def _nearest(looks: np.ndarray, means: np.ndarray, whiten: np.ndarray) -> np.ndarray:
+    away = (np.asarray(looks, np.float64)[:, None] - means) @ whiten
     return np.sqrt(np.square(away).sum(-1)).min(-1)
 
 
@@ -75,20 +74,18 @@ def save(domain: Domain, run: str) -> str:
     return path
 
 
-def load(run: str, step: int) -> Domain | None:
+def load(run: str) -> Domain | None:
     """The domain of a run folder; None where there is none.
 
-    Raises :class:`DataError` where the file cannot be read, or belongs to another step than ``step``.
+    Raises :class:`DataError` where the file cannot be read.
     """
     path = os.path.join(run, NAME)
-    again = "train again, or delete the file to do without"
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = Domain(file["means"], file["whiten"], float(file["limit"]), int(file["step"]))
+            return Domain(file["means"], file["whiten"], float(file["limit"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no domain of this version ({error}); {again}") from error
-    if found.step != step:
-        raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")
-    return found
+        raise DataError(
+            f"{path} is no domain of this version ({error}); delete it to do without, or train again"
+        ) from error

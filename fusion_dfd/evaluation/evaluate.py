@@ -69,15 +69,6 @@ def score_clips(
     return clips, frames
 
 
-def embed_clips(predict: Callable[[Batch], Outputs], batches: Iterable[Batch], windows: Windows) -> np.ndarray:
-    """``Outputs.embedding`` of every window, float32 [n, e], in their order; arguments as for :func:`score_clips`."""
-    found: dict[int, np.ndarray] = {}
-    for batch in batches:
-        row, weight, embedding = map(_on_host, (batch.row, batch.weight, predict(batch).embedding))
-        found |= {int(row[i]): embedding[i] for i in np.flatnonzero(weight > 0)}
-    return np.stack([found[number] for number in range(len(windows))])
-
-
 class _Collected:
     """Logits by number of the window."""
 

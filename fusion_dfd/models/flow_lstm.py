@@ -72,10 +72,8 @@ class FlowDetector(nnx.Module):
         flat = rearrange(pictures, "b t h w c -> (b t) h w c")
         maps = self.backbone(flat, valid.reshape(-1)).astype(jnp.float32)
         context, looking = self.looking(rearrange(maps, "(b t) h w c -> b t h w c", b=len(frames)))
-        summary = self.summary(context, valid, steps)
         return Outputs(
-            self.readout(summary, rngs),
-            summary,
+            self.readout(self.summary(context, valid, steps), rngs),
             motion_attention=_from_second(looking * valid[..., None, None]),
             motion_anomaly=_from_second(anomaly(pictures, valid)),
         )

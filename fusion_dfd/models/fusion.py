@@ -100,7 +100,7 @@ class FusionDetector(nnx.Module):
             )
         fused, weights = self.fusion([tokens[name] for name in self.branches], rngs)
         logit = self.head(fused, rngs)
-        return Outputs(logit, fused, branch_logits=logits, branch_weights=weights, **seen)
+        return Outputs(logit, branch_logits=logits, branch_weights=weights, **seen)
 
     def _maps(self, frames: Array, valid: Array) -> Float[Array, "b t h w c"]:
         """The backbone on every frame of the batch, time folded into the batch."""

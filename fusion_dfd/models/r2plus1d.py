@@ -80,7 +80,7 @@ class R2Plus1DDetector(nnx.Module):
                 run = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
                 x, valid = run(block, x, valid)
         pooled = masked_mean(jnp.mean(x.astype(jnp.float32), axis=(2, 3)), valid)
-        return Outputs(self.readout(pooled, rngs), pooled)
+        return Outputs(self.readout(pooled, rngs))
 
 
 class Block(nnx.Module):

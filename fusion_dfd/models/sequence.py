@@ -64,8 +64,7 @@ class SequenceDetector(nnx.Module):
         if frames.ndim == 5:
             pooled = self.encode(rearrange(frames, "b t h w c -> (b t) h w c"), valid.reshape(-1))
             frames = rearrange(pooled, "(b t) c -> b t c", b=len(frames))
-        summary = self.summary(frames, valid, length)
-        return Outputs(self.readout(summary, rngs), summary)
+        return Outputs(self.readout(self.summary(frames, valid, length), rngs))
 
     def encode(self, frames: UInt8[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None) -> Float[Array, "n c"]:
         """The features of each frame, float32; ``valid`` names those that enter the statistics of BatchNorm."""

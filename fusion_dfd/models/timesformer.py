@@ -80,8 +80,7 @@ class TimeSformerDetector(nnx.Module):
             token, x, weights = run(block, token, x, valid)
         side = self.size // self.patch
         looking = rearrange(weights * valid[..., None], "b t (h w) -> b t h w", h=side)
-        summary = self.norm(token)
-        return Outputs(self.readout(summary, rngs), summary, spatial_attention=looking)
+        return Outputs(self.readout(self.norm(token), rngs), spatial_attention=looking)
 
     def _check(self, shape: tuple[int, ...]) -> None:
         _, frames, height, width, _ = shape

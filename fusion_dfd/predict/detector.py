@@ -23,6 +23,7 @@ from fusion_dfd import config as c
 from fusion_dfd.faces import detector as detectors
 from fusion_dfd.faces.extract import Scan
 from fusion_dfd.input import augment, sampling
+from fusion_dfd.input.looks import looks
 from fusion_dfd.predict.judge import Judge
 from fusion_dfd.predict.verdict import Verdict
 from fusion_dfd.training import checkpoint, experiment
@@ -52,6 +53,8 @@ class Piece:
     """uint8 [t, size, size, 3], as the model sees them; None once scored and not kept."""
     landmarks: np.ndarray
     """float32 [t, 5, 2], pixels of the frames."""
+    looks: np.ndarray
+    """float64 [n], see :func:`fusion_dfd.input.looks.looks`."""
     outputs: Outputs | None = None
     """Of this piece alone, numpy without the batch axis; None until scored."""
 
@@ -136,7 +139,7 @@ class Detector:
             frames, landmarks = augment.apply(
                 face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
             )
-            yield Piece(window, place, face.indices[part], frames, landmarks)
+            yield Piece(window, place, face.indices[part], frames, landmarks, looks(frames))
 
     def _run(self, waiting: collections.deque[Piece], keep: bool) -> None:
         """Give the model what waits, at most BATCH pieces."""

@@ -42,7 +42,7 @@ class Judge:
         """Of a run folder. Raises DataError for files that do not belong to its best checkpoint."""
         found = calibrate.load(run, trained.step)
         said = found or trained.config.evaluate
-        return Judge(found, said.aggregate, domains.load(run, trained.step), said.tracks)
+        return Judge(found, said.aggregate, domains.load(run), said.tracks)
 
     def verdict(self, video: Scored, config: c.Config) -> Verdict:
         """What is said of a video all of whose pieces are scored."""
@@ -83,7 +83,7 @@ class Judge:
     def _distance(self, pieces: list[Piece]) -> float | None:
         if self.domain is None:
             return None
-        return float(np.median(self.domain.distances(np.stack([piece.outputs.embedding for piece in pieces]))))
+        return float(np.median(self.domain.distances(np.stack([piece.looks for piece in pieces]))))
 
     def _doubt(self, probability: float, frames: int, wanted: int, distance: float | None) -> str | None:
         """Why no verdict is given, if so."""

@@ -30,8 +30,7 @@ from fusion_dfd.evaluation import (
     scores,
 )
 from fusion_dfd.evaluation.scores import FrameScore
-from fusion_dfd.input import augment, pipeline
-from fusion_dfd.input.sampling import Windows
+from fusion_dfd.input import augment, looks, pipeline
 from fusion_dfd.shards import embedded, example, table
 from fusion_dfd.training import checkpoint, loop, overview, state, step
 from fusion_dfd.training.writer import read_log
@@ -140,23 +139,26 @@ def domain_run(workdir: str, data: str) -> domain.Domain:
 
     One window of every video of train is enough; of val all count. Manipulations that the run left out are left out.
     """
-    trained = load(workdir)
-    config = trained.config
+    config = checkpoint.load_best(workdir).config
     train, val = (
         table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
     )
-    near, windows = _embeddings(trained, train, clips=1)
-    usual, _ = _embeddings(trained, val, clips=0)
-    fitted = domain.fit(near, np.asarray(train.table.label)[windows.rows], usual, trained.step)
+    near, labels = _looks(train, config, clips=1)
+    usual, _ = _looks(val, config, clips=0)
+    fitted = domain.fit(near, labels, usual)
     domain.save(fitted, workdir)
     return fitted
 
 
-def _embeddings(trained: checkpoint.Trained, split: table.Split, clips: int) -> tuple[np.ndarray, Windows]:
-    replicated, split_batch = state.shardings(state.data_mesh())
-    size = loop.divisible(trained.config.evaluate.batch_size)
-    batches, windows = pipeline.eval_batches(split, trained.config.data, size, clips, split_batch)
-    return evaluate.embed_clips(predictor(trained, replicated), batches, windows), windows
+def _looks(split: table.Split, config: c.Config, clips: int) -> tuple[np.ndarray, np.ndarray]:
+    """Looks [n, d] and labels [n] of the windows of a split, at most ``clips`` a video."""
+    batches, _ = pipeline.eval_batches(split, config.data, config.evaluate.batch_size, clips)
+    rows = [
+        (looks.looks(batch.frames[i, : batch.length[i]]), batch.label[i])
+        for batch in batches
+        for i in np.flatnonzero(batch.weight)
+    ]
+    return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
 def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:

@@ -20,7 +20,7 @@ def world(rng):
 
     train, labels = draw(4000)
     val, _ = draw(2000)
-    return train, labels, val, domain.fit(train, labels, val, 7)
+    return train, labels, val, domain.fit(train, labels, val)
 
 
 def test_the_distance_is_mahalanobis_to_the_nearer_class(world):
@@ -50,30 +50,28 @@ def test_what_breaks_a_relation_is_far_though_each_feature_is_usual(world):
 
 def test_a_feature_that_never_varies_does_not_make_everything_strange(rng):
     train = np.concatenate([rng.normal(size=(100, 2)), np.full((100, 1), 3.0)], axis=1)
-    fitted = domain.fit(train, np.arange(100) % 2, train, 1)
+    fitted = domain.fit(train, np.arange(100) % 2, train)
     assert np.isfinite(fitted.distances(train)).all()
     assert (fitted.distances(train) <= 1).mean() > 0.9
 
 
-def test_it_is_kept_with_the_run_and_for_its_step_only(world, tmp_path):
+def test_it_is_kept_with_the_run(world, tmp_path):
     *_, val, fitted = world
-    assert domain.load(str(tmp_path), 7) is None
+    assert domain.load(str(tmp_path)) is None
     domain.save(fitted, str(tmp_path))
-    np.testing.assert_array_equal(domain.load(str(tmp_path), 7).distances(val), fitted.distances(val))
-    with pytest.raises(DataError, match="fitted to step 7, the best checkpoint is of step 8"):
-        domain.load(str(tmp_path), 8)
+    np.testing.assert_array_equal(domain.load(str(tmp_path)).distances(val), fitted.distances(val))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / domain.NAME).write_bytes(content)
     with pytest.raises(DataError, match="no domain of this version"):
-        domain.load(str(tmp_path), 1)
+        domain.load(str(tmp_path))
 
 
 def test_what_cannot_be_fitted_is_said(rng):
     train = rng.normal(size=(10, 3))
     with pytest.raises(DataError, match="both classes"):
-        domain.fit(train, np.zeros(10, int), train, 1)
-    with pytest.raises(DataError, match="not finite"):
-        domain.fit(np.full((10, 3), np.nan), np.arange(10) % 2, train, 1)
+        domain.fit(train, np.zeros(10, int), train)
+    with pytest.raises(DataError, match="finite numbers"):
+        domain.fit(np.full((10, 3), np.nan), np.arange(10) % 2, train)
