@@ -345,7 +345,7 @@ def _checks(config: Config):
         ("sample.crf", config.sample.crf, 0, 51),
         ("optim.lr", optim.lr, 0, 10),
         ("optim.weight_decay", optim.weight_decay, 0, 10),
-        ("optim.warmup", optim.warmup, 0, train.steps),
+        ("optim.warmup", optim.warmup, 0, train.steps - 1),
         ("optim.label_smoothing", optim.label_smoothing, 0, 0.99),
         ("optim.ema", optim.ema, 0, 0.999999),
         ("optim.accumulate", optim.accumulate, 1, 10000),

@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -93,7 +94,7 @@ def _study(optuna, config: c.Config, search: Search):
     every, steps = config.train.eval_every, config.train.steps
     samplers: dict[str, Callable] = {
         # What other processes are trying counts as bad, so that they do not all try the same.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=search.seed, multivariate=True, constant_liar=True),
+        "tpe": lambda: optuna.samplers.TPESampler(seed=search.seed, constant_liar=True),
         "gp": lambda: _gaussian(optuna, search.seed),
         "random": lambda: optuna.samplers.RandomSampler(seed=search.seed),
     }
@@ -107,11 +108,13 @@ def _study(optuna, config: c.Config, search: Search):
             raise c.ConfigError(f"--{name}={value}: want one of {', '.join(known)}")
     if search.storage.startswith("sqlite:///"):
         os.makedirs(os.path.dirname(search.storage.removeprefix("sqlite:///")) or ".", exist_ok=True)
-    storage = optuna.storages.RDBStorage(
-        search.storage,
-        heartbeat_interval=HEARTBEAT,
-        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            search.storage,
+            heartbeat_interval=HEARTBEAT,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
     return optuna.create_study(
         storage=storage,
         sampler=samplers[search.sampler](),
