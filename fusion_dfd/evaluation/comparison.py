@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fusion_dfd.evaluation import report, sections
 from fusion_dfd.evaluation.metrics import METRICS
+from fusion_dfd.evaluation.paired import Difference
 from fusion_dfd.evaluation.summary import Summary, cell
 
 
@@ -24,7 +26,7 @@ class Cost(NamedTuple):
 class Comparison(NamedTuple):
     table: dict[str, Any]
     """``{unit, metric, also, methods, rows: {run: {overall: entry, also: {metric: entry}, methods: {method: entry or
-    None}, cost: {...} or None}}}``; JSON-able."""
+    None}, cost: {...} or None, against: {...} or None}}}``; JSON-able."""
     header: list[str]
     rows: list[list[str]]
     """Cells as text, the name of the run first, its overall value second."""
@@ -46,13 +48,15 @@ class Comparison(NamedTuple):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         interval = [f"{metric}_low", f"{metric}_high"]
-        writer.writerow(["run", metric, *interval, *also, *Cost._fields, *(f"{metric}/{m}" for m in methods)])
+        against = [f"{metric}_minus_first", "minus_first_low", "minus_first_high", "minus_first_p"]
+        writer.writerow(["run", metric, *interval, *also, *against, *Cost._fields, *(f"{metric}/{m}" for m in methods)])
         for name, row in self.table["rows"].items():
             whole = [row["overall"][part] for part in ("value", "low", "high")]
             parts = [row["also"][one]["value"] for one in also]
             cost = row["cost"] or dict.fromkeys(Cost._fields)
             per = [entry and entry["value"] for entry in row["methods"].values()]
-            writer.writerow([name, *whole, *parts, *cost.values(), *per])
+            difference = row["against"] or dict.fromkeys(("value", "low", "high", "p"))
+            writer.writerow([name, *whole, *parts, *difference.values(), *cost.values(), *per])
         return text.getvalue()
 
 
@@ -62,6 +66,7 @@ def comparison(
     metric: str = "auc",
     also: Sequence[str] = (),
     costs: Mapping[str, Cost] | None = None,
+    against: Mapping[str, Difference] | None = None,
 ) -> Comparison:
     """One metric of several runs, in the order given: over all rows with its interval, and per method.
 
@@ -73,18 +78,21 @@ def comparison(
       metric: the metric that is given with its interval and per method.
       also: further metrics, given over all rows only.
       costs: by name of the run; columns for them appear where this is not None.
+      against: by name of the run, its difference from the first one; a column appears where this is not None.
     """
     methods = list(dict.fromkeys(m for summary in summaries.values() for m in summary["units"][unit]["methods"]))
     rows = {
-        name: _row(summary["units"][unit], metric, also, methods, (costs or {}).get(name))
+        name: _row(summary["units"][unit], metric, also, methods, (costs or {}).get(name), (against or {}).get(name))
         for name, summary in summaries.items()
     }
     table = {"unit": unit, "metric": metric, "also": list(also), "methods": methods, "rows": rows}
     header = ["run", f"{unit} {METRICS[metric].title} [95 % interval]", *(METRICS[name].title for name in also)]
+    header += ["minus the first [95 % interval], p"] if against is not None else []
     header += ["parameters", "GFLOPs a clip", "clips a second"] if costs is not None else []
     lines = []
     for name, row in rows.items():
         line = [name, cell(row["overall"]), *(cell({**entry, "low": None}) for entry in row["also"].values())]
+        line += [_difference_cell(row["against"])] if against is not None else []
         line += _cost_cells(row["cost"]) if costs is not None else []
         line += ["-" if entry is None else cell({**entry, "low": None}) for entry in row["methods"].values()]
         lines.append(line)
@@ -99,14 +107,25 @@ def page(found: Comparison, remarks: Sequence[str] = (), title: str = "Compariso
     return report.page(title, sections.section(title, body))
 
 
-def _row(unit: dict, metric: str, also: Sequence[str], methods: list[str], cost: Cost | None) -> dict:
+def _row(
+    unit: dict, metric: str, also: Sequence[str], methods: list[str], cost: Cost | None, against: Difference | None
+) -> dict:
     blocks, metrics = unit["methods"], unit["overall"]["metrics"]
     return {
         "overall": metrics[metric],
         "also": {name: metrics[name] for name in also},
         "methods": {m: blocks[m]["metrics"][metric] if m in blocks else None for m in methods},
         "cost": None if cost is None else cost._asdict(),
+        "against": None if against is None else dataclasses.asdict(against),
     }
+
+
+def _difference_cell(entry: dict | None) -> str:
+    if entry is None or entry["value"] is None:
+        return "-"
+    if entry["low"] is None:
+        return f"{entry['value']:+.3f}"
+    return f"{entry['value']:+.3f} [{entry['low']:+.3f}, {entry['high']:+.3f}], {entry['p']:.3f}"
 
 
 def _cost_cells(cost: dict | None) -> list[str]:

@@ -1,16 +1,19 @@
 """Named configurations, trained one after another, in one table.
 
 Rows are a mapping from a name to a configuration. They come from :func:`branches` (every subset of a fusion's
-branches), from a configuration's file (``configs/baselines.py:all``), or from anywhere else; :func:`seeded` gives each
-its seeds and a folder.
+branches), from :func:`grid` (every combination of options), from ``evaluation.protocols.leave_one_out``, from a
+configuration's file (``configs/baselines.py:all``), or from anywhere else; :func:`seeded` gives each its seeds and a
+folder.
 """
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import itertools
 import json
+import operator
 import os
 import re
 import traceback
@@ -21,8 +24,9 @@ from rich.markdown import Markdown
 
 from fusion_dfd import atomic
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import comparison
+from fusion_dfd.evaluation import comparison, paired, scores
 from fusion_dfd.training import cost, experiment
+from fusion_dfd.training.space import applied
 from fusion_dfd.types import DataError
 
 Rows = Mapping[str, c.Config]
@@ -42,6 +46,39 @@ def branches(config: c.Config) -> dict[str, c.Config]:
         row.model.branches = subset
         rows["+".join(subset)] = row
     return rows
+
+
+def grid(config: c.Config, axes: Sequence[str]) -> dict[str, c.Config]:
+    """One row per combination of values; an axis is written ``optim.lr=0.001,0.003`` or ``data.augment.jpeg=0,0.3``.
+
+    Values are Python literals, else text; a tuple is written in brackets. Raises ConfigError for an option that does
+    not exist, and for values it cannot have.
+    """
+    parsed = [_axis(config, axis) for axis in axes]
+    rows = {}
+    for values in itertools.product(*(values for _, values in parsed)):
+        chosen = dict(zip((name for name, _ in parsed), values, strict=True))
+        rows[", ".join(f"{name}={value}" for name, value in chosen.items())] = applied(config, chosen)
+    return rows
+
+
+def _axis(config: c.Config, text: str) -> tuple[str, list]:
+    name, equals, values = text.partition("=")
+    if not (equals and values):
+        raise c.ConfigError(f"--grid={text}: want OPTION=VALUE,VALUE..., e.g. optim.lr=0.001,0.003")
+    try:
+        old = operator.attrgetter(name)(config)
+    except AttributeError as error:
+        raise c.ConfigError(f"--grid={text}: {name} is no option of the configuration") from error
+    try:
+        found = list(ast.literal_eval(f"[{values}]"))
+    except (ValueError, SyntaxError):
+        found = values.split(",")
+    if isinstance(old, float):
+        found = [float(value) if isinstance(value, int) else value for value in found]
+    if odd := [value for value in found if type(value) is not type(old)]:
+        raise c.ConfigError(f"--grid={text}: {odd} are not of the kind of {old!r}")
+    return name, found
 
 
 def seeded(rows: Rows, seeds: Sequence[int], root: str) -> dict[str, c.Config]:
@@ -83,7 +120,7 @@ def run(cells: Rows, root: str) -> str:
         else:
             done[name] = summary
         if done:
-            path = _write(root, done, costs, failed)
+            path = _write(root, done, costs, failed, _differences({name: cells[name] for name in done}))
     if not done:
         raise DataError(f"no cell of the ablation in {root} was finished: {failed or 'stopped before the first'}")
     with open(path) as file:
@@ -111,8 +148,28 @@ def _cost(config: c.Config) -> comparison.Cost:
         return comparison.Cost(**json.load(file))
 
 
-def _write(root: str, done: dict, costs: dict, failed: dict[str, str]) -> str:
-    found = comparison.comparison(done, also=("accuracy", "f1"), costs=costs)
+def _differences(cells: Rows) -> dict[str, paired.Difference]:
+    """AUC of each cell minus that of the first, over the videos that both scored; paired, with interval and p-value."""
+    videos = {
+        name: scores.videos(
+            scores.read_csv(os.path.join(cell.workdir, "report", "scores.csv")),
+            cell.evaluate.aggregate,
+            cell.evaluate.tracks,
+        )
+        for name, cell in cells.items()
+    }
+    base, *others = videos
+    found = {}
+    for name in others:
+        first, second = paired.same_videos(videos[base], videos[name])
+        labels, groups = [row.label for row in first], [row.group for row in first]
+        p, q = ([row.probability for row in rows] for rows in (first, second))
+        found[name] = paired.differences(labels, p, q, groups, cells[name].evaluate.bootstrap)["auc"]
+    return found
+
+
+def _write(root: str, done: dict, costs: dict, failed: dict[str, str], against: dict[str, paired.Difference]) -> str:
+    found = comparison.comparison(done, also=("accuracy", "f1"), costs=costs, against=against)
     lines = [f"{name} failed: {reason}" for name, reason in failed.items()]
     table = json.dumps({"table": found.table, "failed": failed}, indent=2)
     markdown = "\n".join([found.markdown, "", *(f"- {line}" for line in lines)]).rstrip() + "\n"

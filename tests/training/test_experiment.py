@@ -165,6 +165,23 @@ def test_rows_are_every_non_empty_subset(tiny):
         ablation.branches(tiny)
 
 
+def test_a_grid_is_every_combination(tiny):
+    rows = ablation.grid(tiny, ["optim.lr=0.001,1", "model.branches=('spatial',),('spatial','micro')"])
+    assert next(iter(rows)) == "optim.lr=0.001, model.branches=('spatial',)"
+    assert [(row.optim.lr, len(row.model.branches)) for row in rows.values()] == [
+        (0.001, 1), (0.001, 2), (1.0, 1), (1.0, 2),
+    ]  # fmt: skip
+    assert list(ablation.grid(tiny, ["evaluate.aggregate=max,mean_logit"])) == [
+        "evaluate.aggregate=max", "evaluate.aggregate=mean_logit",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", ["optim.rate=1,2", "optim.lr", "optim.lr=a,b", "train.steps=0.5", "optim.ema=2"])
+def test_an_axis_that_makes_no_sense_is_refused(tiny, axis):
+    with pytest.raises(c.ConfigError, match=axis.partition("=")[0]):
+        ablation.grid(tiny, [axis])
+
+
 def test_cells_are_rows_times_seeds_each_in_its_folder(tiny):
     rows = {"a + b": tiny, "c": dataclasses.replace(tiny, model=c.Model(system="sequence"))}
     found = ablation.seeded(rows, (0, 1), "root")
