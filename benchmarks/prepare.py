@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py [VIDEO ...]
 
-Without videos, six rendered ones of 96 frames at 480 px. The plain recipe is the field's usual one: OpenCV decodes, the
+Without videos, six rendered ones of 96 frames at 480 px; 80 of them for scaling. The plain recipe is the field's usual one: OpenCV decodes, the
 ``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is missing) looks at every frame.
 The boxes are compared frame by frame with those of our detector on every frame and with the plain recipe's. Scaling is
 ``prepare`` with one and with two worker processes on the rendered videos. A folder of 1000 files of which 50 are bad
@@ -30,7 +30,7 @@ from fusion_dfd.faces import detector, extract
 from fusion_dfd.sample import generate
 from fusion_dfd.shards import prepare, workers
 
-PAIRS, FRAMES, SIDE = (1, 1, 1), 96, 480
+PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (6, 1, 1), 96, 480
 
 
 def options(path: str, every: int) -> config.Faces:
@@ -175,7 +175,8 @@ def main() -> None:
         paths = sys.argv[1:] or rendered
         result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": workers.cores()}
         result |= speed(paths)
-        result |= scaling(root, folder) | crowd(folder) | memory(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
+        many = generate.generate(os.path.join(folder, "many"), config.Sample(0, MANY, FRAMES, SIDE))
+        result |= scaling(many, folder) | crowd(folder) | memory(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
         rounded = {name: round(value, 3) for name, value in result.items()}
         print(json.dumps(rounded | {"default_options": costs(paths)}))
 
