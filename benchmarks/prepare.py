@@ -2,12 +2,12 @@
 
     python benchmarks/prepare.py [VIDEO ...]
 
-Without videos, six rendered ones of 96 frames at 480 px; 80 of them for scaling. The plain recipe is the field's usual one: OpenCV decodes, the
-``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is missing) looks at every frame.
-The boxes are compared frame by frame with those of our detector on every frame and with the plain recipe's. Scaling is
-``prepare`` with one and with two worker processes on the rendered videos. A folder of 1000 files of which 50 are bad
-must report just those. Memory is the peak of one process that cuts a clip of 48 frames out of a 3840 x 2160 video. At
-last, what each video costs under the default options.
+Without videos, six rendered ones of 96 frames at 480 px; 80 of them for scaling. The plain recipe is the field's usual
+one: OpenCV decodes, the ``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is
+missing) looks at every frame. The boxes are compared frame by frame with those of our detector on every frame and with
+the plain recipe's. Scaling is ``prepare`` with one and with two worker processes on the rendered videos. A folder of
+1000 files of which 50 are bad must report just those. Memory is the peak of one process that cuts a clip of 48 frames
+out of a 3840 x 2160 video. At last, what each video costs under the default options.
 """
 
 import json
