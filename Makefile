@@ -20,7 +20,7 @@ test-extras: $(VENV)-extras/.done
 
 # Every backbone beside Keras's and timm's, full size; an environment of its own, 2 GB.
 test-parity: $(VENV)-parity/.done
-	$(VENV)-parity/bin/python -m pytest tests/parity tests/weights
+	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
