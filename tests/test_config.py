@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from fusion_dfd import config as c
+from fusion_dfd import limits
 from fusion_dfd.evaluation import calibrate, protocols, scores
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -79,7 +80,12 @@ def test_an_unknown_sampling_is_refused_with_those_there_are():
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("aggregate", c.RULES), ("tracks", c.TRACKS), ("calibration", c.CALIBRATIONS), ("target", c.TARGETS)],
+    [
+        ("aggregate", limits.RULES),
+        ("tracks", limits.TRACKS),
+        ("calibration", limits.CALIBRATIONS),
+        ("target", limits.TARGETS),
+    ],
 )
 def test_options_of_few_words_name_them(name, words):
     with pytest.raises(c.ConfigError, match=rf"evaluate\.{name}=odd: want one of {', '.join(words)}"):
@@ -87,11 +93,11 @@ def test_options_of_few_words_name_them(name, words):
 
 
 def test_the_words_are_those_of_the_parts():
-    assert tuple(scores.RULES) == c.RULES
-    assert scores.TRACKS == c.TRACKS
-    assert tuple(calibrate.TITLES) == c.CALIBRATIONS
-    assert tuple(calibrate.TARGETS) == c.TARGETS
-    assert tuple(protocols.PROTOCOLS) == c.PROTOCOLS
+    assert tuple(scores.RULES) == limits.RULES
+    assert scores.TRACKS == limits.TRACKS
+    assert tuple(calibrate.TITLES) == limits.CALIBRATIONS
+    assert tuple(calibrate.TARGETS) == limits.TARGETS
+    assert tuple(protocols.PROTOCOLS) == limits.PROTOCOLS
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from fusion_dfd import config as c
+from fusion_dfd import limits
 
 LEARNS, FROZEN = "learns", "frozen"
 
@@ -40,7 +41,7 @@ REST = Group("", 1.0)
 
 def parse(texts: Sequence[str]) -> tuple[Group, ...]:
     """The groups of ``optim.groups``, whose form :meth:`fusion_dfd.config.Config.validate` has checked."""
-    parts = [re.fullmatch(c.GROUP, text) for text in texts]
+    parts = [re.fullmatch(limits.GROUP, text) for text in texts]
     return tuple(Group(part["prefix"], float(part["factor"]), int(part["start"] or 0)) for part in parts)
 
 
