@@ -186,6 +186,8 @@ def command(name: str) -> None:
     module = importlib.import_module(f"fusion_dfd.commands.{name}")
     sys.modules["__main__"].__doc__ = module.__doc__  # what --help prints
     given = module.define()
+    for holder in given.values():  # else --help, which shows those of the main module, would not
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
     run(lambda words: module.main(words, given), COMMANDS[name])
 
 

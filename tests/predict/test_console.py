@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -75,3 +78,11 @@ def test_the_program_lists_its_commands(capsys, monkeypatch):
         cli.main()
     assert stopped.value.code == 2
     assert "predict" in capsys.readouterr().err
+
+
+def test_the_script_lists_its_flags():
+    script = pathlib.Path(__file__).parents[2] / "scripts" / "predict.py"
+    told = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, timeout=120).stdout
+    assert "--checkpoint" in told
+    assert "--clips" in told
+    assert "Exit code" in told
