@@ -34,7 +34,15 @@ class Domain:
     """Distance that the share USUAL of val's clips stay below."""
 
     def distances(self, looks: np.ndarray) -> np.ndarray:
-        """float64 [n] >= 0 of clips' ``looks`` [n, e]; 1 is the farthest that is usual."""
+        """float64 [n] >= 0 of clips' ``looks`` [n, e]; 1 is the farthest that is usual.
+
+        Raises :class:`DataError` where the run counts other looks than this version.
+        """
+        if looks.shape[1] != self.means.shape[1]:
+            raise DataError(
+                f"{NAME} of the run holds {self.means.shape[1]} numbers a clip where this version has {looks.shape[1]}; "
+                "delete it to do without, or train again"
+            )
         return _nearest(looks, self.means, self.whiten) / self.limit
 
 

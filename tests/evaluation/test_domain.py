@@ -62,6 +62,12 @@ def test_it_is_kept_with_the_run(world, tmp_path):
     np.testing.assert_array_equal(domain.load(str(tmp_path)).distances(val), fitted.distances(val))
 
 
+def test_looks_of_another_version_are_refused(world):
+    *_, val, fitted = world
+    with pytest.raises(DataError, match="holds 5 numbers a clip where this version has 4"):
+        fitted.distances(val[:, :4])
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / domain.NAME).write_bytes(content)
