@@ -40,8 +40,8 @@ class Domain:
         """
         if looks.shape[1] != self.means.shape[1]:
             raise DataError(
-                f"{NAME} of the run holds {self.means.shape[1]} numbers a clip where this version has {looks.shape[1]}; "
-                "delete it to do without, or train again"
+                f"{NAME} of the run holds {self.means.shape[1]} numbers a clip where this version has "
+                f"{looks.shape[1]}; delete it to do without, or train again"
             )
         return _nearest(looks, self.means, self.whiten) / self.limit
 
