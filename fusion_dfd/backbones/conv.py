@@ -1,9 +1,10 @@
 """Convolution and pooling as the networks here use them: channels last, padded in one of three ways.
 
-They give what the library's give, by another way where XLA's CPU compiler is slow: the gradient of a kernel takes a
-matrix product per cache-sized group of images (2-10x less processor time for these networks' shapes), a convolution of
-each channel by itself is a sum of shifted products (3-20x less, forward and backward), and a maximum is taken over
-shifted slices, first along rows, then along columns (its gradient: 4x less than a window reduction's).
+They give what the library's give, by another way where XLA's CPU compiler is slow: a kernel of one place is a matrix
+product (up to 3x less processor time, forward and backward), the gradient of a larger one takes a matrix product per
+cache-sized group of images (2-10x less for these networks' shapes), a convolution of each channel by itself is a sum
+of shifted products (3-20x less, forward and backward), and a maximum is taken over shifted slices, first along rows,
+then along columns (its gradient: 4x less than a window reduction's).
 
 Paddings, by name: ``symmetric``, ``size // 2`` on every side (PyTorch); ``same``, as little as makes the result
 ``ceil(side / stride)`` long, the odd one at the end (TensorFlow; Keras's ``correct_pad`` with ``valid`` is the same);
@@ -164,11 +165,29 @@ def convolve_channels(
     return jax.lax.platform_dependent(x, kernel, cpu=shifted, default=library)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(
     x: Float[Array, "n h w i"], kernel: Float[Array, "s1 s2 i o"], stride: int, padding: str = "symmetric"
 ) -> Float[Array, "n h2 w2 o"]:
     """Cross-correlation, zeros around."""
+    if kernel.shape[:2] == (1, 1):
+        return _pointwise(x, kernel, stride)
+    return _windowed(x, kernel, stride, padding)
+
+
+def _pointwise(x: Array, kernel: Array, stride: int) -> Array:
+    """A kernel of one place, which no padding reaches: a matrix product, and so are its gradients."""
+
+    def product(x: Array, kernel: Array) -> Array:
+        return jnp.dot(x[:, ::stride, ::stride], kernel[0, 0])
+
+    def library(x: Array, kernel: Array) -> Array:
+        return _library(x, kernel, stride, ((0, 0), (0, 0)))
+
+    return jax.lax.platform_dependent(x, kernel, cpu=product, default=library)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _windowed(x: Array, kernel: Array, stride: int, padding: str) -> Array:
     return _library(x, kernel, stride, margins(x.shape[1:3], kernel.shape[:2], stride, padding))
 
 
@@ -184,7 +203,7 @@ def _library(x: Array, kernel: Array, stride: int, around: tuple[tuple[int, int]
 
 
 def _forward(x: Array, kernel: Array, stride: int, padding: str):
-    return convolve(x, kernel, stride, padding), (x, kernel)
+    return _windowed(x, kernel, stride, padding), (x, kernel)
 
 
 def _backward(stride: int, padding: str, kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
@@ -194,7 +213,7 @@ def _backward(stride: int, padding: str, kept: tuple[Array, Array], slope: Array
 # Compiled as one, so that code that runs operation by operation compiles it once a shape and not once a call.
 @functools.partial(jax.jit, static_argnums=(3, 4))
 def _gradients(x: Array, kernel: Array, slope: Array, stride: int, padding: str) -> tuple[Array, Array]:
-    plain = functools.partial(convolve.__wrapped__, stride=stride, padding=padding)
+    plain = functools.partial(_windowed.__wrapped__, stride=stride, padding=padding)
     (to_x,) = jax.vjp(lambda x: plain(x, kernel), x)[1](slope)
 
     def grouped(x, slope):
@@ -206,7 +225,7 @@ def _gradients(x: Array, kernel: Array, slope: Array, stride: int, padding: str)
     return to_x, jax.lax.platform_dependent(x, slope, cpu=grouped, default=library)
 
 
-convolve.defvjp(_forward, _backward)
+_windowed.defvjp(_forward, _backward)
 
 
 def _kernel_gradient(x: Array, slope: Array, shape: tuple[int, ...], stride: int, padding: str = "symmetric") -> Array:

@@ -11,6 +11,7 @@ import dataclasses
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from fusion_dfd.config import Augment
 from fusion_dfd.types import DataError
@@ -87,9 +88,11 @@ def apply(frames: np.ndarray, landmarks: np.ndarray, params: Params, size: int) 
     count, height, width = frames.shape[:3]
     if not height or not width:
         raise DataError(f"frames of {width}x{height} pixels cannot be resized: prepare the data set anew")
+    if params == Params() and height == width == size:
+        return frames, _move(landmarks, params, (width, height), size)
     out = np.empty((count, size, size, 3), np.uint8)
     for frame, place in zip(frames, out, strict=True):
-        place[...] = _resample(frame, params, size)
+        _resample(frame, params, place)
     matrix = _colour_matrix(params)
     if matrix is not None and count:
         out = cv2.transform(out.reshape(count * size, size, 3), matrix).reshape(out.shape)
@@ -99,12 +102,15 @@ def apply(frames: np.ndarray, landmarks: np.ndarray, params: Params, size: int) 
     return out, _move(landmarks, params, (width, height), size)
 
 
-def _resample(frame: np.ndarray, params: Params, size: int) -> np.ndarray:
-    """Crop, resize and flip one frame [h, w, 3] -> [size, size, 3]."""
+def _resample(frame: np.ndarray, params: Params, out: np.ndarray) -> None:
+    """Crop, resize and flip one frame [h, w, 3] into ``out`` [size, size, 3]."""
     left, top, side = params.window
     height, width = frame.shape[:2]
+    size = len(out)
     if side == 1.0:
-        return _flip(_resize(frame, size, size), params.flip)
+        whole = _resize(frame, size, size)
+        out[...] = cv2.flip(whole, 1) if params.flip else whole
+        return
     # Whatever shrinking is to be done, areas are averaged on the whole frame first, so that one warp of about unit
     # scale places the window at a fraction of a pixel.
     if min(height, width) * side > _PREFILTER_FROM * size:
@@ -114,7 +120,7 @@ def _resample(frame: np.ndarray, params: Params, size: int) -> np.ndarray:
     if params.flip:
         across = (-across[0], size - 1 - across[1])
     matrix = np.array([[across[0], 0.0, across[1]], [0.0, down[0], down[1]]])
-    return cv2.warpAffine(frame, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cv2.warpAffine(frame, matrix, (size, size), out, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
 
 
 def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -122,10 +128,6 @@ def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
         return frame
     shrinks = min(frame.shape[0] / height, frame.shape[1] / width) > _PREFILTER_FROM
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _flip(frame: np.ndarray, flip: bool) -> np.ndarray:
-    return cv2.flip(frame, 1) if flip else frame
 
 
 def _axis(start: float, side: float, length: int, size: int) -> tuple[float, float]:
@@ -160,7 +162,5 @@ def _degrade(frame: np.ndarray, params: Params) -> np.ndarray:
     if params.blur:
         frame = cv2.GaussianBlur(frame, (0, 0), params.blur)
     if params.jpeg:
-        # OpenCV encodes BGR; handing it RGB would weigh red as blue in luma.
-        _, code = cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, params.jpeg])
-        frame = cv2.imdecode(code, cv2.IMREAD_COLOR_RGB)
+        frame = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(frame, params.jpeg, colorsubsampling="420"))
     return frame

@@ -7,6 +7,7 @@ number, resume is exact, and neither threads nor processes change what is read. 
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import os
 import sys
@@ -144,8 +145,8 @@ class EvalBatches:
         return iter(self._dataset)
 
 
-def _batched(elements: grain.MapDataset[Batch], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:
-    """Join ``count`` elements to a batch; read in threads; join and send to the device in the caller's."""
+def _batched(elements: grain.MapDataset[list[Batch]], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:
+    """Join the rows of ``count`` elements to a batch; read in threads; join and send to the device in the caller's."""
     batches = elements.to_iter_dataset(_reading(data, count)).batch(count, drop_remainder=True, batch_fn=_join)
     if sharding is None:
         return batches
@@ -164,8 +165,9 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _join(parts: Sequence[Batch]) -> Batch:
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+def _join(parts: Sequence[list[Batch]]) -> Batch:
+    # Once, over all rows: copying pixels costs a good part of what decoding them does.
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *itertools.chain.from_iterable(parts))
 
 
 class Clips(Protocol):
@@ -239,7 +241,7 @@ class FrameClips:
 
 
 class _PairReader:
-    """Number of a pair -> a batch of two, real and fake."""
+    """Number of a pair -> two batches of one, real and fake."""
 
     def __init__(self, split: Split, data: Data, seed: int, clips: Clips):
         self._clips, self._data, self._seed = clips, data, seed
@@ -248,7 +250,7 @@ class _PairReader:
         self._damaged: set[int] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, number: int) -> Batch:
+    def __call__(self, number: int) -> list[Batch]:
         for attempt in range(REPLACEMENTS):
             try:
                 return self._read(number, attempt)
@@ -256,10 +258,10 @@ class _PairReader:
                 last = error
         raise DataError(f"{REPLACEMENTS} damaged pairs of clips in a row, the last: {last}")
 
-    def _read(self, number: int, attempt: int) -> Batch:
+    def _read(self, number: int, attempt: int) -> list[Batch]:
         rng = np.random.default_rng((self._seed, _DRAWS, number))
         params = augment.draw(rng, self._data.augment)
-        return _join([self._half(row, params, rng) for row in self._index.pair(number, attempt)])
+        return [self._half(row, params, rng) for row in self._index.pair(number, attempt)]
 
     def _half(self, row: int, params: augment.Params, rng: np.random.Generator) -> Batch:
         start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
@@ -279,13 +281,13 @@ class _PairReader:
 
 
 class _WindowReader:
-    """Place in a list of windows -> a batch of one; places beyond the list give filling."""
+    """Place in a list of windows -> one batch of one; places beyond the list give filling."""
 
     def __init__(self, clips: Clips, found: Windows):
         self._clips, self._windows = clips, found
 
-    def __call__(self, place: int) -> Batch:
+    def __call__(self, place: int) -> list[Batch]:
         if place >= len(self._windows):
-            return self._clips.filling()
+            return [self._clips.filling()]
         row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
-        return self._clips.read(row, start, augment.Params(), place)
+        return [self._clips.read(row, start, augment.Params(), place)]

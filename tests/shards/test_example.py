@@ -102,5 +102,12 @@ def test_frames_of_two_sizes_are_one_sentence():
         *example.encode_frames(np.zeros((1, 8, 8, 3), np.uint8)),
         *example.encode_frames(np.zeros((1, 8, 9, 3), np.uint8)),
     ]
-    with pytest.raises(DataError, match="differs in size"):
+    with pytest.raises(DataError, match="of another size"):
         example.decode_frames(files)
+
+
+def test_a_header_that_promises_gigabytes_is_one_sentence():
+    (file,) = example.encode_frames(np.zeros((1, 8, 8, 3), np.uint8))
+    start = file.index(b"\xff\xc0") + 5  # start of frame: marker, length, precision, then height and width
+    with pytest.raises(DataError, match="65280 x 65280 pixels"):
+        example.decode_frames([file[:start] + b"\xff\x00\xff\x00" + file[start + 4 :]])
