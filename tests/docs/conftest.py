@@ -1,0 +1,6 @@
+"""Helpers beside the tests are importable."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))

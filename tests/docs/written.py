@@ -1,0 +1,31 @@
+"""The commands that README and docs tell people to type."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_STARTS = ("python scripts/", "fusion-dfd ", "make ")
+_FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`([^`\n]+)`")
+_OPTIONAL = re.compile(r"\s\[[^\[\]]*\]")
+
+
+def commands(page: pathlib.Path) -> list[str]:
+    """Every command of a page, in order: lines of its blocks and words in code type that begin as commands do.
+
+    Optional parts, in square brackets, are left out, and so are comments.
+    """
+    text = page.read_text()
+    blocks = [line for language, block in _FENCED.findall(text) if language in ("", "sh") for line in block.splitlines()]
+    inline = _INLINE.findall(_FENCED.sub("", text))
+    plain = [_OPTIONAL.sub("", found.split("  #")[0]).strip() for found in [*blocks, *inline]]
+    return [found for found in plain if found.startswith(_STARTS)]
+
+
+def blocks(page: pathlib.Path, language: str) -> list[str]:
+    """What stands in the fenced blocks of one language, in order."""
+    return [block for name, block in _FENCED.findall(page.read_text()) if name == language]
