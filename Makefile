@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
 
-.PHONY: train test test-extras test-parity lint format clean
+.PHONY: train test test-extras test-parity test-docs docs lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -21,6 +21,13 @@ test-extras: $(VENV)-extras/.done
 # Every backbone beside Keras's and timm's, full size; an environment of its own, 2 GB.
 test-parity: $(VENV)-parity/.done
 	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
+
+# Every command of the tutorial and the README, as a reader types them, on small data.
+test-docs: $(VENV)-docs/.done
+	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
+
+docs: $(VENV)-docs/.done
+	$(VENV)-docs/bin/python -m sphinx -b html -W --keep-going docs build/docs
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -49,5 +56,10 @@ $(VENV)-parity/.done: pyproject.toml constraints.txt
 	$(VENV)-parity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,parity]'
 	touch $@
 
+$(VENV)-docs/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-extras $(VENV)-parity build dist *.egg-info

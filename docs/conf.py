@@ -13,11 +13,12 @@ html_title = f"{project} {release}"
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-# The README stands outside; pages that point to files of the checkout are read there as well.
-suppress_warnings = ["myst.xref_missing"]
+# Pages also point to files of the checkout; fields of several classes share a name.
+suppress_warnings = ["myst.xref_missing", "ref.python"]
 nb_execution_mode = "off"  # it is committed executed; tests run it
 
 apidoc_modules = [{"path": "../fusion_dfd", "destination": "api", "separate_modules": False}]
+autodoc_mock_imports = ["apache_beam"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}

@@ -1,4 +1,4 @@
-"""DFDC, the Deepfake Detection Challenge (Dolhansky et al., 2020): train parts, public sample, and labelled test set.
+"""DFDC, the Deepfake Detection Challenge (Dolhansky et al., 2020): train parts, public sample, and labelled test set::
 
     root/dfdc_train_part_N/metadata.json            {"x.mp4": {"label": "FAKE", "split": "train", "original": "y.mp4"}}
     root/dfdc_train_part_N/*.mp4                    N = 0..49; root may hold them a folder deeper

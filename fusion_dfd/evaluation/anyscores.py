@@ -1,6 +1,6 @@
 """Anyone's table of scores, this detector's or another's: the least that statistics need, from CSV or Parquet.
 
-Columns, in any order; others are ignored:
+Columns, in any order; others are ignored::
 
     video        name of the video; unique within its data set, method and compression
     label        0 or real, 1 or fake

@@ -25,8 +25,11 @@ class Cost(NamedTuple):
 
 class Comparison(NamedTuple):
     table: dict[str, Any]
-    """``{unit, metric, also, methods, rows: {run: {overall: entry, also: {metric: entry}, methods: {method: entry or
-    None}, cost: {...} or None, against: {...} or None}}}``; JSON-able."""
+    """JSON-able::
+
+        {unit, metric, also, methods, rows: {run: {overall: entry, also: {metric: entry},
+        methods: {method: entry or None}, cost: {...} or None, against: {...} or None}}}
+    """
     header: list[str]
     rows: list[list[str]]
     """Cells as text, the name of the run first, its overall value second."""

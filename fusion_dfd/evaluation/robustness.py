@@ -1,4 +1,4 @@
-"""How much of a detector is left when videos are perturbed: AUC over videos by type and level.
+"""How much of a detector is left when videos are perturbed: AUC over videos by type and level::
 
 out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
 out/about.json          what was perturbed and scored how; a run with other answers refuses the folder

@@ -1,4 +1,4 @@
-r"""Optical flow, a CNN on it, recurrent layers over time: a detector that sees motion and nothing else.
+r"""Optical flow, a CNN on it, recurrent layers over time: a detector that sees motion and nothing else::
 
     frames [b, t, h, w, 3]
              |

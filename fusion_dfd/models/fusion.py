@@ -1,4 +1,4 @@
-r"""The detector. Read this file first.
+r"""The detector. Read this file first::
 
                   frames [b,t,h,w,3]                              landmarks [b,t,5,2]
                         |                                                  |

@@ -1,4 +1,4 @@
-"""A CNN per frame, then recurrent layers over time: what most published detectors of forged video are.
+"""A CNN per frame, then recurrent layers over time: what most published detectors of forged video are::
 
     frames [b, t, h, w, 3]
              |

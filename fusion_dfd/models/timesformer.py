@@ -2,7 +2,7 @@
 
 The factorised form, "divided space-time attention": in every block a patch first looks at the same place in the other
 frames, then at the other patches of its frame. The defaults of ``config.TimeSformer`` are the paper's base model; the
-order of layers and the epsilon are those of the published code, so that its weights fit.
+order of layers and the epsilon are those of the published code, so that its weights fit::
 
     frames [b, t, s, s, 3] -> patches [b, t, n, d] + place in the frame + place in time
              |

@@ -1,11 +1,16 @@
 """Four families of forgery, each with evidence of one kind.
 
-| family | what is done to the target | where it shows |
-|---|---|---|
-| Deepfakes | another inner face, coarser and off-colour, blended in with a soft mask | in any single frame |
-| FaceSwap | another inner face, clean in every frame, aligned anew in each | only from frame to frame |
-| Face2Face | the own face drawn anew, brief correlated movements replaced by slow ones | only in fine facial motion |
-| NeuralTextures | the mouth drawn anew, slightly smoothed | in frames (mouth) and over time |
+==============  =====================================================  ==============================
+family          what is done to the target                             where it shows
+==============  =====================================================  ==============================
+Deepfakes       another inner face, coarser and off-colour, blended    in any single frame
+                in with a soft mask
+FaceSwap        another inner face, clean in every frame, aligned      only from frame to frame
+                anew in each
+Face2Face       the own face drawn anew, brief correlated movements    only in fine facial motion
+                replaced by slow ones
+NeuralTextures  the mouth drawn anew, slightly smoothed                in frames (mouth) and over time
+==============  =====================================================  ==============================
 
 A family is a function from a :class:`~fusion_dfd.sample.footage.Footage` and a random generator to one face layer per
 frame; background, camera and sensor noise are added afterwards, to real and fake alike.

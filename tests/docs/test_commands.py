@@ -1,6 +1,7 @@
 """Every command in README and docs names a script, flags and options that exist."""
 
 import functools
+import itertools
 import operator
 import re
 import shlex
@@ -48,7 +49,7 @@ def test_flags_exist(command):
         else:
             name = word.removeprefix("--").split("=")[0]
             assert re.search(rf"--(\[no\])?{name}\b", flags_of(words)), name
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in itertools.pairwise(words):
         if flag == "--config":
             cli.find_config(value)
 

@@ -20,7 +20,9 @@ def commands(page: pathlib.Path) -> list[str]:
     Optional parts, in square brackets, are left out, and so are comments.
     """
     text = page.read_text()
-    blocks = [line for language, block in _FENCED.findall(text) if language in ("", "sh") for line in block.splitlines()]
+    blocks = [
+        line for language, block in _FENCED.findall(text) if language in ("", "sh") for line in block.splitlines()
+    ]
     inline = _INLINE.findall(_FENCED.sub("", text))
     plain = [_OPTIONAL.sub("", found.split("  #")[0]).strip() for found in [*blocks, *inline]]
     return [found for found in plain if found.startswith(_STARTS)]

@@ -1,0 +1,76 @@
+"""A reader's afternoon: every command of the tutorial, then of all other pages, typed in one folder, in order.
+
+The configurations are small ones of the same names (``tiny.py``). Only in the environment of ``make test-docs``, because
+it takes minutes; commands of ``make`` are what CI itself consists of.
+"""
+
+import glob
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from tiny import lay_out
+from written import PAGES, ROOT, blocks, commands
+
+pytest.importorskip("myst_nb", reason="the docs are walked through by make test-docs")
+
+ELSEWHERE = {"import_keras.py": "tests/parity/test_imported.py, which has Keras", "I/N": "tests/shards/test_script.py"}
+"""Commands that want what a reader has and this folder has not, and who runs them."""
+PLACEHOLDERS = {
+    "data SHARDS": "data shards",
+    "dir=SHARDS": "dir=shards",
+    "root DIR_ZIP_OR_CSV": "root {sample}",
+    "root DIR": "root {sample}",
+    "root videos.csv": "root videos",
+    "out SHARDS": "out out/{number}",
+    "out CHECK": "out out/{number}",
+    "scores A.csv": "scores runs/fusion/report/scores.csv",
+    "VIDEO_OR_FOLDER": "{sample}/original_sequences",
+    " SECRET ": " salt ",
+    " ...": "",
+}
+FINE = {"fusion-dfd": {0, 10, 11}}
+"""Exit codes of success other than 0: a verdict is one."""
+
+
+def in_order() -> list[str]:
+    tutorial = ROOT / "docs" / "TUTORIAL.md"
+    found = [one for page in (tutorial, *PAGES) for one in commands(page)]
+    return [one for one in dict.fromkeys(found) if not one.startswith("make ") and not any(w in one for w in ELSEWHERE)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> pathlib.Path:
+    made = tmp_path_factory.mktemp("reader")
+    lay_out(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory) -> dict[str, str]:
+    paths = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    return os.environ | {"PATH": paths, "FUSION_DFD_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
+
+
+@pytest.mark.parametrize(("number", "command"), enumerate(in_order()))
+def test_command_runs(number, command, folder, environment):
+    for placeholder, meaning in PLACEHOLDERS.items():
+        sample = (glob.glob("data/sample-*", root_dir=folder) or ["none yet"])[0]
+        command = command.replace(placeholder, meaning.format(sample=sample, number=number))
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode in FINE.get(command.split()[0], {0}), (
+        f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_python_runs(page, folder, environment):
+    """After the commands: the pages speak of what those made."""
+    clip = folder / "clip.mp4"
+    if not clip.exists():
+        clip.symlink_to(sorted(folder.glob("data/sample-*/original_sequences/**/*.mp4"))[0])
+    code = "\n".join(blocks(page, "python"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
