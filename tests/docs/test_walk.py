@@ -1,6 +1,6 @@
 """A reader's afternoon: every command of the tutorial, then of all other pages, typed in one folder, in order.
 
-The configurations are small ones of the same names (``tiny.py``). Only in the environment of ``make test-docs``, because
+The configurations are small ones of the same names (``tiny.py``). Only in the environment of ``make test-docs``, for
 it takes minutes; commands of ``make`` are what CI itself consists of.
 """
 
