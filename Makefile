@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
 
-.PHONY: train test test-extras test-parity lint format clean
+.PHONY: train test test-extras test-parity test-app lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -21,6 +21,10 @@ test-extras: $(VENV)-extras/.done
 # Every backbone beside Keras's and timm's, full size; an environment of its own, 2 GB.
 test-parity: $(VENV)-parity/.done
 	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
+
+# The page in the browser, driven in a headless Chromium of the system; an environment of its own, 1.2 GB.
+test-app: $(VENV)-app/.done
+	$(VENV)-app/bin/python -m pytest tests/serve
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -49,5 +53,10 @@ $(VENV)-parity/.done: pyproject.toml constraints.txt
 	$(VENV)-parity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,parity]'
 	touch $@
 
+$(VENV)-app/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-app
+	$(VENV)-app/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,app,app-test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app build dist *.egg-info
