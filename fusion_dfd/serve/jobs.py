@@ -202,7 +202,7 @@ class Jobs:
         try:
             verdict, report = self._score(job.video, job.folder, functools.partial(self._told, job))
             self._check(job)
-            return Ending("done", None, renamed(verdict, job.video, job.name), report)
+            return Ending("done", None, renamed(verdict, report, job.video, job.name), report)
         except Ended as ended:
             return Ending(ended.state, str(ended))
         except DataError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Callable
 
+from fusion_dfd import atomic
 from fusion_dfd.predict.detector import Detector, Told
 from fusion_dfd.predict.verdict import Verdict
 
@@ -28,7 +30,11 @@ def score(detector: Detector, path: str, directory: str, told: Told) -> tuple[Ve
     return verdict, None
 
 
-def renamed(verdict: Verdict, path: str, name: str) -> Verdict:
-    """The verdict on the file at ``path`` as one on ``name``, in its sentences too."""
+def renamed(verdict: Verdict, page: str | None, path: str, name: str) -> Verdict:
+    """The verdict on the file at ``path`` as one on ``name``, in its sentences and on its page too."""
+    if page is not None:
+        with open(page, encoding="utf-8") as file:
+            text = file.read()
+        atomic.write_text(page, text.replace(html.escape(path), html.escape(name)))
     reason = verdict.reason and verdict.reason.replace(path, name)
     return dataclasses.replace(verdict, path=name, reason=reason)

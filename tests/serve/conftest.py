@@ -1,5 +1,6 @@
 """A server's parts with a score that does what a test says, and a tiny run (``barcodes``: of tests/faces)."""
 
+import dataclasses
 import pathlib
 import sys
 import threading
@@ -27,6 +28,7 @@ class Scripted:
         self.held = False
         self.error: Callable[[str], Exception] | None = None
         self.page: str | None = None
+        self.verdict = Verdict("", "fake", 0.9, (FACE,), None, 2.0)
         self.seen: list[bytes] = []
         self._steps = threading.Semaphore(0)
 
@@ -44,8 +46,8 @@ class Scripted:
         page = None
         if self.page is not None:
             page = str(pathlib.Path(directory, "page.html"))
-            pathlib.Path(page).write_text(self.page)
-        return Verdict(path, "fake", 0.9, (FACE,), f"{path}: a reason", 2.0), page
+            pathlib.Path(page).write_text(self.page.format(path))
+        return dataclasses.replace(self.verdict, path=path, reason=f"{path}: a reason"), page
 
 
 @pytest.fixture

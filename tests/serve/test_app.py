@@ -79,14 +79,8 @@ def test_the_verdict_has_all_that_the_command_prints(send, ended):
     assert set(verdict["faces"][0]) == {field.name for field in dataclasses.fields(Face)}
 
 
-def test_a_number_that_is_none_is_null(send, ended, score, monkeypatch):
-    real = type(score).__call__
-
-    def odd(*given):
-        verdict, page = real(*given)
-        return dataclasses.replace(verdict, probability=math.nan), page
-
-    monkeypatch.setattr(type(score), "__call__", odd)
+def test_a_number_that_is_none_is_null(send, ended, score):
+    score.verdict = dataclasses.replace(score.verdict, probability=math.nan)
     assert ended(send().json()["id"])["verdict"]["probability"] is None
 
 
@@ -248,10 +242,10 @@ def test_static_files_are_those_of_their_folder(client, path):
 
 
 def test_a_report_is_shown_and_may_run_nothing(client, send, score, ended, left):
-    score.page = "<p>report"
-    job = ended(send().json()["id"])
+    score.page = "<p>report on {}"
+    job = ended(send(name="a & b.mp4").json()["id"])
     answer = client.get(job["report"])
-    assert answer.text == "<p>report"
+    assert answer.text == "<p>report on a &amp; b.mp4"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("sandbox; default-src 'none'")
     assert "script-src" not in policy

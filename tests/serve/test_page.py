@@ -1,5 +1,6 @@
 """The page in a real browser: what a person sees, with keyboard and narrow screens, and nothing from elsewhere."""
 
+import dataclasses
 import functools
 import pathlib
 import threading
@@ -223,13 +224,37 @@ def test_a_name_is_text(opened, address, file):
     assert page.locator("img").count() == 0
 
 
+def test_people_are_told_apart_and_the_doubtful_has_a_reason(opened, address, score, file):
+    (face,) = score.verdict.faces
+    other = dataclasses.replace(face, track=1, verdict="uncertain", probability=0.5, reason="too short", timeline=())
+    score.verdict = dataclasses.replace(score.verdict, faces=(face, other))
+    page = opened(address)
+    page.get_by_label(CHOOSE).set_input_files(file())
+    first, second = page.locator("article").all()
+    expect(first.get_by_role("heading", level=3)).to_have_text("Person 1: Looks fake (0.900)")
+    expect(first.get_by_role("img")).to_have_accessible_name("By second, highest 0.95 at second 1 of 2")
+    expect(second.get_by_role("heading", level=3)).to_have_text("Person 2: No verdict (0.500)")
+    expect(second.get_by_text("too short")).to_be_visible()
+    expect(second.get_by_role("img")).to_have_count(0)
+
+
+def test_a_video_without_a_face_shows_why_and_no_empty_parts(opened, address, score, file):
+    score.verdict = dataclasses.replace(score.verdict, verdict="none", probability=None, faces=())
+    page = opened(address)
+    page.get_by_label(CHOOSE).set_input_files(file())
+    expect(page.locator("#said")).to_have_text("Could not be scored")
+    expect(page.locator("#reason")).to_have_text("clip.mp4: a reason")
+    expect(page.get_by_role("img")).to_have_count(0)
+    expect(page.get_by_text("Person by person")).to_be_hidden()
+
+
 def test_a_report_opens_and_its_scripts_do_not_run(opened, address, score, file):
-    score.page = "<!doctype html><title>report</title><p>as written</p><script>document.title = 'run'</script>"
+    score.page = "<!doctype html><title>report</title><p>as {}</p><script>document.title = 'run'</script>"
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
     with page.context.expect_page() as popup:
         page.get_by_role("link", name="Open the full report").click()
-    expect(popup.value.get_by_text("as written")).to_be_visible()
+    expect(popup.value.get_by_text("as clip.mp4")).to_be_visible()
     assert popup.value.title() == "report"
 
 

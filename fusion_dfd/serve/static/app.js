@@ -25,6 +25,7 @@ function refuse(text) {
   only("start");
   at("error").hidden = false;
   at("error").firstElementChild.textContent = text;
+  at("file").value = ""; // so that the same file may be chosen again
   at("error").focus();
 }
 
@@ -124,6 +125,7 @@ function progress(job) {
     const before = job.position > 1 ? `, ${job.position - 1} before it` : ", it is the next";
     return waiting(job.name, `Waiting in the queue${before}`, null);
   }
+  if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Putting the result together", null);
   if (!job.windows) return waiting(job.name, "Looking at the video", null);
   const left = job.seconds_left ? `about ${minutes(job.seconds_left)} left` : "";
   waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} stretches${left && ", " + left}`);
