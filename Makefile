@@ -22,7 +22,7 @@ test-extras: $(VENV)-extras/.done
 test-parity: $(VENV)-parity/.done
 	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
 
-# The page in the browser, driven in a headless Chromium of the system; an environment of its own, 1.2 GB.
+# The page in the browser, driven in a headless Chromium of the system; an environment of its own, 1.5 GB.
 test-app: $(VENV)-app/.done
 	$(VENV)-app/bin/python -m pytest tests/serve
 

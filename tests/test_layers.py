@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_core_imports_no_optional_framework():
         }
         names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "onnx", "tensorflow_datasets"}, path
+
+
+def test_the_web_framework_stays_in_its_layer():
+    for path in MODULES:
+        if path.parent.name != "serve":
+            assert not re.search(r"(import|from) (fastapi|starlette|uvicorn|pydantic)", path.read_text()), path
 
 
 def test_no_file_is_a_drawer():

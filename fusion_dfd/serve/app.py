@@ -144,6 +144,8 @@ async def submit(
         with state.jobs.place(name) as job:
             await upload.receive(request.stream(), job.video, state.limits)
             await run_in_threadpool(upload.check, job.video, name, state.limits)
+            if await request.is_disconnected():  # nobody would ever learn the job's id
+                raise HTTPException(400, "the connection was closed before the video was checked")
     except jobs.Full as error:
         text = f"{state.limits.queue} videos are waiting already, which is as many as may; try again in a minute"
         raise HTTPException(503, text, {"Retry-After": "60"}) from error

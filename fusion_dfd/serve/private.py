@@ -18,10 +18,13 @@ LOCK = "lock"
 def folder() -> Iterator[str]:
     """A new folder of mode 0700 among the system's temporary ones, removed in the end; those of killed servers too."""
     sweep()
-    path = tempfile.mkdtemp(prefix=PREFIX)
+    path = tempfile.mkdtemp(prefix=f".{PREFIX}")
     try:
         with open(os.path.join(path, LOCK), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            # Named last: another server, which sweeps as it starts, must never see it without its lock.
+            made, path = path, os.path.join(os.path.dirname(path), os.path.basename(path)[1:])
+            os.rename(made, path)
             yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -36,12 +39,12 @@ def sweep() -> None:
 
 
 def _abandoned(entry: os.DirEntry) -> bool:
-    if entry.stat(follow_symlinks=False).st_uid != os.getuid():
-        return False
     try:
+        if entry.stat(follow_symlinks=False).st_uid != os.getuid():
+            return False
         with open(os.path.join(entry.path, LOCK), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        # Locked by a living server, or just being made by one that is starting.
+        # Locked by a living server, removed meanwhile by another, or made by something else.
         return False
     return True

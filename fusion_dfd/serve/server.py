@@ -41,14 +41,19 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
             functools.partial(scoring.score, detector), facts.gather(run, detector), limits, is_loopback(host)
         )
         config = uvicorn.Config(
-            made, log_level="warning", access_log=False, proxy_headers=False, timeout_graceful_shutdown=GRACE
+            made,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
         )
         with contextlib.suppress(KeyboardInterrupt):
             _Server(config, _address(host, listener)).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Prints its address once it answers there, and ends properly when told to."""
+    """Prints its address once it answers there."""
 
     def __init__(self, config: uvicorn.Config, address: str):
         super().__init__(config)
@@ -56,7 +61,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        print(f"{self._address}  (Ctrl-C ends)", flush=True)
+        if self.started:
+            print(f"{self._address}  (Ctrl-C ends)", flush=True)
 
 
 def warm(detector: Detector) -> None:

@@ -140,6 +140,17 @@ def test_an_upload_that_stalls_is_given_up(client, left, monkeypatch):
     assert not left()
 
 
+def test_an_upload_that_nobody_waits_for_is_not_scored(client, send, left, monkeypatch, score):
+    async def gone(_):
+        return True
+
+    monkeypatch.setattr(module.Request, "is_disconnected", gone)
+    assert send().status_code == 400
+    assert client.get("/api/model").json()["free"] == LIMITS.queue
+    assert not score.seen
+    assert not left()
+
+
 def test_a_full_disk_is_a_sentence(client, left, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

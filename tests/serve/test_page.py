@@ -230,6 +230,7 @@ def test_people_are_told_apart_and_the_doubtful_has_a_reason(opened, address, sc
     score.verdict = dataclasses.replace(score.verdict, faces=(face, other))
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
+    expect(page.locator("article")).to_have_count(2)
     first, second = page.locator("article").all()
     expect(first.get_by_role("heading", level=3)).to_have_text("Person 1: Looks fake (0.900)")
     expect(first.get_by_role("img")).to_have_accessible_name("By second, highest 0.95 at second 1 of 2")

@@ -43,7 +43,7 @@ def test_a_killed_server_leaves_a_folder_that_the_next_removes(temporary):
 
 def test_only_what_servers_made_is_removed(temporary):
     (temporary / "fusion_dfd_serve_file").touch()
-    (temporary / "fusion_dfd_serve_new").mkdir()  # not locked yet: its server is just starting
+    (temporary / "fusion_dfd_serve_other").mkdir()  # without a lock
     elsewhere = temporary / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / private.LOCK).touch()

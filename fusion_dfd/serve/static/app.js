@@ -80,14 +80,14 @@ async function send(file) {
   upload.setRequestHeader("Content-Type", "application/octet-stream");
   upload.upload.onprogress = (event) => waiting(file.name, "Sending the video", event.loaded / event.total);
   upload.upload.onload = () => waiting(file.name, "Checking the file", null);
-  upload.onload = () => {
-    const { status, responseText } = upload;
-    upload = null;
+  upload.onload = (event) => {
+    const { status, responseText } = event.target;
     if (status !== 201) return refuse(sentence(status, responseText));
     follow(JSON.parse(responseText).id);
   };
   upload.onerror = () => refuse("The upload broke off; send the video again.");
   upload.onabort = begin;
+  upload.onloadend = () => (upload = null);
   upload.send(file);
 }
 
@@ -108,7 +108,6 @@ async function follow(id) {
     try {
       job = await ask("GET", `/api/jobs/${encodeURIComponent(id)}`);
     } catch (error) {
-      history.replaceState(null, "", location.pathname);
       return refuse(error.message);
     }
     if (shown !== id) return;
