@@ -31,8 +31,6 @@ SWEEP = 30.0
 """Seconds between looks for results that are due to be forgotten."""
 PATIENCE = 10.0
 """Seconds that closing waits for the window in work."""
-VIDEO = "video"
-"""What every uploaded file is called on disk: names from outside are shown, never used."""
 
 
 class Full(Exception):
@@ -83,8 +81,8 @@ class Job:
 
     @property
     def video(self) -> str:
-        """Path of the upload."""
-        return os.path.join(self.folder, VIDEO)
+        """Path of the upload: names from outside are shown, never used."""
+        return os.path.join(self.folder, self.id)
 
 
 class Jobs:

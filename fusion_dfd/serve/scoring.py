@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import os
 from collections.abc import Callable
 
 from fusion_dfd import atomic
@@ -31,10 +32,15 @@ def score(detector: Detector, path: str, directory: str, told: Told) -> tuple[Ve
 
 
 def renamed(verdict: Verdict, page: str | None, path: str, name: str) -> Verdict:
-    """The verdict on the file at ``path`` as one on ``name``, in its sentences and on its page too."""
+    """The verdict on the file at ``path`` as one on ``name``, in its sentences and on its page too.
+
+    The last part of ``path`` must be a word that nothing else on the page can hold.
+    """
     if page is not None:
         with open(page, encoding="utf-8") as file:
             text = file.read()
-        atomic.write_text(page, text.replace(html.escape(path), html.escape(name)))
+        for word in (path, os.path.basename(path)):
+            text = text.replace(html.escape(word), html.escape(name))
+        atomic.write_text(page, text)
     reason = verdict.reason and verdict.reason.replace(path, name)
     return dataclasses.replace(verdict, path=name, reason=reason)

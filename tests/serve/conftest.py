@@ -1,6 +1,7 @@
 """A server's parts with a score that does what a test says, and a tiny run (``barcodes``: of tests/faces)."""
 
 import dataclasses
+import os
 import pathlib
 import sys
 import threading
@@ -46,7 +47,7 @@ class Scripted:
         page = None
         if self.page is not None:
             page = str(pathlib.Path(directory, "page.html"))
-            pathlib.Path(page).write_text(self.page.format(path))
+            pathlib.Path(page).write_text(self.page.format(path, os.path.basename(path)))
         return dataclasses.replace(self.verdict, path=path, reason=f"{path}: a reason"), page
 
 
@@ -79,6 +80,14 @@ def temporary(tmp_path, monkeypatch) -> pathlib.Path:
     """The system's folder for temporary files, of this test alone."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def stored(temporary):
+    """What servers of this test have stored at the moment: files, without their locks."""
+    return lambda: [
+        path for path in temporary.rglob("fusion_dfd_serve_*/**/*") if path.is_file() and path.name != "lock"
+    ]
 
 
 @pytest.fixture(scope="session")

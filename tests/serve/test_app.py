@@ -235,7 +235,7 @@ def test_names_are_shown_and_never_used(send, client, score, root, temporary, na
     eventually(lambda: client.get(f"/api/jobs/{number}").json()["windows_done"] == 1)
     assert client.get(f"/api/jobs/{number}").json()["name"] == shown
     files = [str(path.relative_to(temporary)) for path in temporary.rglob("*") if path.is_file()]
-    assert sorted(files) == sorted([f"{root.name}/lock", f"{root.name}/{number}/video"])
+    assert sorted(files) == sorted([f"{root.name}/lock", f"{root.name}/{number}/{number}"])
 
 
 @pytest.mark.parametrize("path", ["../../lock", "%2e%2e%2f%2e%2e%2flock", "..%5clock", "lock"])
@@ -253,10 +253,10 @@ def test_static_files_are_those_of_their_folder(client, path):
 
 
 def test_a_report_is_shown_and_may_run_nothing(client, send, score, ended, left):
-    score.page = "<p>report on {}"
+    score.page = "<p>report on {0}: {1}"
     job = ended(send(name="a & b.mp4").json()["id"])
     answer = client.get(job["report"])
-    assert answer.text == "<p>report on a &amp; b.mp4"
+    assert answer.text == "<p>report on a &amp; b.mp4: a &amp; b.mp4"
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("sandbox; default-src 'none'")
     assert "script-src" not in policy

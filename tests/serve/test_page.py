@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 import threading
 
 import pytest
@@ -97,7 +96,7 @@ def file(clip):
     return lambda name="clip.mp4", content=clip: {"name": name, "mimeType": "video/mp4", "buffer": content}
 
 
-def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, temporary):
+def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, stored):
     """The real detector; it waits after the first window until progress was seen."""
     path = tmp_path / "rendered.mp4"
     take.shoot(take.Job(Sample(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
@@ -125,7 +124,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, te
         expect(page.get_by_role("img", name="By second, highest")).to_be_visible()
         for sentence in (told.EVIDENCE, told.RENDERED, told.UNCALIBRATED):
             expect(page.get_by_text(sentence)).to_be_visible()
-        assert not list(pathlib.Path(temporary).rglob("video"))
+        assert not stored()
         page.close()
 
 
@@ -136,6 +135,12 @@ def test_a_file_that_is_no_video_gets_its_sentence(opened, address, file):
     expect(alert).to_have_text("notes.mp4: text, not a video, check what was saved under this name")
     expect(alert).to_be_focused()
     expect(page.get_by_label(CHOOSE)).to_be_visible()
+
+
+def test_an_empty_file_gets_its_sentence(opened, address, file):
+    page = opened(address)
+    page.get_by_label(CHOOSE).set_input_files(file("empty.mp4", b""))
+    expect(page.get_by_role("alert")).to_contain_text("empty.mp4: empty (0 bytes)")
 
 
 def test_a_file_that_is_too_large_is_not_even_sent(opened, address, file):
@@ -158,16 +163,17 @@ def test_the_queue_is_seen_and_a_full_one_told(opened, address, score, file):
     expect(third.get_by_role("alert")).to_have_text("The queue is full; try again in a minute.")
 
 
-def test_cancelling_leads_back_to_the_start(opened, address, score, file, eventually, temporary):
+def test_cancelling_leads_back_to_the_start(opened, address, score, file, stored):
     score.held = True
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
     expect(page.get_by_text("1 of 10 stretches")).to_be_visible()
+    assert len(stored()) == 1
     with page.expect_response(lambda answer: answer.request.method == "DELETE"):
         page.get_by_role("button", name="Cancel").click()
     score.step()
     expect(page.get_by_label(CHOOSE)).to_be_visible()
-    assert not list(temporary.rglob("video"))
+    assert not stored()
 
 
 def test_a_reload_comes_back_to_the_video_and_deleting_ends_it(opened, address, score, file):

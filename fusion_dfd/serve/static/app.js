@@ -16,9 +16,9 @@ let model = null;
 let upload = null;
 let shown = null; // the job on the page
 
-function only(...ids) {
-  for (const id of ["start", "work", "result"]) at(id).hidden = !ids.includes(id);
-  at("before").hidden = !model || ids.includes("work");
+function only(shown) {
+  for (const id of ["start", "work", "result"]) at(id).hidden = id !== shown;
+  at("before").hidden = !model || shown === "work";
 }
 
 function refuse(text) {
@@ -38,7 +38,7 @@ function begin() {
   at("file").focus();
 }
 
-function minutes(seconds) {
+function lasting(seconds) {
   const whole = Math.ceil(seconds / 60);
   return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${whole} min`;
 }
@@ -78,7 +78,7 @@ async function send(file) {
   upload = new XMLHttpRequest();
   upload.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
   upload.setRequestHeader("Content-Type", "application/octet-stream");
-  upload.upload.onprogress = (event) => waiting(file.name, "Sending the video", event.loaded / event.total);
+  upload.upload.onprogress = (event) => waiting(file.name, "Sending the video", event.loaded / (event.total || 1));
   upload.upload.onload = () => waiting(file.name, "Checking the file", null);
   upload.onload = (event) => {
     const { status, responseText } = event.target;
@@ -126,7 +126,7 @@ function progress(job) {
   }
   if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Putting the result together", null);
   if (!job.windows) return waiting(job.name, "Looking at the video", null);
-  const left = job.seconds_left ? `about ${minutes(job.seconds_left)} left` : "";
+  const left = job.seconds_left ? `about ${lasting(job.seconds_left)} left` : "";
   waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} stretches${left && ", " + left}`);
 }
 
@@ -145,7 +145,7 @@ function show(job) {
   if (job.report) at("report").href = job.report;
   at("people").hidden = !verdict.faces.length;
   at("faces").replaceChildren(...verdict.faces.map((face) => person(face, verdict)));
-  at("expires").textContent = `The video itself is deleted already. This result will be deleted in ${minutes(job.expires)}.`;
+  at("expires").textContent = `The video itself is deleted already. This result will be deleted in ${lasting(job.expires)}.`;
   at("said").focus();
 }
 
@@ -205,9 +205,9 @@ function introduce() {
   at("notices").replaceChildren(...facts.notices.map((text) => element("li", text)));
   at("before").hidden = false;
   at("model").textContent = `Run ${facts.run}${on}; version ${facts.version}`;
-  at("takes").textContent = `At most ${limits.max_mb} MB and ${minutes(limits.max_seconds)} long`;
+  at("takes").textContent = `At most ${limits.max_mb} MB and ${lasting(limits.max_seconds)} long`;
   at("privacy").textContent =
-    `Your video goes to this server (${location.host}) and nowhere else. It is deleted as soon as it is scored; the result after ${minutes(keep)}.`;
+    `Your video goes to this server (${location.host}) and nowhere else. It is deleted as soon as it is scored; the result after ${lasting(keep)}.`;
 }
 
 function listen() {
