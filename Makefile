@@ -5,8 +5,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
+INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: train test test-extras test-parity test-docs docs lint format clean
+.PHONY: train test test-extras test-parity test-app test-docs docs lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -22,7 +23,11 @@ test-extras: $(VENV)-extras/.done
 test-parity: $(VENV)-parity/.done
 	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
 
-# Every command of the tutorial and the README, as a reader types them, on small data.
+# The page in the browser, driven in a headless Chromium of the system; an environment of its own, 1.5 GB.
+test-app: $(VENV)-app/.done
+	$(VENV)-app/bin/python -m pytest tests/serve
+
+# Every command of README and docs, as a reader types them, on small data; an environment of its own, 1.5 GB.
 test-docs: $(VENV)-docs/.done
 	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
 
@@ -39,27 +44,22 @@ format: $(VENV)/.test
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python $(INSTALL) .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python $(INSTALL) '.[test]'
 	touch $@
 
-$(VENV)-extras/.done: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)-extras
-	$(VENV)-extras/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,beam,tfds]'
-	touch $@
+EXTRAS_extras := test,beam,tfds
+EXTRAS_parity := test,parity
+EXTRAS_app := test,app,app-test
+EXTRAS_docs := test,docs
 
-$(VENV)-parity/.done: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)-parity
-	$(VENV)-parity/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,parity]'
-	touch $@
-
-$(VENV)-docs/.done: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)-docs
-	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
+$(VENV)-%/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python $(INSTALL) '.[$(EXTRAS_$*)]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-docs $(VENV)-extras $(VENV)-parity build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs build dist *.egg-info

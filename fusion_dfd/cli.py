@@ -21,8 +21,8 @@ from fusion_dfd.types import DataError, Video
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-COMMANDS = {"predict": "PATH"}
-"""The commands of ``fusion-dfd`` and what their words are."""
+COMMANDS = {"predict": "PATH", "serve": None}
+"""The commands of ``fusion-dfd`` and what their words are; None for those without."""
 
 _WARNING = Formatter("warning: %(message)s")
 """How a warning reaches a person: without time, process and line."""

@@ -2,13 +2,14 @@
 
 import ast
 import pathlib
+import re
 
 import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "limits", "config", "weights", "datasets", "sample", "faces", "shards", "input", "backbones",
-    "models", "evaluation", "quality", "training", "predict", "commands", "cli",
+    "models", "evaluation", "quality", "training", "predict", "serve", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -46,6 +47,12 @@ def test_core_imports_no_optional_framework():
         }
         names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "onnx", "tensorflow_datasets"}, path
+
+
+def test_the_web_framework_stays_in_its_layer():
+    for path in MODULES:
+        if path.parent.name != "serve":
+            assert not re.search(r"(import|from) (fastapi|starlette|uvicorn|pydantic)", path.read_text()), path
 
 
 def test_no_file_is_a_drawer():

@@ -1,0 +1,83 @@
+"""Who may talk to the server, and what its pages may do."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "; ".join((
+    "default-src 'self'", "img-src 'self' data:", "object-src 'none'", "base-uri 'none'", "form-action 'none'",
+    "frame-ancestors 'none'",
+))  # fmt: skip
+"""The pages load what this server has, and nothing from anywhere else."""
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """Puts :data:`HEADERS` on every answer that does not set them itself, and refuses two kinds of requests.
+
+    A server bound to loopback answers to names of loopback only: a page from elsewhere whose name was made to point
+    here (DNS rebinding) is of that name. And no page of another origin may change anything.
+    """
+
+    def __init__(self, app: ASGIApp, loopback: bool):
+        self._app, self._loopback = app, loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        app = JSONResponse({"detail": refusal}, 403) if refusal else self._app
+        await app(scope, receive, guarded)
+
+    def _refusal(self, method: str, headers: Headers) -> str | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._loopback and not is_loopback(_hostname(host)):
+            return f"this server answers to localhost and 127.0.0.1 only, not to {host[:100]!r}"
+        if method not in ("GET", "HEAD") and origin is not None and _netloc(origin) != host:
+            return f"a page of {origin[:100]!r} may not use this server"
+        return None
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host name or address means this machine, without asking anyone."""
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _hostname(host: str) -> str:
+    """The name in a Host header, without port and brackets; empty where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _netloc(origin: str) -> str | None:
+    """Host and port of an Origin header; None where it names none, as ``null`` does."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None

@@ -1,0 +1,90 @@
+"""The server: one process, one detector, loaded and warm before the first visitor is let in."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import sys
+import tempfile
+
+import uvicorn
+
+from fusion_dfd.config import ConfigError, Sample
+from fusion_dfd.predict import detector as detectors
+from fusion_dfd.predict.detector import Detector
+from fusion_dfd.sample import take
+from fusion_dfd.serve import app, facts, scoring
+from fusion_dfd.serve.guard import is_loopback
+from fusion_dfd.serve.upload import Limits
+
+GRACE = 5
+"""Seconds that connections get to finish when the server ends."""
+
+
+def serve(run: str, host: str, port: int, limits: Limits) -> None:
+    """Answer requests until Ctrl-C or SIGTERM. The address is printed when it can be used; port 0 is any free one.
+
+    Raises ConfigError for an address that cannot be used, DataError for a run that cannot.
+    """
+    with _listen(host, port) as listener:
+        if not is_loopback(host):
+            _say(
+                f"warning: {host} can be reached from other machines, without password or encryption: whoever reaches "
+                "it can have videos scored"
+            )
+        _say(f"loading {run}")
+        detector = detectors.load(run)
+        warm(detector)
+        made = app.create(
+            functools.partial(scoring.score, detector), facts.gather(run, detector), limits, is_loopback(host)
+        )
+        config = uvicorn.Config(
+            made,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            _Server(config, _address(host, listener)).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Prints its address once it answers there."""
+
+    def __init__(self, config: uvicorn.Config, address: str):
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(f"{self._address}  (Ctrl-C ends)", flush=True)
+
+
+def warm(detector: Detector) -> None:
+    """Have everything compiled by scoring a rendered video."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "warm.mp4")
+        take.shoot(take.Job(Sample(frames=8), 0, 1, {take.ORIGINAL: path}))
+        detector.predict(path)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that already listens: an address in use is told before the model is loaded."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror}; choose others") from error
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}/"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,237 @@
+// One page, four states: choose a video, wait, see the result, or read why there is none. The job's id stands in the
+// address behind #, so that a reload comes back to it. User text is only ever set as text.
+
+import { gauge, timeline } from "/static/chart.js";
+
+const POLL = 500; // milliseconds
+const SAID = {
+  fake: "Looks fake",
+  real: "No forgery found",
+  uncertain: "No verdict",
+  none: "Could not be scored",
+};
+
+const at = (id) => document.getElementById(id);
+let model = null;
+let upload = null;
+let shown = null; // the job on the page
+
+function only(shown) {
+  for (const id of ["start", "work", "result"]) at(id).hidden = id !== shown;
+  at("before").hidden = !model || shown === "work";
+}
+
+function refuse(text) {
+  only("start");
+  at("error").hidden = false;
+  at("error").firstElementChild.textContent = text;
+  at("file").value = ""; // so that the same file may be chosen again
+  at("error").focus();
+}
+
+function begin() {
+  shown = null;
+  history.replaceState(null, "", location.pathname);
+  at("error").hidden = true;
+  at("file").value = "";
+  only("start");
+  at("file").focus();
+}
+
+function lasting(seconds) {
+  const whole = Math.ceil(seconds / 60);
+  return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${whole} min`;
+}
+
+async function ask(method, path) {
+  const answer = await fetch(path, { method }).catch(() => null);
+  if (!answer) throw new Error("The server does not answer; is it still running?");
+  if (!answer.ok) throw new Error(await sentence(answer.status, await answer.text()));
+  return answer.status === 204 ? null : answer.json();
+}
+
+function sentence(status, text) {
+  try {
+    const detail = JSON.parse(text).detail;
+    if (typeof detail === "string") return detail;
+  } catch {
+    // Not ours: the status must do.
+  }
+  return `The server refused with status ${status}.`;
+}
+
+async function send(file) {
+  at("error").hidden = true;
+  try {
+    model = await ask("GET", "/api/model");
+  } catch (error) {
+    return refuse(error.message);
+  }
+  const { limits } = model;
+  // Asked before a byte is sent: a server that answers in the middle of an upload is not heard by every browser.
+  if (file.size > limits.max_mb * 1e6) {
+    return refuse(`${file.name}: larger than ${limits.max_mb} MB, the most this server takes; cut or re-encode it.`);
+  }
+  if (model.free < 1) return refuse("The queue is full; try again in a minute.");
+  waiting(file.name, "Sending the video", 0);
+  at("file-name").focus();
+  upload = new XMLHttpRequest();
+  upload.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
+  upload.setRequestHeader("Content-Type", "application/octet-stream");
+  upload.upload.onprogress = (event) => waiting(file.name, "Sending the video", event.loaded / (event.total || 1));
+  upload.upload.onload = () => waiting(file.name, "Checking the file", null);
+  upload.onload = (event) => {
+    const { status, responseText } = event.target;
+    if (status !== 201) return refuse(sentence(status, responseText));
+    follow(JSON.parse(responseText).id);
+  };
+  upload.onerror = () => refuse("The upload broke off; send the video again.");
+  upload.onabort = begin;
+  upload.onloadend = () => (upload = null);
+  upload.send(file);
+}
+
+function waiting(name, step, share, left = "") {
+  only("work");
+  at("file-name").textContent = name;
+  if (at("step").textContent !== step) at("step").textContent = step;
+  if (share === null) at("bar").removeAttribute("value");
+  else at("bar").value = share;
+  at("left").textContent = left;
+}
+
+async function follow(id) {
+  shown = id;
+  history.replaceState(null, "", `#${id}`);
+  while (shown === id) {
+    let job;
+    try {
+      job = await ask("GET", `/api/jobs/${encodeURIComponent(id)}`);
+    } catch (error) {
+      return refuse(error.message);
+    }
+    if (shown !== id) return;
+    if (job.state === "done") return show(job);
+    if (job.state === "cancelled") return begin();
+    if (job.state === "failed") return refuse(`${job.name}: ${job.reason}`);
+    progress(job);
+    await new Promise((done) => setTimeout(done, POLL));
+  }
+}
+
+function progress(job) {
+  if (job.state === "queued") {
+    const before = job.position > 1 ? `, ${job.position - 1} before it` : ", it is the next";
+    return waiting(job.name, `Waiting in the queue${before}`, null);
+  }
+  if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Putting the result together", null);
+  if (!job.windows) return waiting(job.name, "Looking at the video", null);
+  const left = job.seconds_left ? `about ${lasting(job.seconds_left)} left` : "";
+  waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} stretches${left && ", " + left}`);
+}
+
+function show(job) {
+  const { verdict } = job;
+  only("result");
+  at("result-name").textContent = job.name;
+  at("said").textContent = SAID[verdict.verdict];
+  at("said").className = `verdict ${verdict.verdict}`;
+  at("reason").textContent = verdict.reason || "";
+  const { threshold, doubt } = model.facts;
+  const known = typeof verdict.probability === "number";
+  at("gauge").replaceChildren(...(known ? [gauge(width(), verdict.probability, threshold, doubt)] : []));
+  at("measure").textContent = known ? meaning(verdict) : "";
+  at("report").hidden = !job.report;
+  if (job.report) at("report").href = job.report;
+  at("people").hidden = !verdict.faces.length;
+  at("faces").replaceChildren(...verdict.faces.map((face) => person(face, verdict)));
+  at("expires").textContent = `The video itself is deleted already. This result will be deleted in ${lasting(job.expires)}.`;
+  at("said").focus();
+}
+
+/** Pixels between the edges of a section. */
+function width() {
+  return Math.round(at("said").getBoundingClientRect().width);
+}
+
+function meaning(verdict) {
+  const what = model.facts.doubt ? "Probability of being fake, calibrated" : "Score for being fake, not calibrated";
+  const length = verdict.seconds ? `; the video lasts ${verdict.seconds.toFixed(1)} s` : "";
+  return `${what}. Above the line a video is called fake${length}; scored in ${verdict.took.toFixed(1)} s.`;
+}
+
+function person(face, verdict) {
+  const made = element("article");
+  const several = verdict.faces.length > 1;
+  const value = typeof face.probability === "number" ? face.probability.toFixed(3) : "no number";
+  made.append(element("h3", `${several ? `Person ${face.track + 1}: ` : ""}${SAID[face.verdict]} (${value})`));
+  if (face.reason && several) made.append(element("p", face.reason));
+  const facts = [`seen on ${face.frames} frames`, `face ${Math.round(face.side)} pixels`];
+  if (face.distance !== null) facts.push(`distance from the training data ${face.distance.toFixed(2)} (1 is the farthest that is usual)`);
+  made.append(element("p", `${facts.join("; ")}.`, "meta"));
+  if (face.timeline.length) {
+    made.append(element("h4", "Second by second, 0 real to 1 fake, before calibration"));
+    made.append(timeline(width(), face.timeline, verdict.seconds));
+  }
+  const branches = Object.entries(face.branches);
+  if (branches.length) {
+    made.append(element("h4", "What each branch of the model alone says, before calibration"));
+    made.append(element("p", branches.map(([name, p]) => `${name} ${p === null ? "no number" : p.toFixed(2)}`).join(" · ")));
+  }
+  return made;
+}
+
+function element(name, text, kind) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+async function cancel() {
+  if (upload) return upload.abort();
+  at("step").textContent = "Cancelling";
+  await ask("DELETE", `/api/jobs/${encodeURIComponent(shown)}`).catch((error) => refuse(error.message));
+}
+
+async function forget() {
+  await ask("DELETE", `/api/jobs/${encodeURIComponent(shown)}`).catch(() => null);
+  begin();
+}
+
+function introduce() {
+  const { facts, limits, keep } = model;
+  const on = facts.trained_on.length ? `, trained on ${facts.trained_on.join(", ")}` : "";
+  at("notices").replaceChildren(...facts.notices.map((text) => element("li", text)));
+  at("before").hidden = false;
+  at("model").textContent = `Run ${facts.run}${on}; version ${facts.version}`;
+  at("takes").textContent = `At most ${limits.max_mb} MB and ${lasting(limits.max_seconds)} long`;
+  at("privacy").textContent =
+    `Your video goes to this server (${location.host}) and nowhere else. It is deleted as soon as it is scored; the result after ${lasting(keep)}.`;
+}
+
+function listen() {
+  const drop = at("drop");
+  // Anywhere on the page: a video dropped beside the box must not make the browser leave the page and play it.
+  window.addEventListener("dragover", (event) => event.preventDefault());
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (!at("start").hidden && event.dataTransfer.files.length) send(event.dataTransfer.files[0]);
+  });
+  drop.addEventListener("dragover", () => drop.classList.add("over"));
+  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
+  at("file").addEventListener("change", () => at("file").files.length && send(at("file").files[0]));
+  at("cancel").addEventListener("click", cancel);
+  at("again").addEventListener("click", begin);
+  at("forget").addEventListener("click", forget);
+}
+
+listen();
+try {
+  model = await ask("GET", "/api/model");
+  introduce();
+  if (location.hash.length > 1) follow(location.hash.slice(1));
+} catch (error) {
+  refuse(error.message);
+}

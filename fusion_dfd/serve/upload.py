@@ -1,0 +1,86 @@
+"""From the body of a request to a file that may be scored."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncGenerator
+
+from fastapi import HTTPException
+
+from fusion_dfd.faces import video
+from fusion_dfd.types import DataError
+
+MEGABYTE = 1_000_000
+STALLED = 30.0
+"""Seconds without a byte after which an upload is given up."""
+PIXELS = 4096 * 2304
+"""Most pixels of a frame: the frames of a window are held at once."""
+RATES = (25.0, 240.0)
+"""Frames a second of a file that does not say; most that are believed: headers lie, the number of frames does not."""
+LONGEST_NAME = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a server takes."""
+
+    max_mb: int = 200
+    """Largest upload, megabytes (10**6 bytes)."""
+    max_seconds: int = 600
+    """Longest video, seconds."""
+    time_limit: int = 300
+    """Seconds the scoring of one video may take."""
+    queue: int = 8
+    """Videos that may wait."""
+
+
+def announced(length: str | None, limits: Limits) -> None:
+    """Refuse a body (413) by what its Content-Length says, before a byte of it is read."""
+    if length is not None and length.isdecimal() and int(length) > limits.max_mb * MEGABYTE:
+        raise _too_large(limits)
+
+
+async def receive(body: AsyncGenerator[bytes, None], path: str, limits: Limits) -> None:
+    """Write a body to the new file ``path``, piece by piece. Nothing more is read once it is too large (413)."""
+    size = 0
+    try:
+        with open(path, "xb") as file:
+            while chunk := await asyncio.wait_for(anext(body, b""), STALLED):
+                size += len(chunk)
+                if size > limits.max_mb * MEGABYTE:
+                    raise _too_large(limits)
+                file.write(chunk)
+    except TimeoutError as error:
+        raise HTTPException(408, f"the upload stalled for {STALLED:g} seconds; send it again") from error
+    except OSError as error:
+        raise HTTPException(507, f"the server cannot store the video ({error.strerror}); make room there") from error
+
+
+def check(path: str, name: str, limits: Limits) -> None:
+    """Refuse (422) a file that is no video, or too long or too large in its frames, without decoding it."""
+    try:
+        info = video.probe(path, limits.time_limit)
+    except DataError as error:
+        raise HTTPException(422, str(error).replace(os.fspath(path), name)) from error
+    usual, most = RATES
+    seconds = info.frames / min(info.fps or usual, most)
+    if seconds > limits.max_seconds:
+        raise HTTPException(
+            422, f"{name}: {seconds:.0f} seconds long, {limits.max_seconds} are allowed; cut out the part in question"
+        )
+    if info.width * info.height > PIXELS:
+        raise HTTPException(
+            422, f"{name}: frames of {info.width} x {info.height} pixels are too large, make them 4K or smaller"
+        )
+
+
+def shown(name: str) -> str:
+    """A user's file name as it is shown: printable, of bounded length, without the folders before it."""
+    name = name.replace("\\", "/").rpartition("/")[2]
+    return "".join(filter(str.isprintable, name))[-LONGEST_NAME:] or "video"
+
+
+def _too_large(limits: Limits) -> HTTPException:
+    return HTTPException(413, f"larger than {limits.max_mb} MB, the most this server takes; cut or re-encode it")

@@ -1,0 +1,118 @@
+"""`fusion-dfd serve` as a process, with a real detector."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra app is not installed")
+pytest.importorskip("uvicorn", reason="the extra app is not installed")
+
+from fusion_dfd.config import ConfigError, Sample
+from fusion_dfd.sample import take
+from fusion_dfd.serve import server
+from fusion_dfd.serve.upload import Limits
+from fusion_dfd.types import DataError
+
+ROOT = pathlib.Path(__file__).parents[2]
+SERVE = [sys.executable, "-c", "from fusion_dfd import cli; cli.main()", "serve"]
+
+
+@contextlib.contextmanager
+def started(run: str, temporary: pathlib.Path, *flags: str):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    command = [*SERVE, f"--checkpoint={run}", "--port=0", *flags]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        try:
+            address = process.stdout.readline().split()
+            assert address, process.stderr.read()
+            yield process, address[0]
+        finally:
+            process.kill()
+
+
+def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict:
+    headers = {"Content-Type": "video/mp4"}
+    with urllib.request.urlopen(urllib.request.Request(address, body, headers, method=method), timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run, tmp_path, eventually):
+    path = tmp_path / "rendered.mp4"
+    take.shoot(take.Job(Sample(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    with started(run, temporary) as (process, address):
+        assert ask(f"{address}api/model")["facts"]["run"] == "tiny"
+        number = ask(f"{address}api/jobs?name=rendered.mp4", "POST", path.read_bytes())["id"]
+
+        def scored():
+            job = ask(f"{address}api/jobs/{number}")
+            return job if job["verdict"] else None
+
+        job = eventually(scored)
+        assert job["windows"] == 2
+        assert job["verdict"]["faces"][0]["frames"] == 20
+        assert 0 < job["verdict"]["probability"] < 1
+        assert len(list(temporary.iterdir())) == 1
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        assert process.stderr.read() == f"loading {run}\n"
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_ctrl_c_ends_it_in_peace(facts, temporary, monkeypatch, capsys, eventually, host):
+    monkeypatch.setattr(server.detectors, "load", lambda run: None)
+    monkeypatch.setattr(server, "warm", lambda detector: None)
+    monkeypatch.setattr(server.facts, "gather", lambda run, detector: facts)
+
+    def interrupt():
+        eventually(lambda: list(temporary.glob("*/lock")))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    server.serve("a run", host, 0, Limits())
+    thread.join()
+    told = capsys.readouterr()
+    assert told.out.startswith(f"http://{host}:")
+    *warnings, last = told.err.splitlines()
+    assert last == "loading a run"
+    assert [text.partition(" can be reached")[0] for text in warnings] == ["warning: 0.0.0.0"] * (host == "0.0.0.0")
+    assert not list(temporary.iterdir())
+
+
+def test_an_address_in_use_is_told_before_anything_is_loaded():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {port}: .*in use"):
+            server.serve("no run", "127.0.0.1", port, Limits())
+
+
+def test_a_name_that_nobody_has_is_a_sentence():
+    with pytest.raises(ConfigError, match=r"--host nobody\.invalid"):
+        server.serve("no run", "nobody.invalid", 0, Limits())
+
+
+def test_what_is_no_run_is_a_sentence(tmp_path, temporary):
+    with pytest.raises(DataError, match="holds no checkpoints/best"):
+        server.serve(str(tmp_path), "127.0.0.1", 0, Limits())
+
+
+def test_a_limit_out_of_range_ends_in_one_sentence():
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [*SERVE, "--checkpoint=runs/none", "--queue=0"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "queue" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
