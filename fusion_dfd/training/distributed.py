@@ -1,8 +1,8 @@
 """One training in several processes, on one machine or many: the same program over all their devices.
 
 Every process runs the same command, reads its share of each batch, and holds a copy of the weights; gradients are
-summed by the compiled program (``jit`` over a global mesh), so that N processes take the steps that one would. The run's
-folder must be the same for all, on a file system that they share.
+summed by the compiled program (``jit`` over a global mesh), so that N processes take the steps that one would. The
+run's folder must be the same for all, on a file system that they share.
 """
 
 from __future__ import annotations
