@@ -90,7 +90,7 @@ def _maps(frames: Array, landmarks: Array, length: Array) -> tuple[Float[Array, 
 
 
 def fit(train: np.ndarray, val: np.ndarray) -> Reference:
-    """Fit to motions of REAL stretches: mean and covariance to ``train`` [n, FEATURES], the distances to ``val`` [m, ..].
+    """Fit to motions of REAL stretches: mean and covariance to ``train`` [n, d], the distances to ``val`` [m, d].
 
     Stretches too short for a motion (NaN) are left out. Raises :class:`DataError` where one of them is left empty.
     """
