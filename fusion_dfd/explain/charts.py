@@ -7,10 +7,15 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from scipy import special
 
 from fusion_dfd.evaluation.plots import FAKE, GRID, INK, LINES, MUTED, REAL, STYLE, canvas, svg
 from fusion_dfd.explain.evidence import Effect, Pace
 from fusion_dfd.predict.verdict import Face
+
+_EDGE = 9.0
+"""Logits are drawn up to here, a probability of .0001 or .9999."""
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 
 
 @matplotlib.rc_context(STYLE)
@@ -49,22 +54,29 @@ def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: 
 
 
 @matplotlib.rc_context(STYLE)
-def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], label: str, name: str) -> str:
-    """A bar from the probability as it is to what it would be without each of ``found``, called ``names``."""
-    figure, (axes,) = canvas(8.6, 1.0 + 0.4 * len(found))
+def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name: str) -> str:
+    """A bar from the probability as it is to what it would be without each of ``found``, called ``names``.
+
+    On the scale of the logit: a probability near 0 or 1 hardly moves on its own, however much its reasons change.
+    ``name`` is the figure's own on the page.
+    """
+    figure, (axes,) = canvas(8.6, 1.1 + 0.4 * len(found))
+    start, *ends = np.clip(special.logit([baseline, *(effect.probability for effect in found)]), -_EDGE, _EDGE)
     places = range(len(found))[::-1]
-    for place, effect in zip(places, found, strict=True):
-        change = effect.probability - baseline
-        axes.barh(place, change, left=baseline, height=0.55, color=REAL if change < 0 else FAKE)
-        axes.plot([effect.probability], [place], marker="|", markersize=13, markeredgewidth=2, color=INK)
-        axes.text(1.03, place, f"{effect.probability:.2f}  ({change:+.2f})", va="center", color=INK)
-    axes.axvline(baseline, color=MUTED, linestyle="--", linewidth=1)
-    axes.text(baseline, len(found) - 0.45, f"as it is: {baseline:.2f}", ha="center", va="bottom", color=INK)
+    for place, effect, end in zip(places, found, ends, strict=True):
+        axes.barh(place, end - start, left=start, height=0.55, color=REAL if end < start else FAKE)
+        axes.plot([end], [place], marker="|", markersize=13, markeredgewidth=2, color=INK)
+        text = f"{effect.probability:.3f}  ({effect.probability - baseline:+.3f})".replace("(-0.000)", "(+0.000)")
+        axes.text(1.02, place, text, va="center", color=INK, transform=axes.get_yaxis_transform())
+    axes.plot([start, start], [-0.6, len(found) - 0.5], color=MUTED, linestyle="--", linewidth=1)
+    axes.text(start, len(found) - 0.42, f"as it is: {baseline:.3f}", ha="center", va="bottom", color=INK)
     axes.set_yticks(list(places), names)
-    axes.set(xlim=(-0.02, 1.22), ylim=(-0.6, len(found) - 0.1), xlabel=label)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    low, high = min(0.0, start, *ends) - 0.5, max(0.0, start, *ends) + 0.5
+    axes.set(xlim=(low, high), ylim=(-0.6, len(found)), xlabel="probability of a forgery, on the scale of odds")
+    ticks = [tick for tick in _TICKS if low <= special.logit(tick) <= high]
+    axes.set_xticks(special.logit(ticks), [f"{tick:g}" for tick in ticks])
     axes.grid(axis="y", visible=False)
-    return svg(figure, name, label)
+    return svg(figure, name, "Probability of a forgery if something were missing")
 
 
 @matplotlib.rc_context(STYLE)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from fusion_dfd.evaluation import anomaly
-from fusion_dfd.evaluation.scores import probability
 from fusion_dfd.explain import counterfactual, gradcam, motionmaps
 from fusion_dfd.explain.motionmaps import Motion
 from fusion_dfd.explain.pieces import Keeper, choose
@@ -31,8 +31,6 @@ class Effect:
     """A branch, or a part of the face."""
     probability: float
     """Aggregated and calibrated as the verdict's is, of the explained pieces alone."""
-    shift: float
-    """Mean change of their logit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +61,9 @@ class Evidence:
     tracks: dict[int, list[FaceTrack]]
     """Where each person is seen, without the frames."""
     explained: list[Piece]
-    """In the order of time."""
+    """In the order of time; none where no answer of the model is a number."""
     baseline: float
-    """Probability of the explained pieces together, to compare the effects with."""
+    """Probability of the explained pieces together, to compare the effects with; NaN where there are none."""
     branches: list[Effect]
     regions: list[Effect]
     seen: list[Seen]
@@ -85,18 +83,21 @@ def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Sco
     face = detector.judge.speaker(verdict.faces)
     seen = people(video.windows, video.pieces)
     pieces = seen[face.track][1]
-    explained = choose([piece for piece in pieces if piece.frames is not None], EXPLAINED)
+    explained = choose([piece for piece in pieces if _explicable(piece)], EXPLAINED)
     pace = None
     if reference is not None:
         motion_of = {id(piece): motion for piece, motion in zip(video.pieces, keeper.motions, strict=True)}
         pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
+    tracks = {number: clips for number, (clips, _) in seen.items()}
+    if not explained:
+        return video, verdict, Evidence(face, tracks, [], math.nan, [], [], [], pace, lacks)
     evidence = Evidence(
         face=face,
-        tracks={number: clips for number, (clips, _) in seen.items()},
+        tracks=tracks,
         explained=explained,
-        baseline=detector.judge.aggregated(_logits(explained)),
-        branches=_effects(detector, explained, counterfactual.without_branches(detector, explained)),
-        regions=_effects(detector, explained, counterfactual.without_regions(detector, explained)),
+        baseline=detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in explained])),
+        branches=_effects(detector, counterfactual.without_branches(detector, explained)),
+        regions=_effects(detector, counterfactual.without_regions(detector, explained)),
         seen=_seen(detector, explained),
         pace=pace,
         lacks=lacks,
@@ -104,7 +105,15 @@ def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Sco
     return video, verdict, evidence
 
 
+def _explicable(piece: Piece) -> bool:
+    """Whether the frames are held and the model's answer is a number."""
+    return piece.frames is not None and bool(np.isfinite(piece.outputs.logit))
+
+
 def _reference(detector: Detector) -> tuple[anomaly.Reference | None, str | None]:
+    """How real faces move, or why that is not known; neither where frames lie apart and show no motion."""
+    if detector.config.faces.sampling == "uniform":
+        return None, None
     found = None
     try:
         found = anomaly.load(detector.run) if detector.run else None
@@ -135,15 +144,9 @@ def _pace(
     return Pace(tuple((second, float(np.mean(seconds[second]))) for second in sorted(seconds)), reference), None
 
 
-def _logits(pieces: Sequence[Piece]) -> np.ndarray:
-    return np.array([float(piece.outputs.logit) for piece in pieces])
-
-
-def _effects(detector: Detector, pieces: Sequence[Piece], changed: dict[str, np.ndarray]) -> list[Effect]:
-    before = _logits(pieces)
+def _effects(detector: Detector, changed: dict[str, np.ndarray]) -> list[Effect]:
     return [
-        Effect(name, detector.judge.aggregated(logits), float(np.mean(logits - before)))
-        for name, logits in changed.items()
+        Effect(name, detector.judge.aggregated(logits)) for name, logits in changed.items() if np.isfinite(logits).all()
     ]
 
 
@@ -157,8 +160,3 @@ def _seen(detector: Detector, explained: Sequence[Piece]) -> list[Seen]:
         for piece, heat in zip(explained, heats, strict=True)
         if id(piece) in chosen
     ]
-
-
-def opinions(pieces: Sequence[Piece]) -> np.ndarray:
-    """What the model says of each piece, float64 [n] in 0..1, not calibrated."""
-    return probability(_logits(pieces))

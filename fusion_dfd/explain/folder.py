@@ -54,4 +54,4 @@ class Pages:
         ]
         found = table(["video", "verdict", "probability of a forgery", "seconds", "note"], rows, "text wide")
         body = f"<h1>{escape(page.TITLE)}</h1>{section(f'{len(rows)} videos', found)}"
-        atomic.write_text(os.path.join(self._directory, INDEX), report.page("Deepfake checks", body))
+        atomic.write_text(os.path.join(self._directory, INDEX), page.printable(report.page("Deepfake checks", body)))

@@ -13,7 +13,7 @@ import numpy as np
 
 from fusion_dfd.faces.video import VideoInfo, decode
 from fusion_dfd.predict.verdict import Face
-from fusion_dfd.types import FaceTrack
+from fusion_dfd.types import DataError, FaceTrack
 
 SECONDS = 60
 """Of a longer video only what was looked at is shown, and of that at most so much."""
@@ -67,7 +67,7 @@ def annotate(
       faces: what is said of each person, the one that speaks for the video first.
       said: written above the picture, ASCII.
 
-    Raises :class:`fusion_dfd.types.DataError` where the file can no longer be read.
+    Raises :class:`fusion_dfd.types.DataError` where the file can no longer be read or FFmpeg has no encoder of H.264.
     """
     fps = info.fps or UNKNOWN
     boxes = _boxes(tracks)
@@ -99,7 +99,10 @@ def _frames(path: str, numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
 
 def _stream(container: av.container.OutputContainer, rate: float, width: int, height: int) -> av.VideoStream:
     options = {"crf": "25", "preset": "veryfast", "maxrate": str(RATE), "bufsize": str(RATE)}
-    stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=options)
+    try:
+        stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001), options=options)
+    except ValueError as error:
+        raise DataError("this PyAV cannot write H.264: install the wheel of `av` from PyPI, which can") from error
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     return stream
 

@@ -44,7 +44,13 @@ def write(detector: Detector, path: str, directory: str, told: Told | None = Non
         with atomic.binary(f"{name}.mp4") as file:
             file.write(film)
     body = "\n".join(sections(detector, video, verdict, found, film, facts))
-    return verdict, atomic.write_text(f"{name}.html", report.page(f"{TITLE}: {os.path.basename(path)}", body))
+    whole = report.page(f"{TITLE}: {os.path.basename(path)}", body)
+    return verdict, atomic.write_text(f"{name}.html", printable(whole))
+
+
+def printable(text: str) -> str:
+    """The text without the bytes of file names that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def file_name(path: str) -> str:

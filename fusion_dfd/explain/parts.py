@@ -21,6 +21,8 @@ from fusion_dfd.predict.detector import Detector, Piece, Scored
 from fusion_dfd.predict.judge import THRESHOLD
 from fusion_dfd.predict.verdict import Face, Verdict
 
+CLEARLY = 1.1
+"""How much more of the attention than the picture's average a part must have to be named."""
 _FILM = "display: block; max-width: 100%; max-height: 80vh; margin: 0 auto"
 COLOURS = {"fake": "--fake", "real": "--real", "uncertain": "--fifth", "none": "--muted"}
 
@@ -120,7 +122,7 @@ def attention(explained: Sequence[Piece], fps: float) -> str:
     curves = {}
     for name, text in (("frame_attention", words.branch("temporal")), ("micro_frame_attention", words.branch("micro"))):
         weights = [getattr(piece.outputs, name) for piece in explained]
-        if weights[0] is not None:
+        if weights and weights[0] is not None:
             curves[text] = [
                 (piece.indices / (fps or 1), np.asarray(weight)[: len(piece.indices)] * len(piece.indices))
                 for piece, weight in zip(explained, weights, strict=True)
@@ -142,10 +144,10 @@ def motion(seen: Sequence[Seen], fps: float) -> str:
         found = one.motion
         if found is None:
             continue
-        place = "nowhere in particular"
-        if found.part and found.part[1] > 1.1:
-            place = f"the {found.part[0]}"
-        text = f"{_at(found.index, fps)}. Over this stretch it looked most at {place}."
+        place = "at no part of the face more than at others"
+        if found.part and found.part[1] > CLEARLY:
+            place = f"most at the {found.part[0]}"
+        text = f"{_at(found.index, fps)}. Over this stretch the model looked {place}."
         shown.append(_picture(pictures.motion(found), text))
     if not shown:
         return ""
@@ -159,7 +161,7 @@ def motion(seen: Sequence[Seen], fps: float) -> str:
 
 
 def pace(found: Pace | None, lacks: str | None) -> str:
-    """The motion beside that of real videos, or why it is not compared."""
+    """The motion beside that of real videos, or why it is not compared; nothing where there is no motion."""
     title = "Motion beside that of real videos"
     if found is None:
         return section(title, f"<p>{escape(lacks)}</p>") if lacks else ""
@@ -173,9 +175,9 @@ def pace(found: Pace | None, lacks: str | None) -> str:
         + f"<p>The most unusual is second {second}, at a distance of {distance:.2f}: {_share(rarity[rarest], count)} "
         f"of {count} real stretches lie as far.</p>"
         '<p class="small">How fast, how abruptly and with how much strain each part of the face moves, compared with '
-        "the real videos of the training and validation data (no forged one takes part, and neither does the model). It "
-        "is no verdict: of a genuine video 1 second in 20 lies above the line by chance, and videos of another kind than "
-        "those (camera, compression, speech) lie above it for that reason alone.</p>",
+        "the real videos of the training and validation data (no forged one takes part, and neither does the model). "
+        "It is no verdict: of a genuine video 1 second in 20 lies above the line by chance, and videos of another kind "
+        "than those (camera, compression, speech) lie above it for that reason alone.</p>",
     )
 
 
@@ -185,8 +187,7 @@ def branches(effects: Sequence[Effect], baseline: float, pieces: int) -> str:
     names = [f"without {words.branch(effect.name)}" for effect in effects]
     return section(
         "What if it lacked one kind of evidence?",
-        charts.effects(baseline, effects, names, "probability of a forgery", "branches")
-        + _shifts(names, effects)
+        charts.effects(baseline, effects, names, "branches")
         + f'<p class="small">The {pieces} stretches looked into, scored again with one branch left out of the fusion. '
         "The model was not trained without its branches, so that this says what it leans on and no more.</p>",
     )
@@ -201,22 +202,11 @@ def regions(effects: Sequence[Effect], baseline: float, pieces: int) -> str:
         note = " The background is there for comparison."
     return section(
         "What if a part of the face were hidden?",
-        charts.effects(baseline, effects, names, "probability of a forgery", "regions")
-        + _shifts(names, effects)
+        charts.effects(baseline, effects, names, "regions")
         + f'<p class="small">The {pieces} stretches looked into, scored again with one part filled with the clip\'s '
         "blurred average. Blue: hiding it makes the video look less forged. Orange: more, which can mean that the part "
         f"looks genuine, or that the blurred patch itself looks forged.{note}</p>",
     )
-
-
-def _shifts(names: Sequence[str], effects: Sequence[Effect]) -> str:
-    """The changes on the scale of the logit, where probabilities near 0 and 1 hide them."""
-    rows = [
-        [cell(name), cell(f"{effect.probability:.3f}"), cell(f"{effect.shift:+.2f}")]
-        for name, effect in zip(names, effects, strict=True)
-    ]
-    found = table(["", "probability", "change of the logit"], rows)
-    return f"<details><summary>The numbers</summary>{found}</details>"
 
 
 def origin(detector: Detector, video: Scored, verdict: Verdict, found: Evidence | None, command: str) -> str:

@@ -13,7 +13,7 @@ from fusion_dfd.explain.motionmaps import Motion
 
 FRAMES = 5
 """Frames of a piece that are shown."""
-SIDE = 176
+SIDE = 208
 """Of each on the page, pixels."""
 GAP = 4
 _HEAT, _SIGNED, _AMOUNT = colormaps["inferno"], colormaps["RdBu_r"], colormaps["viridis"]

@@ -24,12 +24,12 @@ RARE = 0.05
 def headline(verdict: Verdict) -> str:
     if verdict.verdict == "none":
         return f"{SAID['none']}: {verdict.reason}"
-    return f"{SAID[verdict.verdict]}: probability of a forgery {_number(verdict.probability)}"
+    return f"{SAID[verdict.verdict]}: probability of a forgery {number(verdict.probability)}"
 
 
 def burnt_in(verdict: Verdict) -> str:
     """ASCII, for the video."""
-    return f"{verdict.verdict.upper()}  P(fake) {_number(verdict.probability)}"
+    return f"{verdict.verdict.upper()}  P(fake) {number(verdict.probability)}"
 
 
 def branch(name: str) -> str:
@@ -87,12 +87,12 @@ def _called(face: Face, judge: Judge) -> str:
     found = judge.calibration
     kind = "a calibrated probability" if found else "an uncalibrated probability"
     threshold = found.threshold if found else THRESHOLD
-    number = _number(face.probability)
+    share = number(face.probability)
     if face.verdict == "uncertain":
-        return f"It gives no verdict; {kind} of {number} is what it would go by."
+        return f"It gives no verdict; {kind} of {share} is what it would go by."
     side = "above" if face.verdict == "fake" else "not above"
     called = "calls the face forged" if face.verdict == "fake" else "finds no sign of the forgeries it knows"
-    return f"It {called}: {kind} of {number}, {side} the threshold of {_number(threshold)}."
+    return f"It {called}: {kind} of {share}, {side} the threshold of {number(threshold)}."
 
 
 def _when(face: Face) -> str | None:
@@ -101,14 +101,14 @@ def _when(face: Face) -> str | None:
         return None
     (low, least), (high, most) = (pick(known, key=lambda entry: entry[1]) for pick in (min, max))
     if most - least < 0.1:
-        return f"This opinion is much the same throughout, from {_number(least)} to {_number(most)} by second."
-    return f"Second {high} looks most forged ({_number(most)}), second {low} least ({_number(least)})."
+        return f"This opinion is much the same throughout, from {number(least)} to {number(most)} by second."
+    return f"Second {high} looks most forged ({number(most)}), second {low} least ({number(least)})."
 
 
 def _alone(face: Face) -> str | None:
     if len(face.branches) < 2:
         return None
-    parts = [f"{branch(name)} {_number(value)}" for name, value in face.branches.items()]
+    parts = [f"{branch(name)} {number(value)}" for name, value in face.branches.items()]
     sides = {value > 0.5 for value in face.branches.values()}
     agree = "its kinds of evidence agree" if len(sides) == 1 else "its kinds of evidence disagree"
     return f"Asked alone, {agree}: {', '.join(parts)}."
@@ -123,17 +123,20 @@ def leaning(effects: list[Effect], baseline: float) -> str | None:
     change = most.probability - baseline
     if not abs(change) >= SLIGHT:
         return "Hiding any one part of the face changes the score little: no single part carries it."
-    speaks = "for" if change < 0 else "against"
-    return (
-        f"Hiding the {most.name} moves the score most, from {_number(baseline)} to {_number(most.probability)}: to "
-        f"this detector, what is seen there speaks {speaks} a forgery."
-    )
+    moved = f"hiding the {most.name} moves the score most, from {number(baseline)} to {number(most.probability)}"
+    if change < 0:
+        meaning = "to this detector, what is seen there speaks for a forgery"
+    else:
+        meaning = "either the part looks genuine to this detector, or the patch that hides it looks forged"
+    return f"In the stretches looked into, the most suspicious of their parts of the video, {moved}: {meaning}."
 
 
 def moving(pace: Pace | None) -> str | None:
     """How the motion compares with that of real videos."""
     if pace is None:
         return None
+    if 1 / (1 + len(pace.reference.usual)) > RARE:
+        return f"{len(pace.reference.usual)} real stretches are too few to call the motion of a face unusual."
     rare = pace.reference.rarity(np.array([distance for _, distance in pace.seconds])) <= RARE
     count, total = int(rare.sum()), len(rare)
     if not count:
@@ -155,7 +158,7 @@ def _not(face: Face) -> str:
     )
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Two decimals that never say certainty."""
     if math.isnan(value):
         return "not a number"

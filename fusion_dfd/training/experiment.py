@@ -158,9 +158,11 @@ def domain_run(workdir: str, data: str) -> domain.Domain:
 def motion_run(workdir: str, data: str) -> anomaly.Reference:
     """Learn how real faces move from the real videos of train and val of ``data``, and keep it in the run.
 
-    No fake video is read. Raises DataError where train or val has no real video.
+    No fake video is read. Raises DataError where train or val has no real video, or their frames lie apart.
     """
     config = checkpoint.load_best(workdir).config
+    if config.faces.sampling == "uniform":
+        raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
     train, val = (table.real(table.open_split(data, split)) for split in ("train", "val"))
     fitted = anomaly.fit(_motions(train, config), _motions(val, config))
     anomaly.save(fitted, workdir)
