@@ -62,13 +62,13 @@ class Evidence:
     """Where each person is seen, without the frames."""
     explained: list[Piece]
     """In the order of time; none where no answer of the model is a number."""
-    baseline: float
+    baseline: float = math.nan
     """Probability of the explained pieces together, to compare the effects with; NaN where there are none."""
-    branches: list[Effect]
-    regions: list[Effect]
-    seen: list[Seen]
-    pace: Pace | None
-    lacks: str | None
+    branches: list[Effect] = dataclasses.field(default_factory=list)
+    regions: list[Effect] = dataclasses.field(default_factory=list)
+    seen: list[Seen] = dataclasses.field(default_factory=list)
+    pace: Pace | None = None
+    lacks: str | None = None
     """Why there is no ``pace``; None where there is."""
 
 
@@ -88,21 +88,20 @@ def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Sco
     if reference is not None:
         motion_of = {id(piece): motion for piece, motion in zip(video.pieces, keeper.motions, strict=True)}
         pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
-    tracks = {number: clips for number, (clips, _) in seen.items()}
-    if not explained:
-        return video, verdict, Evidence(face, tracks, [], math.nan, [], [], [], pace, lacks)
-    evidence = Evidence(
-        face=face,
-        tracks=tracks,
-        explained=explained,
-        baseline=detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in explained])),
-        branches=_effects(detector, counterfactual.without_branches(detector, explained)),
-        regions=_effects(detector, counterfactual.without_regions(detector, explained)),
-        seen=_seen(detector, explained),
-        pace=pace,
-        lacks=lacks,
+    found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
+    return video, verdict, _looked_into(detector, found) if explained else found
+
+
+def _looked_into(detector: Detector, found: Evidence) -> Evidence:
+    """With all that is learnt from running the model on the explained pieces again."""
+    pieces = found.explained
+    return dataclasses.replace(
+        found,
+        baseline=detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in pieces])),
+        branches=_effects(detector, counterfactual.without_branches(detector, pieces)),
+        regions=_effects(detector, counterfactual.without_regions(detector, pieces)),
+        seen=_seen(detector, pieces),
     )
-    return video, verdict, evidence
 
 
 def _explicable(piece: Piece) -> bool:

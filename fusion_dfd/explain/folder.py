@@ -15,6 +15,7 @@ from fusion_dfd.predict.detector import Detector, Told
 from fusion_dfd.predict.verdict import Verdict
 
 INDEX = "index.html"
+_NAME = "white-space: normal; overflow-wrap: anywhere"
 
 
 class Pages:
@@ -44,7 +45,8 @@ class Pages:
     def _list(self) -> None:
         rows = [
             [
-                f'<td><a href="{quote(os.path.basename(written))}">{escape(verdict.path)}</a></td>',
+                f'<td style="{_NAME}"><a style="color: inherit" href="{quote(os.path.basename(written))}">'
+                f"{escape(verdict.path)}</a></td>",
                 cell(words.SAID[verdict.verdict].lower()),
                 cell("-" if verdict.probability is None else f"{verdict.probability:.2f}"),
                 cell("-" if verdict.seconds is None else f"{verdict.seconds:.1f}"),
@@ -52,6 +54,6 @@ class Pages:
             ]
             for verdict, written in self.written
         ]
-        found = table(["video", "verdict", "probability of a forgery", "seconds", "note"], rows, "text wide")
+        found = table(["video", "verdict", "probability", "seconds", "note"], rows, "text wide")
         body = f"<h1>{escape(page.TITLE)}</h1>{section(f'{len(rows)} videos', found)}"
         atomic.write_text(os.path.join(self._directory, INDEX), page.printable(report.page("Deepfake checks", body)))

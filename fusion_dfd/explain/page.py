@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+import textwrap
 
 from fusion_dfd import atomic
 from fusion_dfd.evaluation import provenance, report
@@ -20,6 +21,8 @@ from fusion_dfd.explain.evidence import Evidence
 from fusion_dfd.predict.detector import Detector, Scored, Told
 from fusion_dfd.predict.verdict import Verdict
 
+COMMAND = 1000
+"""Most letters of the command line that are shown: it may name thousands of files."""
 TITLE = "Deepfake check of a video"
 
 
@@ -73,7 +76,7 @@ def sections(
     facts: Facts | None,
 ) -> list[str]:
     """The parts of the page in their order, each HTML; what a system does not know of is left out."""
-    command = " ".join(sys.argv)
+    command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
     head = parts.head(TITLE, verdict, words.warnings(detector.judge, facts, detector.run))
     tail = parts.origin(detector, video, verdict, found, command)
     if found is None:

@@ -23,7 +23,7 @@ RARE = 0.05
 
 def headline(verdict: Verdict) -> str:
     if verdict.verdict == "none":
-        return f"{SAID['none']}: {verdict.reason}"
+        return SAID["none"]
     return f"{SAID[verdict.verdict]}: probability of a forgery {number(verdict.probability)}"
 
 
@@ -47,7 +47,7 @@ def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
     if rendered(facts):
         out.append(
             "This detector was trained on rendered (drawn) faces only. It shows how such a report works; what it says "
-            "of real footage is worth nothing."
+            "of real footage means nothing."
         )
     elif facts is None:
         out.append("It is not recorded what this detector was trained on." if run else "This detector is of no run.")

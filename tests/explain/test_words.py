@@ -25,8 +25,9 @@ def test_rendered_data_is_said_where_nothing_else_was_trained_on():
     assert not words.rendered(None)
 
 
-def test_a_video_that_was_not_judged_says_why():
-    assert words.headline(Verdict("a.mp4", "none", None, (), "no face found")) == "Not judged: no face found"
+def test_a_video_that_was_not_judged_has_no_number():
+    assert words.headline(Verdict("a.mp4", "none", None, (), "no face found")) == "Not judged"
+    assert words.headline(Verdict("a.mp4", "fake", 0.9991, (FACE,))).endswith("probability of a forgery above 0.99")
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_verdict_is_never_more_than_it_is(verdict, reason, said, unsaid):
 
 
 def _evidence(face: Face) -> Evidence:
-    return Evidence(face, {}, [], 0.9, [], [Effect("mouth", 0.4), Effect("background", 0.1)], [], None, None)
+    return Evidence(face, {}, [], baseline=0.9, regions=[Effect("mouth", 0.4), Effect("background", 0.1)])
 
 
 def test_the_part_that_counts_is_named_and_the_background_is_none():

@@ -269,3 +269,11 @@ def test_how_real_faces_move_is_learnt_from_real_videos_of_train_and_val_alone(r
     assert max(seen) < 40
     assert len(kept.usual) == 4
     np.testing.assert_array_equal(again.usual, kept.usual)
+
+
+def test_frames_that_lie_apart_teach_no_motion(ran, tmp_path, monkeypatch):
+    ran.faces.sampling = "uniform"
+    monkeypatch.setattr(checkpoint, "load_best", lambda _: checkpoint.Trained(ran, {}, 4, {}))
+    with pytest.raises(DataError, match="no motion to learn"):
+        experiment.motion_run(str(tmp_path), ran.data.dir)
+    assert anomaly.load(str(tmp_path)) is None
