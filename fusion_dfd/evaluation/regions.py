@@ -70,11 +70,11 @@ def _inside(where: np.ndarray, ellipse: tuple[float, float, float, float]) -> np
 
 
 def strongest(heat: np.ndarray, parts: dict[str, np.ndarray]) -> tuple[str, float] | None:
-    """The part of the face with the highest mean of ``heat`` [h, w] >= 0, and that mean over the whole picture's.
+    """The part, or the background, with the highest mean of ``heat`` [h, w] >= 0, and that over the whole picture's.
 
     None where the heat is 0 or no part is in the picture. ``parts`` are masks [h, w].
     """
-    means = {name: float(heat[parts[name]].mean()) for name in FACIAL if parts[name].any()}
+    means = {name: float(heat[parts[name]].mean()) for name in parts if parts[name].any()}
     overall = float(heat.mean())
     if not means or overall <= 0:
         return None

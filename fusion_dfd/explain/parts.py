@@ -23,6 +23,7 @@ from fusion_dfd.predict.verdict import Face, Verdict
 
 CLEARLY = 1.1
 """How much more of the attention than the picture's average a part must have to be named."""
+_LONG = "overflow-wrap: anywhere"
 _FILM = "display: block; max-width: 100%; max-height: 80vh; margin: 0 auto"
 COLOURS = {"fake": "--fake", "real": "--real", "uncertain": "--fifth", "none": "--muted"}
 
@@ -77,11 +78,11 @@ def timeline(faces: Sequence[Face], speaks: Face) -> str:
                 cell(words.SAID[face.verdict].lower()),
                 cell(f"{face.probability:.2f}"),
                 cell(face.frames),
-                f'<td style="text-align: left; white-space: normal">{escape(face.reason or "")}</td>',
+                cell(face.reason or ""),
             ]
             for face in faces
         ]
-        body += table(["person", "verdict", "probability", "frames", "why so"], rows)
+        body += table(["person", "verdict", "probability", "frames", "why so"], rows, "text wide")
     return section(
         "Second by second" + (", person by person" if len(faces) > 1 else ""),
         body + '<p class="small">0: nothing forged is seen; 1: it looks forged; dotted: neither. These are the '
@@ -166,7 +167,7 @@ def pace(found: Pace | None, lacks: str | None) -> str:
     if found is None:
         return section(title, f"<p>{escape(lacks)}</p>") if lacks else ""
     rarity = found.reference.rarity(np.array([distance for _, distance in found.seconds]))
-    rarest = int(np.argmin(rarity))
+    rarest = max(range(len(rarity)), key=lambda k: found.seconds[k][1])
     second, distance = found.seconds[rarest]
     count = len(found.reference.usual)
     return section(
@@ -235,7 +236,7 @@ def origin(detector: Detector, video: Scored, verdict: Verdict, found: Evidence 
         ("scoring took", f"{verdict.took:.1f} s, without the explanations"),
         ("versions", ", ".join(f"{name} {version}" for name, version in _versions().items())),
     ]
-    body = table([], [[cell(name), cell(text)] for name, text in rows], "text wide")
+    body = table([], [[cell(name), f'<td style="{_LONG}">{escape(text)}</td>'] for name, text in rows], "text wide")
     return section("The facts", body)
 
 

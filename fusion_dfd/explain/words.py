@@ -62,7 +62,7 @@ def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
 def summary(verdict: Verdict, evidence: Evidence, judge: Judge) -> list[str]:
     """The paragraph on top, sentence by sentence."""
     face = evidence.face
-    out = [_looked(verdict, face), _called(face, judge)]
+    out = [_looked(verdict, face), _called(face, judge), *_others(verdict, face)]
     if face.reason:
         out.append(f"Why nothing firmer is said: {face.reason}.")
     out += filter(
@@ -81,6 +81,17 @@ def _looked(verdict: Verdict, face: Face) -> str:
         f"The detector followed {which}, about {face.side:.0f} pixels wide, through {face.frames} frames and looked at "
         f"it in {face.clips} {'stretch' if face.clips == 1 else 'stretches'}.{crowd}"
     )
+
+
+def _others(verdict: Verdict, face: Face) -> list[str]:
+    """Of the other people those who look forged."""
+    return [
+        f"Face {other.track}, which does not speak for the video, looks forged too ({number(other.probability)})."
+        if face.verdict == "fake"
+        else f"Face {other.track} does not speak for the video, but looks forged ({number(other.probability)})."
+        for other in verdict.faces
+        if other is not face and other.verdict == "fake"
+    ]
 
 
 def _called(face: Face, judge: Judge) -> str:

@@ -55,3 +55,4 @@ def test_the_strongest_part_is_named():
     assert name == "nose"
     assert share == pytest.approx(1 / heat.mean())
     assert regions.strongest(np.zeros((SIZE, SIZE)), parts) is None
+    assert regions.strongest(parts["background"].astype(float), parts)[0] == "background"

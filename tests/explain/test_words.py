@@ -49,6 +49,14 @@ def test_a_verdict_is_never_more_than_it_is(verdict, reason, said, unsaid):
     assert "certain" not in text
 
 
+def test_another_face_that_looks_forged_is_never_passed_over():
+    first = dataclasses.replace(FACE, verdict="real", probability=0.1)
+    second = dataclasses.replace(FACE, track=1, probability=0.97)
+    whole = Verdict("a.mp4", "real", 0.1, (first, second), None, 2.0)
+    text = " ".join(words.summary(whole, _evidence(first), JUDGE))
+    assert "Face 1 does not speak for the video, but looks forged (0.97)." in text
+
+
 def _evidence(face: Face) -> Evidence:
     return Evidence(face, {}, [], baseline=0.9, regions=[Effect("mouth", 0.4), Effect("background", 0.1)])
 
