@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from fusion_dfd.explain.words import SAID
 from fusion_dfd.faces.video import VideoInfo, decode
 from fusion_dfd.predict.verdict import Face
 from fusion_dfd.types import DataError, FaceTrack
@@ -128,7 +129,7 @@ def _box(picture: np.ndarray, box: np.ndarray, face: Face, several: bool) -> Non
     x0, y0, x1, y1 = (round(float(value)) for value in box)
     colour = COLOURS[face.verdict]
     cv2.rectangle(picture, (x0, y0), (x1, y1), colour, 2, cv2.LINE_AA)
-    label = f"face {face.track}: {face.verdict}" if several else face.verdict
+    label = f"face {face.track}: {SAID[face.verdict].lower()}" if several else SAID[face.verdict].lower()
     (width, height), _ = cv2.getTextSize(label, _FONT, 0.45, 1)
     left = min(max(x0 - 1, 0), max(picture.shape[1] - width - 8, 0))
     top = y0 - height - 9 if y0 > height + 9 else min(y1 + 1, picture.shape[0] - height - 9)

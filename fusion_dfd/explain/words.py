@@ -29,7 +29,7 @@ def headline(verdict: Verdict) -> str:
 
 def burnt_in(verdict: Verdict) -> str:
     """ASCII, for the video."""
-    return f"{verdict.verdict.upper()}  P(fake) {number(verdict.probability)}"
+    return f"{SAID[verdict.verdict]}: {number(verdict.probability)}"
 
 
 def branch(name: str) -> str:

@@ -158,20 +158,20 @@ def domain_run(workdir: str, data: str) -> domain.Domain:
 def motion_run(workdir: str, data: str) -> anomaly.Reference:
     """Learn how real faces move from the real videos of train and val of ``data``, and keep it in the run.
 
-    No fake video is read. Raises DataError where train or val has no real video, or their frames lie apart.
+    A few windows of every video of train are enough; of val all count. No fake video is read. Raises DataError where train or val has no real video, or their frames lie apart.
     """
     config = checkpoint.load_best(workdir).config
     if config.faces.sampling == "uniform":
         raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
     train, val = (table.real(table.open_split(data, split)) for split in ("train", "val"))
-    fitted = anomaly.fit(_motions(train, config), _motions(val, config))
+    fitted = anomaly.fit(_motions(train, config, clips=4), _motions(val, config, clips=0))
     anomaly.save(fitted, workdir)
     return fitted
 
 
-def _motions(split: table.Split, config: c.Config) -> np.ndarray:
-    """Motions [n, d] of the windows of a split."""
-    rows = [anomaly.motion(frames, landmarks) for frames, landmarks, _ in _windows(split, config, clips=0)]
+def _motions(split: table.Split, config: c.Config, clips: int) -> np.ndarray:
+    """Motions [n, d] of the windows of a split, at most ``clips`` a video."""
+    rows = [anomaly.motion(frames, landmarks) for frames, landmarks, _ in _windows(split, config, clips)]
     return np.array(rows).reshape(-1, anomaly.FEATURES)
 
 
