@@ -158,7 +158,9 @@ def domain_run(workdir: str, data: str) -> domain.Domain:
 def motion_run(workdir: str, data: str) -> anomaly.Reference:
     """Learn how real faces move from the real videos of train and val of ``data``, and keep it in the run.
 
-    A few windows of every video of train are enough; of val all count. No fake video is read. Raises DataError where train or val has no real video, or their frames lie apart.
+    A few windows of every video of train are enough; of val all count. No fake video is read.
+
+    Raises DataError where train or val has no real video, or their frames lie apart.
     """
     config = checkpoint.load_best(workdir).config
     if config.faces.sampling == "uniform":
