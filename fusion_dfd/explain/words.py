@@ -29,7 +29,7 @@ def headline(verdict: Verdict) -> str:
 
 def burnt_in(verdict: Verdict) -> str:
     """ASCII, for the video."""
-    return f"{SAID[verdict.verdict]}: {number(verdict.probability)}"
+    return f"{SAID[verdict.verdict]}, P(forged) {number(verdict.probability)}"
 
 
 def branch(name: str) -> str:
@@ -53,7 +53,7 @@ def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
         out.append("It is not recorded what this detector was trained on." if run else "This detector is of no run.")
     if judge.calibration is None:
         out.append(
-            "This detector is not calibrated: its probabilities are the model's own and tend to be too sure of "
+            "This detector is not calibrated: its probabilities are the model's own and may be far too sure of "
             "themselves. Read them as an order, not as odds."
         )
     return out
