@@ -32,7 +32,7 @@ RATE = 1_200_000
 COLOURS = {"fake": (217, 102, 43), "real": (33, 102, 172), "uncertain": (150, 130, 40), "none": (110, 110, 110)}
 """Of the reports' pages, RGB."""
 _INK, _BACK, _LINE = (235, 238, 242), (24, 30, 38), (90, 100, 112)
-_HEAD, _STRIP = 30, 44
+_HEAD, _STRIP, _CLOCK = 30, 44, 64
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -141,7 +141,7 @@ def _head(width: int, said: str, verdict: str) -> np.ndarray:
     bar = np.full((_HEAD, width, 3), _BACK, np.uint8)
     bar[:, :6] = COLOURS[verdict]
     (across, _), _ = cv2.getTextSize(said, _FONT, 0.5, 1)
-    size = 0.5 * min(1.0, (width - 24) / max(across, 1))
+    size = 0.5 * min(1.0, (width - 14 - _CLOCK) / max(across, 1))
     cv2.putText(bar, said, (14, 20), _FONT, size, _INK, 1, cv2.LINE_AA)
     return bar
 
@@ -161,11 +161,10 @@ def _timeline(width: int, timeline: Sequence[tuple[int, float]], length: float) 
 
 
 def _cursor(page: np.ndarray, second: float, length: float) -> None:
-    """Where in the video a frame is: a line in the strip and the time beside it."""
+    """Where in the video a frame is: a line in the strip, and the time at the right of the writing."""
     width = page.shape[1]
     x = min(int(second / length * width), width - 1)
     page[_HEAD : _HEAD + _STRIP, max(x - 1, 0) : x + 1] = (255, 255, 255)
     text = f"{int(second // 60)}:{second % 60:04.1f}"
     (across, _), _ = cv2.getTextSize(text, _FONT, 0.4, 1)
-    left = min(max(x + 4, 2), width - across - 2)
-    cv2.putText(page, text, (left, _HEAD + 14), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
+    cv2.putText(page, text, (width - across - 8, 20), _FONT, 0.4, _INK, 1, cv2.LINE_AA)

@@ -112,7 +112,8 @@ def _when(face: Face) -> str | None:
         return None
     (low, least), (high, most) = (pick(known, key=lambda entry: entry[1]) for pick in (min, max))
     if most - least < 0.1:
-        return f"This opinion is much the same throughout, from {number(least)} to {number(most)} by second."
+        span = " to ".join(dict.fromkeys((number(least), number(most))))
+        return f"This opinion is much the same throughout: {span} by second."
     return f"Second {high} looks most forged ({number(most)}), second {low} least ({number(least)})."
 
 
