@@ -1,6 +1,6 @@
 """Score videos with a trained run: the same as `fusion-dfd predict`.
 
-python scripts/predict.py PATH [PATH ...] --checkpoint runs/fusion [--json | --csv]
+python scripts/predict.py PATH [PATH ...] --checkpoint runs/fusion [--json | --csv] [--report DIR]
 """
 
 from fusion_dfd import cli

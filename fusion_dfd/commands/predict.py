@@ -1,6 +1,6 @@
 """Score videos with a trained run.
 
-fusion-dfd predict PATH [PATH ...] --checkpoint runs/fusion [--json | --csv]
+fusion-dfd predict PATH [PATH ...] --checkpoint runs/fusion [--json | --csv] [--report DIR]
 
 PATH is a video, a folder, a pattern in quotes, or - for a list of paths on standard input.
 Exit code: 0 all real, 10 at least one fake, 11 no fake but some without a verdict, 1 and 2 errors.
@@ -18,6 +18,7 @@ def define() -> dict[str, flags.FlagHolder]:
         "checkpoint": flags.DEFINE_string("checkpoint", None, "run folder, as train.py printed it", required=True),
         "clips": flags.DEFINE_integer("clips", 16, "stretches of a video looked at, spread over it; 0 = all", 0),
         "json": flags.DEFINE_bool("json", False, "print one JSON object a line"),
+        "report": flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict"),
         "csv": flags.DEFINE_bool("csv", False, "print CSV"),
     }
 
@@ -27,4 +28,13 @@ def main(words: list[str], given: dict[str, flags.FlagHolder]) -> int:
     from fusion_dfd.predict import console, detector
 
     form = "json" if given["json"].value else "csv" if given["csv"].value else "table"
-    return console.report(detector.load(given["checkpoint"].value, given["clips"].value), paths, form)
+    loaded = detector.load(given["checkpoint"].value, given["clips"].value)
+    if not given["report"].value:
+        return console.report(loaded, paths, form)
+    from fusion_dfd.explain.folder import Pages
+
+    pages = Pages(loaded, given["report"].value)
+    code = console.report(pages, paths, form)
+    # Programs that read verdicts from standard output find nothing else there.
+    print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)
+    return code

@@ -49,5 +49,10 @@ def picture(mistake: Mistake, thumbnails: Thumbnails) -> str | None:
     height, width = strip.shape[:2]
     if width > _WIDTH:
         strip = cv2.resize(strip, (_WIDTH, max(1, round(height * _WIDTH / width))), interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(strip[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return data_uri(strip)
+
+
+def data_uri(image: np.ndarray) -> str:
+    """A picture uint8 [h, w, 3], RGB, as a ``data:`` URI of a JPEG."""
+    _, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])
     return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode()

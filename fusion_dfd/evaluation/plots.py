@@ -31,7 +31,7 @@ VARIABLES = dict(
 
 LINES = (REAL, FAKE, THIRD, FOURTH, FIFTH)
 
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font and can be found
     "font.family": "sans-serif",
     "font.size": 10,
@@ -57,47 +57,48 @@ _STYLE = {
 }
 
 
-def _svg(figure: Figure, name: str, label: str) -> str:
+def svg(figure: Figure, name: str, label: str) -> str:
     """The figure as an ``<svg>`` element; ``name`` makes its ids unique on the page, ``label`` says what it shows."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
-    svg = text.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    width = float(re.search(r'width="([\d.]+)pt"', svg).group(1))
-    box = re.search(r'viewBox="[^"]*"', svg).group(0)
+    drawn = text.getvalue()
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
+    drawn = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", drawn)
+    width = float(re.search(r'width="([\d.]+)pt"', drawn).group(1))
+    box = re.search(r'viewBox="[^"]*"', drawn).group(0)
     opening = f'<svg {box} style="width:{width * 4 / 3:.0f}px" role="img"><title>{html.escape(label)}</title>'
-    svg = opening + svg[svg.index(">") + 1 :]
+    drawn = opening + drawn[drawn.index(">") + 1 :]
     for stand_in, variable in VARIABLES.items():
-        svg = svg.replace(stand_in, f"var(--{variable})")
-    return svg.strip()
+        drawn = drawn.replace(stand_in, f"var(--{variable})")
+    return drawn.strip()
 
 
-def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """A figure of ``width`` x ``height`` inches and its axes, side by side."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
     """ROC curves; ``curves`` maps the name of a unit to ``({fpr, tpr}, AUC)``."""
-    figure, (axes,) = _axes(4.6, 4.2)
+    figure, (axes,) = canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
     for (name, (curve, auc)), colour in zip(curves.items(), itertools.cycle(LINES)):
         axes.plot(curve["fpr"], curve["tpr"], color=colour, linewidth=2, label=f"{name}, AUC {auc:.3f}")
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
     axes.legend(loc="lower right")
-    return _svg(figure, "roc", "ROC curves")
+    return svg(figure, "roc", "ROC curves")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
 
     ``curves`` maps names to (false, true positive rates); rates of 0 and 1, which that scale has no place for, are left
     out.
     """
-    figure, (axes,) = _axes(4.6, 4.2)
+    figure, (axes,) = canvas(4.6, 4.2)
     for (name, rates), colour in zip(curves.items(), itertools.cycle(LINES)):
         fpr, fnr = np.asarray(rates[0]), 1 - np.asarray(rates[1])
         inside = (fpr > 0) & (fpr < 1) & (fnr > 0) & (fnr < 1)
@@ -109,22 +110,22 @@ def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
     ends = special.ndtri([0.0005, 0.9])
     axes.set(xlim=ends, ylim=ends, xlabel="false positive rate", ylabel="miss rate", aspect="equal")
     axes.legend(loc="lower left")
-    return _svg(figure, "det", "DET curves")
+    return svg(figure, "det", "DET curves")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]], fakes: float) -> str:
     """Precision over recall; ``curves`` maps names to (recall, precision, AP), ``fakes`` is chance's precision."""
-    figure, (axes,) = _axes(4.6, 4.2)
+    figure, (axes,) = canvas(4.6, 4.2)
     axes.axhline(fakes, color=MUTED, linestyle=":", linewidth=1)
     for (name, (recall, precision, ap)), colour in zip(curves.items(), itertools.cycle(LINES)):
         axes.plot(recall, precision, color=colour, linewidth=2, drawstyle="steps-post", label=f"{name}, AP {ap:.3f}")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
     axes.legend(loc="lower left")
-    return _svg(figure, "precision-recall", "Precision over recall")
+    return svg(figure, "precision-recall", "Precision over recall")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def reliability(bins: Sequence[dict], name: str = "reliability") -> str:
     """Share of fakes over mean probability per bin, and the number of rows in each bin below.
 
@@ -149,13 +150,13 @@ def reliability(bins: Sequence[dict], name: str = "reliability") -> str:
     lower.bar(middle, [entry["count"] for entry in bins], width=0.9 / len(bins), color=REAL)
     lower.set(xlabel="probability of fake", ylabel="count")
     lower.yaxis.get_major_locator().set_params(nbins=3, integer=True)
-    return _svg(figure, name, "Reliability curve")
+    return svg(figure, name, "Reliability curve")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def histogram(counts: dict, threshold: float) -> str:
     """Probabilities of real and fake rows, side by side, with the threshold."""
-    figure, (axes,) = _axes(4.6, 3.4)
+    figure, (axes,) = canvas(4.6, 3.4)
     edges = counts["edges"]
     width = (edges[1] - edges[0]) * 0.43
     for name, colour, shift in (("real", REAL, 0.5), ("fake", FAKE, 1.5)):
@@ -164,13 +165,13 @@ def histogram(counts: dict, threshold: float) -> str:
     axes.set(xlim=(0, 1), xlabel="probability of fake", ylabel="count")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    return _svg(figure, "histogram", "Histogram of scores")
+    return svg(figure, "histogram", "Histogram of scores")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def methods(values: Mapping[str, dict], title: str) -> str:
     """A bar per method with its interval; ``values``: the entry {value, low, high} of each, of a metric in 0..1."""
-    figure, (axes,) = _axes(7.2, 0.9 + 0.42 * len(values))
+    figure, (axes,) = canvas(7.2, 0.9 + 0.42 * len(values))
     names = list(values)[::-1]
     for place, name in enumerate(names):
         entry = values[name]
@@ -190,13 +191,13 @@ def methods(values: Mapping[str, dict], title: str) -> str:
     )
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="y", visible=False)
-    return _svg(figure, "methods", f"{title} per method")
+    return svg(figure, "methods", f"{title} per method")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def robustness(lines: Mapping[str, Sequence[float | None]]) -> str:
     """A line per type of perturbation over its levels, from 0 (clean)."""
-    figure, (axes,) = _axes(7.2, 4.2)
+    figure, (axes,) = canvas(7.2, 4.2)
     looks = [(colour, dashes) for dashes in ("-", "--") for colour in LINES]
     for (name, values), (colour, dashes) in zip(lines.items(), itertools.cycle(looks)):
         known = [(level, value) for level, value in enumerate(values) if value is not None]
@@ -205,10 +206,10 @@ def robustness(lines: Mapping[str, Sequence[float | None]]) -> str:
     axes.set(xlabel="level (0: clean)", ylabel="video AUC")
     axes.set_xticks(range(6))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _svg(figure, "robustness", "AUC over levels of perturbation")
+    return svg(figure, "robustness", "AUC over levels of perturbation")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def learning(history: Sequence[Mapping]) -> str | None:
     """Losses, AUC and learning rate over steps, as far as the rows of a training log have them; None if they have none.
 
@@ -220,7 +221,7 @@ def learning(history: Sequence[Mapping]) -> str | None:
     ]  # fmt: skip
     if not panels:
         return None
-    figure, all_axes = _axes(3.4 * len(panels) + 0.4, 3.8, len(panels))
+    figure, all_axes = canvas(3.4 * len(panels) + 0.4, 3.8, len(panels))
     for axes, (title, lines) in zip(all_axes, panels, strict=True):
         for (name, points), colour in zip(lines.items(), itertools.cycle(LINES)):
             few = {"marker": "o", "markersize": 3.5} if len(points) < 25 else {}
@@ -232,7 +233,7 @@ def learning(history: Sequence[Mapping]) -> str | None:
         else:
             # Below, because noisy curves leave no room inside.
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize=9)
-    return _svg(figure, "learning", "Learning curves")
+    return svg(figure, "learning", "Learning curves")
 
 
 def _lines(history: Sequence[Mapping]) -> dict[str, list[tuple[float, float]]]:
@@ -255,10 +256,10 @@ def _flat(row: Mapping, prefix: str = ""):
             yield f"{prefix}{name}", value
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
     """Value of every trial ``(number, value, pruned)`` of a search, and the best so far of those trained to the end."""
-    figure, (axes,) = _axes(7.2, 3.6)
+    figure, (axes,) = canvas(7.2, 3.6)
     for pruned, colour, label in [(False, REAL, "trained to the end"), (True, MUTED, "ended early")]:
         points = [(number, value) for number, value, early in ended if early == pruned]
         if points:
@@ -270,22 +271,22 @@ def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
     axes.set(xlabel="trial", ylabel="best val AUC")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return _svg(figure, "trials", "Value of every trial")
+    return svg(figure, "trials", "Value of every trial")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def importances(shares: Mapping[str, float]) -> str:
     """A bar per option: its share of the variance of the value."""
-    figure, (axes,) = _axes(7.2, 0.9 + 0.34 * len(shares))
+    figure, (axes,) = canvas(7.2, 0.9 + 0.34 * len(shares))
     names = sorted(shares, key=shares.get)
     axes.barh(range(len(names)), [shares[name] for name in names], height=0.6, color=REAL)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="share of the variance of the value", xlim=(0, 1))
     axes.grid(axis="y", visible=False)
-    return _svg(figure, "importances", "Importance of the options")
+    return svg(figure, "importances", "Importance of the options")
 
 
-@matplotlib.rc_context(_STYLE)
+@matplotlib.rc_context(STYLE)
 def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]], ticks: Sequence[Mapping]) -> str:
     """A line per trial through the axes of its options.
 
@@ -294,7 +295,7 @@ def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]
       lines: of each trial its places 0..1 on the axes and its rank 0..1, of which the better are drawn above.
       ticks: of each axis, text by place 0..1.
     """
-    figure, (axes,) = _axes(1.2 + 0.95 * len(names), 4.2)
+    figure, (axes,) = canvas(1.2 + 0.95 * len(names), 4.2)
     for places, rank in sorted(lines, key=lambda line: line[1]):
         axes.plot(places, color=FAKE if rank > 0.8 else REAL, alpha=0.25 + 0.6 * rank, linewidth=1 + rank)
     for place, marks in enumerate(ticks):
@@ -305,4 +306,4 @@ def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]
     axes.set_yticks([])
     axes.set(xlim=(-0.1, len(names) - 0.6), ylim=(-0.05, 1.08))
     axes.grid(visible=False)
-    return _svg(figure, "parallel", "Options of every trial")
+    return svg(figure, "parallel", "Options of every trial")

@@ -32,13 +32,15 @@ class TemporalBranch(nnx.Module):
         self.features = self.over_time.features
         self.attention = TemporalAttention(self.features, rngs=rngs)
         self.logit = nnx.Linear(self.features, 1, rngs=rngs)
+        self.damping = DAMPING
+        """1 gives the true gradient, which explanations want; what is computed forward is the same whatever it is."""
 
     def __call__(
         self, maps: Float[Array, "b t h w c"], valid: Bool[Array, "b t"], length: Int[Array, " b"]
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t"]]:
         """Returns token, logit and the attention over the valid frames."""
         pooled = jnp.mean(maps, axis=(2, 3))
-        pooled = DAMPING * pooled + (1 - DAMPING) * jax.lax.stop_gradient(pooled)
+        pooled = self.damping * pooled + (1 - self.damping) * jax.lax.stop_gradient(pooled)
         hidden = self.over_time(self._standardise(pooled, valid), length)
         token, attention = self.attention(hidden, valid)
         return token, self.logit(token)[:, 0], attention

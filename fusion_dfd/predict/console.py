@@ -6,13 +6,14 @@ import csv
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from fusion_dfd.predict.detector import Detector
+from fusion_dfd.predict.detector import Told
 from fusion_dfd.predict.verdict import Verdict
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "none": "dim"}
@@ -23,7 +24,13 @@ ALL_REAL, SOME_FAKE, SOME_OPEN = 0, 10, 11
 """Exit codes: every video is called real; at least one fake; no fake, but at least one without a verdict."""
 
 
-def report(detector: Detector, paths: Sequence[str], form: str = "table") -> int:
+class Judging(Protocol):
+    """What scores files: a detector, or what makes pages of its answers."""
+
+    def predict_many(self, paths: Sequence[str], told: Told | None = None) -> Iterator[Verdict]: ...
+
+
+def report(detector: Judging, paths: Sequence[str], form: str = "table") -> int:
     """Score files and print what is found on standard output, progress on standard error. Returns an exit code.
 
     ``json``: one object a line, as soon as it is known. ``csv``: a header, then a line a video, likewise. ``table``:
@@ -49,7 +56,7 @@ def _kept(verdicts: Iterator[Verdict], seen: list[str]) -> Iterator[Verdict]:
         yield verdict
 
 
-def _progress(detector: Detector, paths: Sequence[str]) -> Iterator[Verdict]:
+def _progress(detector: Judging, paths: Sequence[str]) -> Iterator[Verdict]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

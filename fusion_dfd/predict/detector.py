@@ -36,6 +36,9 @@ CLIPS = 16
 SMALLEST = 16
 """Where no face is found, faces down to this side, pixels, are looked for, only to say that they are too small."""
 
+Keep = Callable[["Piece"], bool]
+"""Called with every piece once it is scored, before its frames are let go; True keeps them."""
+
 Told = Callable[[str, int, int], None]
 """Called with a path, how many of its windows are done, and how many there are."""
 
@@ -81,9 +84,12 @@ class Scored:
 class Detector:
     """A trained detector with its face finder. Made by :func:`load`."""
 
-    def __init__(self, trained: checkpoint.Trained, judge: Judge, clips: int = CLIPS):
+    def __init__(self, trained: checkpoint.Trained, judge: Judge, clips: int = CLIPS, run: str | None = None):
         self.config: c.Config = trained.config
         self.judge = judge
+        self.trained = trained
+        self.run = run
+        """Folder of the run; None where there is none."""
         self._predict = experiment.predictor(trained)
         self._finder = detectors.build(self.config.faces)
         # A user who wants to wait for hours of video may: there is no limit of time, other than in preparation.
@@ -100,8 +106,8 @@ class Detector:
         """Score files, in order; the next is read while windows of the last one still wait for a full batch."""
         return (self.judge.verdict(video, self.config) for video in self.score(paths, told))
 
-    def score(self, paths: Iterable[str], told: Told | None = None, keep: bool = False) -> Iterator[Scored]:
-        """What the model says of every piece of the videos, in order; ``keep`` keeps the pieces' frames."""
+    def score(self, paths: Iterable[str], told: Told | None = None, keep: Keep | None = None) -> Iterator[Scored]:
+        """What the model says of every piece of the videos, in order; ``keep`` says which pieces keep their frames."""
         videos: collections.deque[Scored] = collections.deque()
         waiting: collections.deque[Piece] = collections.deque()
         for path in paths:
@@ -141,13 +147,16 @@ class Detector:
             )
             yield Piece(window, place, face.indices[part], frames, landmarks, looks(frames))
 
-    def _run(self, waiting: collections.deque[Piece], keep: bool) -> None:
+    def outputs(self, pieces: Sequence[Piece]) -> list[Outputs]:
+        """What the model says of at most BATCH pieces, numpy without the batch axis; the pieces stay as they are."""
+        found = jax.device_get(self._predict(batch(pieces, self.config.data)))
+        return [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(len(pieces))]
+
+    def _run(self, waiting: collections.deque[Piece], keep: Keep | None) -> None:
         """Give the model what waits, at most BATCH pieces."""
         pieces = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
-        outputs = jax.device_get(self._predict(_batch(pieces, self.config.data)))
-        for place, piece in enumerate(pieces):
-            piece.outputs = jax.tree.map(lambda leaf, place=place: leaf[place], outputs)
-            if not keep:
+        for piece, piece.outputs in zip(pieces, self.outputs(pieces), strict=True):
+            if keep is None or not keep(piece):
                 piece.frames = None
 
     def _why_none(self, video: Scored) -> str:
@@ -164,9 +173,10 @@ class Detector:
         return f"face too small: {side:.0f} pixels, of which {least} are needed"
 
 
-def _batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
+def batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
+    """At most BATCH pieces that have their frames, filled up to BATCH."""
     shape = (BATCH, data.frames)
-    batch = Batch(
+    made = Batch(
         frames=np.zeros((*shape, data.size, data.size, 3), np.uint8),
         landmarks=np.zeros((*shape, 5, 2), np.float32),
         length=np.zeros(BATCH, np.int32),
@@ -176,9 +186,9 @@ def _batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
     )
     for i, piece in enumerate(pieces):
         count = len(piece.frames)
-        batch.frames[i, :count], batch.landmarks[i, :count] = piece.frames, piece.landmarks
-        batch.length[i], batch.weight[i] = count, 1
-    return batch
+        made.frames[i, :count], made.landmarks[i, :count] = piece.frames, piece.landmarks
+        made.length[i], made.weight[i] = count, 1
+    return made
 
 
 def load(run: str, clips: int = CLIPS) -> Detector:
@@ -193,4 +203,4 @@ def load(run: str, clips: int = CLIPS) -> Detector:
     """
     experiment.use_compilation_cache()
     trained = checkpoint.load_best(run)
-    return Detector(trained, Judge.of(run, trained), clips)
+    return Detector(trained, Judge.of(run, trained), clips, run)

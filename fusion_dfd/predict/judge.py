@@ -51,18 +51,25 @@ class Judge:
             return Verdict(video.path, "none", None, (), video.reason, took=took)
         fps = video.scan.info.fps
         seconds = video.scan.info.frames / fps if fps else None
-        people = _people(video.windows, video.pieces)
-        faces = tuple(self._face(number, *people[number], fps, config) for number in sorted(people))
-        speaks = faces[0] if self.tracks == "first" else max(faces, key=lambda face: face.probability)
+        seen = people(video.windows, video.pieces)
+        faces = tuple(self._face(number, *seen[number], fps, config) for number in sorted(seen))
+        speaks = self.speaker(faces)
         damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
         reason = "; ".join(filter(None, [speaks.reason, damaged])) or None
         return Verdict(video.path, speaks.verdict, speaks.probability, faces, reason, seconds, took)
 
+    def speaker(self, faces: Sequence[Face]) -> Face:
+        """The face that speaks for a video; ``faces`` are those of its verdict."""
+        return faces[0] if self.tracks == "first" else max(faces, key=lambda face: face.probability)
+
+    def aggregated(self, logits: np.ndarray) -> float:
+        """Probability of the clips' ``logits`` [n], as the run aggregates them, calibrated where it is."""
+        probability = scores.RULES[self.rule](logits)
+        return float(self.calibration.apply([probability])[0]) if self.calibration else probability
+
     def _face(self, number: int, clips: list[FaceTrack], pieces: list[Piece], fps: float, config: c.Config) -> Face:
         logits = np.array([float(piece.outputs.logit) for piece in pieces])
-        probability = scores.RULES[self.rule](logits)
-        if self.calibration:
-            probability = float(self.calibration.apply([probability])[0])
+        probability = self.aggregated(logits)
         boxes = np.concatenate([clip.boxes for clip in clips])
         frames = len(boxes)
         distance = self._distance(pieces)
@@ -102,7 +109,7 @@ class Judge:
         return LABELS[int(probability > (self.calibration.threshold if self.calibration else THRESHOLD))]
 
 
-def _people(windows: list[list[FaceTrack]], pieces: list[Piece]) -> dict[int, tuple[list[FaceTrack], list[Piece]]]:
+def people(windows: list[list[FaceTrack]], pieces: list[Piece]) -> dict[int, tuple[list[FaceTrack], list[Piece]]]:
     """Clips and pieces of each person by track number."""
     named = track.name(windows)
     found: dict[int, tuple[list[FaceTrack], list[Piece]]] = collections.defaultdict(lambda: ([], []))

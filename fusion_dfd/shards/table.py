@@ -177,6 +177,15 @@ def without(split: Split, methods: Sequence[str]) -> Split:
     keep = np.flatnonzero(~np.isin(split.table.method, list(methods)))
     if not len(keep):
         raise DataError(f"without {', '.join(methods)} there is no clip left: leave out fewer manipulations")
+    return _rows(split, keep)
+
+
+def real(split: Split) -> Split:
+    """The real videos of a split, which may be none."""
+    return _rows(split, np.flatnonzero(split.table.label == 0))
+
+
+def _rows(split: Split, keep: np.ndarray) -> Split:
     columns = {name: getattr(split.table, name)[keep] for name in COLUMNS}
     return Split(tfrecord.TFRecordSource(split.source.paths, split.source.index[keep]), ClipTable(**columns))
 

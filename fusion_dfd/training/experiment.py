@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from rich.progress import Progress
 from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import (
+    anomaly,
     calibrate,
     card,
     domain,
@@ -74,6 +75,10 @@ def run(config: c.Config) -> Result:
     except DataError as error:
         console.print(f"not calibrated: {error}", highlight=False)
     domain_run(workdir, data)
+    try:
+        motion_run(workdir, data)
+    except DataError as error:
+        console.print(f"no reference of real motion: {error}", highlight=False)
     console.print("scoring the test split")
     return evaluate_run(workdir, data, "test", os.path.join(workdir, "report"))
 
@@ -150,15 +155,43 @@ def domain_run(workdir: str, data: str) -> domain.Domain:
     return fitted
 
 
+def motion_run(workdir: str, data: str) -> anomaly.Reference:
+    """Learn how real faces move from the real videos of train and val of ``data``, and keep it in the run.
+
+    A few windows of every video of train are enough; of val all count. No fake video is read.
+
+    Raises DataError where train or val has no real video, or their frames lie apart.
+    """
+    config = checkpoint.load_best(workdir).config
+    if config.faces.sampling == "uniform":
+        raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
+    train, val = (table.real(table.open_split(data, split)) for split in ("train", "val"))
+    fitted = anomaly.fit(_motions(train, config, clips=4), _motions(val, config, clips=0))
+    anomaly.save(fitted, workdir)
+    return fitted
+
+
+def _motions(split: table.Split, config: c.Config, clips: int) -> np.ndarray:
+    """Motions [n, d] of the windows of a split, at most ``clips`` a video."""
+    rows = [anomaly.motion(frames, landmarks) for frames, landmarks, _ in _windows(split, config, clips)]
+    return np.array(rows).reshape(-1, anomaly.FEATURES)
+
+
 def _looks(split: table.Split, config: c.Config, clips: int) -> tuple[np.ndarray, np.ndarray]:
     """Looks [n, d] and labels [n] of the windows of a split, at most ``clips`` a video."""
-    batches, _ = pipeline.eval_batches(split, config.data, config.evaluate.batch_size, clips)
-    rows = [
-        (looks.looks(batch.frames[i, : batch.length[i]]), batch.label[i])
-        for batch in batches
-        for i in np.flatnonzero(batch.weight)
-    ]
+    rows = [(looks.looks(frames), label) for frames, _, label in _windows(split, config, clips)]
     return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+
+def _windows(split: table.Split, config: c.Config, clips: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Frames [t, s, s, 3], landmarks [t, 5, 2] and label of the windows of a split, at most ``clips`` a video."""
+    if not len(split):
+        return
+    batches, _ = pipeline.eval_batches(split, config.data, config.evaluate.batch_size, clips)
+    for batch in batches:
+        for i in np.flatnonzero(batch.weight):
+            length = batch.length[i]
+            yield batch.frames[i, :length], batch.landmarks[i, :length], int(batch.label[i])
 
 
 def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: int | None = None) -> Result:

@@ -72,8 +72,9 @@ def test_no_crop_outlives_its_score(build, video):
     (scored,) = build(one).score([video(40)])
     assert all(piece.frames is None for piece in scored.pieces)
     assert all(not len(face.frames) for faces in scored.windows for face in faces)
-    (kept,) = build(one).score([video(40)], keep=True)
-    assert all(piece.frames.shape == (5, 32, 32, 3) for piece in kept.pieces)
+    (kept,) = build(one).score([video(40)], keep=lambda piece: piece.outputs is not None and piece.indices[0] < 20)
+    assert [piece.frames is not None for piece in kept.pieces] == [piece.indices[0] < 20 for piece in kept.pieces]
+    assert kept.pieces[0].frames.shape == (5, 32, 32, 3)
 
 
 def test_reading_never_runs_far_ahead_of_the_model(build, video, monkeypatch):

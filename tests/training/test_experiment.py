@@ -5,11 +5,12 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 import fusion_dfd
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, provenance, scores
+from fusion_dfd.evaluation import anomaly, calibrate, provenance, scores
 from fusion_dfd.shards import table
 from fusion_dfd.training import ablation, checkpoint, experiment, state
 from fusion_dfd.types import DataError
@@ -248,3 +249,31 @@ def test_a_wrong_cell_stops_an_ablation_before_it_trains(tiny, tmp_path, monkeyp
     monkeypatch.setattr(ablation.experiment, "run", None)
     with pytest.raises(c.ConfigError, match=r"model\.system=oracle"):
         ablation.run({"right": tiny, "wrong": wrong}, str(tmp_path))
+
+
+def test_how_real_faces_move_is_learnt_from_real_videos_of_train_and_val_alone(ran, tmp_path, monkeypatch):
+    """Of these shards the fakes flicker, by 80 levels from frame to frame."""
+    opened, seen = [], []
+    open_split, motion = table.open_split, anomaly.motion
+
+    def watched(frames, landmarks):
+        seen.append(np.abs(np.diff(frames.astype(float), axis=0)).mean())
+        return motion(frames, landmarks)
+
+    monkeypatch.setattr(table, "open_split", lambda data, split: opened.append(split) or open_split(data, split))
+    monkeypatch.setattr(anomaly, "motion", watched)
+    kept = anomaly.load(ran.workdir)
+    again = experiment.motion_run(ran.workdir, ran.data.dir)
+    assert opened == ["train", "val"]
+    assert len(seen) == 8 + 4
+    assert max(seen) < 40
+    assert len(kept.usual) == 4
+    np.testing.assert_array_equal(again.usual, kept.usual)
+
+
+def test_frames_that_lie_apart_teach_no_motion(ran, tmp_path, monkeypatch):
+    ran.faces.sampling = "uniform"
+    monkeypatch.setattr(checkpoint, "load_best", lambda _: checkpoint.Trained(ran, {}, 4, {}))
+    with pytest.raises(DataError, match="no motion to learn"):
+        experiment.motion_run(str(tmp_path), ran.data.dir)
+    assert anomaly.load(str(tmp_path)) is None

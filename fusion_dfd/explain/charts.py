@@ -1,0 +1,119 @@
+"""Figures of a video's page, in the look of :mod:`fusion_dfd.evaluation.plots`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from scipy import special
+
+from fusion_dfd.evaluation.plots import FAKE, GRID, INK, LINES, MUTED, REAL, STYLE, canvas, svg
+from fusion_dfd.explain.evidence import Effect, Pace
+from fusion_dfd.predict.verdict import Face
+
+_EDGE = 9.0
+"""Logits are drawn up to here, a probability of .0001 or .9999."""
+_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+
+@matplotlib.rc_context(STYLE)
+def timeline(faces: Sequence[Face]) -> str:
+    """Probability by second, a line a person; where nobody looked it is broken."""
+    figure, (axes,) = canvas(8.6, 2.9)
+    axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
+    dashes = ("-", "--", ":")
+    looks = [(colour, dash) for dash in dashes for colour in LINES]
+    for face, (colour, dash) in zip(faces, looks, strict=False):
+        for number, part in enumerate(_unbroken(face.timeline)):
+            x, y = zip(*part, strict=True)
+            middle = [second + 0.5 for second in x]
+            label = f"face {face.track}" if not number else None
+            axes.plot(middle, y, color=colour, linestyle=dash, linewidth=2, marker="o", markersize=4, label=label)
+    axes.set(ylim=(-0.03, 1.03), xlabel="second of the video", ylabel="looks forged")
+    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
+    _whole_seconds(axes, [second for face in faces for second, _ in face.timeline])
+    if len(faces) > 1:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return svg(figure, "timeline", "Probability of a forgery by second")
+
+
+@matplotlib.rc_context(STYLE)
+def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: str) -> str:
+    """Weight of each frame over time, by name: pieces of ``(times [t], weights [t])``; a weight of 1 is usual."""
+    figure, (axes,) = canvas(8.6, 2.7)
+    axes.axhline(1, color=MUTED, linestyle=":", linewidth=1)
+    for (name, parts), colour in zip(curves.items(), itertools.cycle(LINES)):
+        for number, (x, y) in enumerate(parts):
+            axes.plot(x, y, color=colour, linewidth=1.8, label=name if not number else None)
+    axes.set(xlabel=f"{unit} of the video", ylabel="weight (1: usual)")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return svg(figure, "attention", "Weight of each frame over time")
+
+
+@matplotlib.rc_context(STYLE)
+def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name: str) -> str:
+    """A bar from the probability as it is to what it would be without each of ``found``, called ``names``.
+
+    On the scale of the logit: a probability near 0 or 1 hardly moves on its own, however much its reasons change.
+    ``name`` is the figure's own on the page.
+    """
+    figure, (axes,) = canvas(8.6, 1.1 + 0.4 * len(found))
+    start, *ends = np.clip(special.logit([baseline, *(effect.probability for effect in found)]), -_EDGE, _EDGE)
+    places = range(len(found))[::-1]
+    for place, effect, end in zip(places, found, ends, strict=True):
+        axes.barh(place, end - start, left=start, height=0.55, color=REAL if end < start else FAKE)
+        axes.plot([end], [place], marker="|", markersize=13, markeredgewidth=2, color=INK)
+        text = f"{effect.probability:.3f}  ({effect.probability - baseline:+.3f})".replace("(-0.000)", "(+0.000)")
+        axes.text(1.02, place, text, va="center", color=INK, transform=axes.get_yaxis_transform())
+    axes.plot([start, start], [-0.6, len(found) - 0.5], color=MUTED, linestyle="--", linewidth=1)
+    axes.text(start, len(found) - 0.42, f"as it is: {baseline:.3f}", ha="center", va="bottom", color=INK)
+    axes.set_yticks(list(places), names)
+    low, high = min(0.0, start, *ends) - 0.5, max(0.0, start, *ends) + 0.5
+    axes.set(xlim=(low, high), ylim=(-0.6, len(found)), xlabel="probability of a forgery, on the scale of odds")
+    ticks = [tick for tick in _TICKS if low <= special.logit(tick) <= high]
+    axes.set_xticks(special.logit(ticks), [f"{tick:g}" for tick in ticks])
+    axes.grid(axis="y", visible=False)
+    return svg(figure, name, "Probability of a forgery if something were missing")
+
+
+@matplotlib.rc_context(STYLE)
+def pace(found: Pace) -> str:
+    """Distance of the motion by second beside the distances of real videos."""
+    figure, (left, right) = canvas(8.6, 2.9, 2)
+    usual = found.reference.usual
+    seconds, distances = map(np.array, zip(*found.seconds, strict=True))
+    limit = float(np.quantile(usual, 0.95))
+    left.axhspan(0, limit, color=GRID, alpha=0.7, linewidth=0)
+    left.text(0.99, limit, "95 % of real stretches lie below", transform=left.get_yaxis_transform(), ha="right",
+              va="bottom", fontsize=9, color=INK)  # fmt: skip
+    for part in _unbroken(found.seconds):
+        x, y = zip(*part, strict=True)
+        left.plot([second + 0.5 for second in x], y, color=FAKE, linewidth=2, marker="o", markersize=4)
+    top = 1.15 * max(limit, float(distances.max()), float(usual.max()))
+    left.set(ylim=(0, top), xlabel="second of the video", ylabel="distance from real motion")
+    _whole_seconds(left, seconds)
+    right.hist(usual, bins=min(20, max(5, len(usual) // 4)), color=REAL, alpha=0.85, label="real videos")
+    whole = right.get_xaxis_transform()
+    right.vlines(distances, 0, 1, color=FAKE, linewidth=1, alpha=0.8, label="this video, its seconds", transform=whole)
+    right.set(xlabel="distance from real motion", ylabel="stretches", xlim=(0, top))
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
+    return svg(figure, "pace", "Motion of the face beside that of real videos")
+
+
+def _unbroken(timeline: Sequence[tuple[int, float]]) -> list[list[tuple[int, float]]]:
+    """The runs of seconds without a gap."""
+    runs: list[list[tuple[int, float]]] = []
+    for second, value in timeline:
+        if not runs or runs[-1][-1][0] != second - 1:
+            runs.append([])
+        runs[-1].append((second, value))
+    return runs
+
+
+def _whole_seconds(axes, seconds: Sequence[int]) -> None:
+    """From the first second to the end of the last, with marks at whole ones."""
+    axes.set_xlim(min(seconds, default=0), max(seconds, default=0) + 1)
+    axes.xaxis.get_major_locator().set_params(integer=True)

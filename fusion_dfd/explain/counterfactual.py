@@ -1,0 +1,114 @@
+"""What the model would have said without a branch, or without a part of the face.
+
+Both leave what the model was trained on: a fusion that never missed a branch, faces without blurred patches. They say
+what this model leans on, not what is forged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt8
+
+from fusion_dfd.evaluation import regions
+from fusion_dfd.explain import graph as graphs
+from fusion_dfd.predict import detector as predict
+
+HIDDEN = ("eyes", "nose", "mouth", "cheeks", regions.OUTER, regions.BACKGROUND)
+"""Parts that are hidden, names of ``regions.masks``; the background for comparison."""
+BLUR = 1 / 8
+"""Standard deviation of the blur that fills a hidden part, in sides of the frame."""
+EDGE = 1 / 64
+"""The same of a hidden part's soft edge."""
+
+
+def without_branches(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> dict[str, np.ndarray]:
+    """Logits [n] of at most BATCH pieces without each branch in turn; empty for systems with fewer than two.
+
+    The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
+    """
+    names = detector.config.model.branches
+    if detector.config.model.system != "fusion" or len(names) < 2:
+        return {}
+    batch = predict.batch(pieces, detector.config.data)
+    graph = graphs.evaluating(detector.config)
+    found = jax.device_get(fused_without(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
+    return {name: found[k, : len(pieces)] for k, name in enumerate(names)}
+
+
+class Recorder(nnx.Module):
+    """A fusion that tells the tokens it is given."""
+
+    def __init__(self, inner: nnx.Module, told):
+        self.inner, self.told = inner, told
+
+    def __call__(self, tokens, rngs):
+        self.told(tokens)
+        return self.inner(tokens, rngs)
+
+
+class AllBut(nnx.Module):
+    """In the place of ``BranchDropout``: the fusion sees all branches but one."""
+
+    def __init__(self, hidden: int):
+        self.hidden = hidden
+
+    def __call__(self, shape: tuple[int, int], rngs: None) -> Array:
+        return jnp.broadcast_to(jnp.arange(shape[1]) != self.hidden, shape)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def fused_without(
+    graph: nnx.GraphDef,
+    weights: dict,
+    frames: UInt8[Array, "b t h w 3"],
+    landmarks: Float[Array, "b t 5 2"],
+    length: Int[Array, " b"],
+) -> Float[Array, "k b"]:
+    """Logits without the branch k; the branches themselves run once."""
+    model, seen = graphs.merged(graph, weights), []
+    fusion = model.fusion
+    model.fusion = Recorder(fusion, seen.append)
+    model(frames, landmarks, length)
+    logits = []
+    for hidden in range(len(model.branches)):
+        fusion.hide = AllBut(hidden)
+        fused, _ = fusion(seen[0], None)
+        logits.append(model.head(fused, None))
+    return jnp.stack(logits)
+
+
+def without_regions(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> dict[str, np.ndarray]:
+    """Logits [n] of at most BATCH pieces with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
+    found = [regions.masks(piece.landmarks, piece.frames.shape[1]) for piece in pieces]
+    logits = {}
+    for name in HIDDEN:
+        if any(masks[name].any() for masks in found):
+            changed = [
+                dataclasses.replace(piece, frames=hide(piece.frames, masks[name]))
+                for piece, masks in zip(pieces, found, strict=True)
+            ]
+            logits[name] = np.array([float(outputs.logit) for outputs in detector.outputs(changed)])
+    return logits
+
+
+def hide(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The frames uint8 [t, s, s, 3] with ``mask`` bool [t, s, s] filled from the clip's own average, blurred.
+
+    The average over time takes the motion away, the blur what the part looks like; the edge is soft. Where the mask is
+    empty a frame stays as it is.
+    """
+    size = frames.shape[1]
+    fill = cv2.GaussianBlur(frames.mean(0, dtype=np.float32), (0, 0), BLUR * size)
+    hidden = frames.copy()
+    for t in np.flatnonzero(mask.any((1, 2))):
+        share = cv2.GaussianBlur(mask[t].astype(np.float32), (0, 0), max(EDGE * size, 0.5))[..., None]
+        hidden[t] = np.rint(share * fill + (1 - share) * frames[t]).astype(np.uint8)
+    return hidden

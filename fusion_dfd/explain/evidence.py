@@ -1,0 +1,161 @@
+"""All that is found out about one video, as numbers: what the page then says and draws."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion_dfd.evaluation import anomaly
+from fusion_dfd.explain import counterfactual, gradcam, motionmaps
+from fusion_dfd.explain.motionmaps import Motion
+from fusion_dfd.explain.pieces import Keeper, choose
+from fusion_dfd.predict.detector import BATCH, Detector, Piece, Scored, Told
+from fusion_dfd.predict.judge import people
+from fusion_dfd.predict.verdict import Face, Verdict
+from fusion_dfd.types import DataError, FaceTrack
+
+EXPLAINED = BATCH
+"""Pieces of a video that are looked into: one call of each program."""
+PICTURED = 3
+"""Pieces of them that are shown in pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """What the model would have said of the explained pieces without something."""
+
+    name: str
+    """A branch, or a part of the face."""
+    probability: float
+    """Aggregated and calibrated as the verdict's is, of the explained pieces alone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A piece shown in pictures."""
+
+    piece: Piece
+    heat: np.ndarray | None
+    """float32 [t, h', w'] >= 0, Grad-CAM; None where the system has no maps."""
+    motion: Motion | None
+    """None where the system does not look at motion."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How the face moves, beside how real ones do."""
+
+    seconds: tuple[tuple[int, float], ...]
+    """``(second of the video, distance)``, the mean over the pieces that cover the second."""
+    reference: anomaly.Reference
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Of a video with a face. All but ``tracks`` is about the person who speaks for it."""
+
+    face: Face
+    tracks: dict[int, list[FaceTrack]]
+    """Where each person is seen, without the frames."""
+    explained: list[Piece]
+    """In the order of time; none where no answer of the model is a number."""
+    baseline: float = math.nan
+    """Probability of the explained pieces together, to compare the effects with; NaN where there are none."""
+    branches: list[Effect] = dataclasses.field(default_factory=list)
+    regions: list[Effect] = dataclasses.field(default_factory=list)
+    seen: list[Seen] = dataclasses.field(default_factory=list)
+    pace: Pace | None = None
+    lacks: str | None = None
+    """Why there is no ``pace``; None where there is."""
+
+
+def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Scored, Verdict, Evidence | None]:
+    """Score a video once and look into the answer. There is no evidence where no face was scored."""
+    reference, lacks = _reference(detector)
+    keeper = Keeper(motion=reference is not None)
+    (video,) = detector.score([path], told, keep=keeper)
+    verdict = detector.judge.verdict(video, detector.config)
+    if not verdict.faces:
+        return video, verdict, None
+    face = detector.judge.speaker(verdict.faces)
+    seen = people(video.windows, video.pieces)
+    pieces = seen[face.track][1]
+    explained = choose([piece for piece in pieces if _explicable(piece)], EXPLAINED)
+    pace = None
+    if reference is not None:
+        motion_of = {id(piece): motion for piece, motion in zip(video.pieces, keeper.motions, strict=True)}
+        pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
+    found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
+    return video, verdict, _looked_into(detector, found) if explained else found
+
+
+def _looked_into(detector: Detector, found: Evidence) -> Evidence:
+    """With all that is learnt from running the model on the explained pieces again."""
+    pieces = found.explained
+    return dataclasses.replace(
+        found,
+        baseline=detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in pieces])),
+        branches=_effects(detector, counterfactual.without_branches(detector, pieces)),
+        regions=_effects(detector, counterfactual.without_regions(detector, pieces)),
+        seen=_seen(detector, pieces),
+    )
+
+
+def _explicable(piece: Piece) -> bool:
+    """Whether the frames are held and the model's answer is a number."""
+    return piece.frames is not None and bool(np.isfinite(piece.outputs.logit))
+
+
+def _reference(detector: Detector) -> tuple[anomaly.Reference | None, str | None]:
+    """How real faces move, or why that is not known; neither where frames lie apart and show no motion."""
+    if detector.config.faces.sampling == "uniform":
+        return None, None
+    found = None
+    try:
+        found = anomaly.load(detector.run) if detector.run else None
+    except DataError as error:
+        return None, str(error)
+    if found:
+        return found, None
+    return None, (
+        f"The run holds no {anomaly.NAME}, which says how the faces of real videos move, so that this face cannot be "
+        "compared with them: start the run's training command again (a finished run trains no further and makes what "
+        "is missing), or call fusion_dfd.training.experiment.motion_run(RUN, SHARDS)."
+    )
+
+
+def _pace(
+    pieces: Sequence[Piece], motions: Sequence[np.ndarray], fps: float, reference: anomaly.Reference
+) -> tuple[Pace | None, str | None]:
+    """The distances by second, or why there are none."""
+    if not fps:
+        return None, "The file does not say how many frames it has a second, so that nothing is told by second."
+    seconds: dict[int, list[float]] = {}
+    for piece, distance in zip(pieces, reference.distances(np.stack(motions)), strict=True):
+        for second in {int(index / fps) for index in piece.indices.tolist()}:
+            if np.isfinite(distance):
+                seconds.setdefault(second, []).append(float(distance))
+    if not seconds:
+        return None, f"The face is seen too briefly for its motion to be measured: {anomaly.LEAST} frames are needed."
+    return Pace(tuple((second, float(np.mean(seconds[second]))) for second in sorted(seconds)), reference), None
+
+
+def _effects(detector: Detector, changed: dict[str, np.ndarray]) -> list[Effect]:
+    return [
+        Effect(name, detector.judge.aggregated(logits)) for name, logits in changed.items() if np.isfinite(logits).all()
+    ]
+
+
+def _seen(detector: Detector, explained: Sequence[Piece]) -> list[Seen]:
+    heats = [None] * len(explained)
+    if gradcam.has_maps(detector.config.model):
+        heats = gradcam.maps(detector, explained)
+    chosen = {id(piece) for piece in choose(explained, PICTURED)}
+    return [
+        Seen(piece, heat, motionmaps.of(piece, detector.config.model))
+        for piece, heat in zip(explained, heats, strict=True)
+        if id(piece) in chosen
+    ]

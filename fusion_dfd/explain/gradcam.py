@@ -1,0 +1,96 @@
+"""Grad-CAM (Selvaraju et al., ICCV 2017): where in a frame the backbone's last maps push the logit up.
+
+Of every frame, with its maps ``A_k`` (k over channels) and the clip's logit ``y``::
+
+    weight_k = mean over places of dy / dA_k          map = ReLU(sum over k of weight_k A_k)
+
+The gradient is taken from the logit of the whole clip, so that through the branches that relate frames each frame's
+map also says what the frame does in its sequence. What reaches the logit past the backbone (the micro-expression
+branch) is not in it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt8
+
+from fusion_dfd import config as c
+from fusion_dfd.explain import graph as graphs
+from fusion_dfd.predict import detector as predict
+
+
+class Tap(nnx.Module):
+    """A part of the model whose maps are told to ``told`` and then moved by ``delta``, as the gradient wants it.
+
+    Where the part returns more than its maps, they come first.
+    """
+
+    def __init__(self, inner: nnx.Module, delta: Array | None, told: Callable[[Array], None]):
+        self.inner, self.delta, self.told = inner, delta, told
+
+    def __call__(self, *inputs):
+        found = self.inner(*inputs)
+        maps, *rest = found if isinstance(found, tuple) else (found,)
+        self.told(maps)
+        moved = maps if self.delta is None else maps + self.delta
+        return (moved, *rest) if isinstance(found, tuple) else moved
+
+
+def has_maps(model: c.Model) -> bool:
+    """Whether a system has maps with a place in the picture before its logit."""
+    if model.system == "fusion":
+        return bool({"spatial", "temporal"} & set(model.branches))
+    return model.system != "timesformer"
+
+
+def maps(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> list[np.ndarray]:
+    """Grad-CAM of at most BATCH pieces: float32 [t, h', w'] >= 0 of each, in units of the logit.
+
+    Of a system with flow, the map of a frame is that of the motion into it, and the first is 0; of one that strides
+    over time, neighbouring frames share a map. Only for systems that :func:`has_maps`.
+    """
+    batch = predict.batch(pieces, detector.config.data)
+    graph = graphs.evaluating(detector.config)
+    found = jax.device_get(heat(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
+    return [_on_frames(found[i], batch.frames.shape[1])[: len(piece.frames)] for i, piece in enumerate(pieces)]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def heat(
+    graph: nnx.GraphDef,
+    weights: dict,
+    frames: UInt8[Array, "b t h w 3"],
+    landmarks: Float[Array, "b t 5 2"],
+    length: Int[Array, " b"],
+) -> Float[Array, "b u i j"]:
+    """The maps of a batch; u is the number of moments that the tapped part has."""
+
+    def logit(delta):
+        seen = []
+        model = graphs.merged(graph, weights)
+        if hasattr(model, "backbone"):
+            model.backbone = Tap(model.backbone, delta, seen.append)
+        else:
+            model.stages[-1][-1] = Tap(model.stages[-1][-1], delta, seen.append)
+        # Rows do not mix, so that the gradient of the sum holds the gradient of each.
+        return jnp.sum(model(frames, landmarks, length).logit), seen[0]
+
+    shape = jax.eval_shape(lambda: logit(None)[1])
+    slope, seen = jax.grad(logit, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
+    slope, seen = (x.astype(jnp.float32).reshape(len(frames), -1, *x.shape[-3:]) for x in (slope, seen))
+    importance = jnp.mean(slope, axis=(2, 3), keepdims=True)
+    return jax.nn.relu(jnp.sum(importance * seen, axis=-1))
+
+
+def _on_frames(found: np.ndarray, frames: int) -> np.ndarray:
+    """[u, h, w] -> [frames, h, w]."""
+    moments = len(found)
+    if moments == frames - 1:
+        return np.concatenate([np.zeros_like(found[:1]), found])
+    return found[np.arange(frames) * moments // frames]

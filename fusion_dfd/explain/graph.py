@@ -1,0 +1,30 @@
+"""The model as explanations call it: evaluating, and with its true gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+from flax import nnx
+
+from fusion_dfd import config as c
+from fusion_dfd.training import state
+
+
+def evaluating(config: c.Config) -> nnx.GraphDef:
+    """The model's structure without dropout and recomputation; built once per configuration, so that what is compiled
+    for one video serves the next."""
+    return _built(c.to_json(config))
+
+
+@functools.lru_cache(maxsize=4)
+def _built(text: str) -> nnx.GraphDef:
+    return state.graphs(dataclasses.replace(c.from_json(text).model, remat=False)).evaluate
+
+
+def merged(graph: nnx.GraphDef, weights: dict) -> nnx.Module:
+    """The model of ``weights`` ``{"params", "stats"}``, to be called under ``jax.jit``."""
+    model = nnx.merge(graph, weights["params"], weights["stats"])
+    if hasattr(model, "temporal"):
+        model.temporal.damping = 1.0
+    return model

@@ -1,0 +1,77 @@
+"""The motion that a system looks at, as it looks at it, at the moment it looked at most."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from fusion_dfd import config as c
+from fusion_dfd.evaluation import regions
+from fusion_dfd.models.flow_lstm import flow_pictures
+from fusion_dfd.models.micro import motion
+from fusion_dfd.models.stabilise import stabilise
+from fusion_dfd.predict.detector import Piece
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """One moment of a piece; ``u``, ``v`` and ``strain`` are float32 [s, s] in -1..1, as the model has them."""
+
+    index: int
+    """Number of the frame in the video."""
+    picture: np.ndarray
+    """uint8 [s, s, 3], the frame as it is held still (micro-expression branch), or as it is (flow system)."""
+    u: np.ndarray
+    """To the right."""
+    v: np.ndarray
+    """Downwards."""
+    strain: np.ndarray
+    attention: np.ndarray
+    """float32 [h', w'] in 0..1."""
+    part: tuple[str, float] | None
+    """The part of the face looked at most over the whole piece, and its share of attention beside the average's; see
+    ``regions.strongest``."""
+
+
+def of(piece: Piece, model: c.Model) -> Motion | None:
+    """The motion in a piece that has its frames and outputs; None for systems that do not look at motion."""
+    outputs = piece.outputs
+    if outputs.motion_attention is None or len(piece.frames) < 2:
+        return None
+    frames, landmarks = piece.frames[None], piece.landmarks[None].astype(np.float32)
+    count = len(piece.frames)
+    if outputs.micro_frame_attention is not None:
+        size = model.micro.size
+        faces = stabilise(frames, landmarks, np.array([count], np.int32), size)
+        flow = np.asarray(jax.device_get(motion(faces, ("flow",))))[0]
+        pictures = np.asarray(jax.device_get(faces))[0].round().astype(np.uint8)
+        weight = np.asarray(outputs.micro_frame_attention)[:count].copy()
+        parts = {name: mask[None] for name, mask in regions.template_masks(size).items()}
+    else:
+        flow = np.asarray(jax.device_get(flow_pictures(frames)))[0]
+        flow = np.concatenate([np.zeros_like(flow[:1]), flow])
+        pictures, size = piece.frames, piece.frames.shape[1]
+        weight = np.asarray(outputs.motion_anomaly)[:count].copy()
+        parts = regions.masks(piece.landmarks, size)
+    attention = np.asarray(outputs.motion_attention, np.float32)[:count]
+    weight[0] = 0  # nothing leads to the first frame
+    at = int(np.argmax(weight)) or 1
+    looked = np.tensordot(weight / max(weight.sum(), 1e-9), attention, 1)
+    middle = {name: mask[min(at, len(mask) - 1)] for name, mask in parts.items()}
+    return Motion(
+        index=int(piece.indices[at]),
+        picture=pictures[at],
+        u=flow[at, ..., 0],
+        v=flow[at, ..., 1],
+        strain=flow[at, ..., 2],
+        attention=attention[at],
+        part=regions.strongest(_enlarged(looked, size), middle),
+    )
+
+
+def _enlarged(heat: np.ndarray, size: int) -> np.ndarray:
+    """float32 [size, size], each cell as large as it is in the picture."""
+    rows, columns = (np.arange(size) * side // size for side in heat.shape)
+    return heat[np.ix_(rows, columns)]

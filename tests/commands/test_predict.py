@@ -1,0 +1,46 @@
+"""What ``fusion-dfd predict`` prints where pages are asked for."""
+
+import json
+import pathlib
+import types
+
+import pytest
+
+from fusion_dfd.commands import predict
+from fusion_dfd.explain import folder
+from fusion_dfd.predict import detector
+from fusion_dfd.predict.verdict import Verdict
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """``run(words, **flags)``: exit code of the command, whose detector finds no face anywhere."""
+
+    def write(loaded, path, directory, told):
+        assert loaded == ("RUN", 16)
+        verdict = Verdict(path, "none", None, (), "no face found")
+        return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
+
+    monkeypatch.setattr(detector, "load", lambda *given: given)
+    monkeypatch.setattr(folder.page, "write", write)
+    (tmp_path / "out").mkdir()
+
+    def made(words, **flags):
+        values = {"checkpoint": "RUN", "clips": 16, "json": False, "csv": False, "report": str(tmp_path / "out")}
+        return predict.main(
+            words, {name: types.SimpleNamespace(value=value) for name, value in (values | flags).items()}
+        )
+
+    return made
+
+
+def test_the_page_of_a_video_is_named_after_the_table(run, tmp_path, capsys):
+    assert run(["a.mp4"]) == 11
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "out" / "a.html")
+
+
+def test_of_several_videos_the_list_is_named_and_programs_read_verdicts_alone(run, tmp_path, capsys):
+    assert run(["a.mp4", "b.mp4"], json=True) == 11
+    told = capsys.readouterr()
+    assert [json.loads(line)["path"] for line in told.out.splitlines()] == ["a.mp4", "b.mp4"]
+    assert told.err.splitlines()[-1] == str(tmp_path / "out" / folder.INDEX)
