@@ -21,6 +21,8 @@ EXPLAINED = BATCH
 """Pieces of a video that are looked into: one call of each program."""
 PICTURED = 3
 """Pieces of them that are shown in pictures."""
+STEPS = 4
+"""What follows the scoring, as progress counts it: branches, regions, pictures, and the annotated video of the page."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +75,14 @@ class Evidence:
 
 
 def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Scored, Verdict, Evidence | None]:
-    """Score a video once and look into the answer. There is no evidence where no face was scored."""
+    """Score a video once and look into the answer. There is no evidence where no face was scored.
+
+    ``told`` hears of the windows and then of the steps that follow, each counted as one more window.
+    """
     reference, lacks = _reference(detector)
     keeper = Keeper(motion=reference is not None)
-    (video,) = detector.score([path], told, keep=keeper)
+    progress = _Progress(path, told or (lambda *_: None))
+    (video,) = detector.score([path], progress.window, keep=keeper)
     verdict = detector.judge.verdict(video, detector.config)
     if not verdict.faces:
         return video, verdict, None
@@ -89,19 +95,34 @@ def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Sco
         motion_of = {id(piece): motion for piece, motion in zip(video.pieces, keeper.motions, strict=True)}
         pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
     found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
-    return video, verdict, _looked_into(detector, found) if explained else found
+    return video, verdict, _looked_into(detector, found, progress) if explained else found
 
 
-def _looked_into(detector: Detector, found: Evidence) -> Evidence:
+class _Progress:
+    def __init__(self, path: str, told: Told):
+        self._path, self._told = path, told
+        self._done = self._windows = 0
+
+    def window(self, path: str, done: int, windows: int) -> None:
+        self._done, self._windows = done, windows
+        self._told(path, done, windows + STEPS)
+
+    def step(self) -> None:
+        self._done += 1
+        self._told(self._path, self._done, self._windows + STEPS)
+
+
+def _looked_into(detector: Detector, found: Evidence, progress: _Progress) -> Evidence:
     """With all that is learnt from running the model on the explained pieces again."""
     pieces = found.explained
-    return dataclasses.replace(
-        found,
-        baseline=detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in pieces])),
-        branches=_effects(detector, counterfactual.without_branches(detector, pieces)),
-        regions=_effects(detector, counterfactual.without_regions(detector, pieces)),
-        seen=_seen(detector, pieces),
-    )
+    baseline = detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in pieces]))
+    branches = _effects(detector, counterfactual.without_branches(detector, pieces))
+    progress.step()
+    regions = _effects(detector, counterfactual.without_regions(detector, pieces))
+    progress.step()
+    seen = _seen(detector, pieces)
+    progress.step()
+    return dataclasses.replace(found, baseline=baseline, branches=branches, regions=regions, seen=seen)
 
 
 def _explicable(piece: Piece) -> bool:

@@ -33,7 +33,7 @@ def write(detector: Detector, path: str, directory: str, told: Told | None = Non
       detector: of :func:`fusion_dfd.predict.detector.load`; its frames are read and scored once.
       path: any file; one that cannot be scored gets a short page that says why.
       directory: pages of different paths never share a name in it.
-      told: hears of the progress, as in :meth:`Detector.predict_many`.
+      told: hears of the progress, as in :meth:`Detector.predict_many`; ``evidence.STEPS`` more follow the windows.
 
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
