@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "none": "dim"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDEST = 24
 """Most characters of a timeline in the table; longer ones are squeezed."""
+WIDE = 110
+"""Columns of a terminal from which the table says what each branch alone would; --json always does."""
 ALL_REAL, SOME_FAKE, SOME_OPEN = 0, 10, 11
 """Exit codes: every video is called real; at least one fake; no fake, but at least one without a verdict."""
 
@@ -98,38 +101,56 @@ def _write_csv(verdicts: Iterator[Verdict]) -> None:
 
 def _write_table(verdicts: Iterator[Verdict]) -> None:
     started = time.monotonic()
-    # Names are folded, not cut: their ends tell files of one folder apart.
-    table = Table(Column("video", overflow="fold"), "verdict", "P(fake)", "over time", "branches", "note")
-    length = 0.0
-    for verdict in verdicts:
-        length += verdict.seconds or 0.0
-        _add(table, verdict)
-    console = Console()
-    console.print(table)
+    found = list(verdicts)
     took = time.monotonic() - started
-    if length:
+    console = Console()
+    folder = _shared_folder([verdict.path for verdict in found])
+    # Names are folded, not cut: their ends tell files of one folder apart.
+    table = Table(Column("video", overflow="fold"), "verdict", "P(fake)", "over time")
+    branches = _branches(found) if console.width >= WIDE else []
+    for name in [*branches, "note"]:
+        table.add_column(name)
+    for verdict in found:
+        for row in _rows(verdict, branches, folder):
+            table.add_row(*row)
+    if folder:
+        console.print(f"in {folder}", highlight=False, soft_wrap=True)
+    console.print(table)
+    if length := sum(verdict.seconds or 0.0 for verdict in found):
         console.print(f"{length:.0f} s of video in {took:.0f} s", style="dim", highlight=False)
 
 
-def _add(table: Table, verdict: Verdict) -> None:
+def _shared_folder(paths: Sequence[str]) -> str:
+    """The folder that several files have in common, with the slash; empty where there is none to speak of."""
+    folders = {os.path.dirname(path) for path in paths}
+    if len(paths) < 2 or len({os.path.isabs(folder) for folder in folders}) > 1:
+        return ""
+    shared = os.path.commonpath(folders)
+    return os.path.join(shared, "") if shared.strip("/") else ""
+
+
+def _branches(verdicts: Sequence[Verdict]) -> list[str]:
+    return sorted({name for verdict in verdicts for face in verdict.faces for name in face.branches})
+
+
+def _rows(verdict: Verdict, branches: Sequence[str], folder: str) -> Iterator[list[Text | str]]:
+    """A row a person; of a video without any, one."""
+    name = verdict.path.removeprefix(folder)
+    blank = [""] * len(branches)
     if not verdict.faces:
-        table.add_row(Text(verdict.path), _coloured(verdict.verdict), "-", "", "", Text(verdict.reason or ""))
+        yield [Text(name), _coloured(verdict.verdict), "-", "", *blank, Text(verdict.reason or "")]
     several = len(verdict.faces) > 1
     for face in verdict.faces:
         first = face.track == 0
-        name = verdict.path if first else ""
         label = f"face {face.track}: " if several else ""
-        note = verdict.reason if first else face.reason
-        branches = "  ".join(f"{name} {value:.2f}" for name, value in face.branches.items())
-        shown = Text(label).append_text(_coloured(face.verdict))
-        table.add_row(
-            Text(name),
-            shown,
+        yield [
+            Text(name if first else ""),
+            Text(label).append_text(_coloured(face.verdict)),
             f"{face.probability:.3f}",
             spark([p for _, p in face.timeline]),
-            branches,
-            Text(note or ""),
-        )
+            *(f"{face.branches[branch]:.2f}" if branch in face.branches else "" for branch in branches),
+            Text((verdict.reason if first else face.reason) or ""),
+        ]
 
 
 def _coloured(verdict: str) -> Text:

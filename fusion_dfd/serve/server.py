@@ -66,11 +66,11 @@ class _Server(uvicorn.Server):
 
 
 def warm(detector: Detector) -> None:
-    """Have everything compiled by scoring a rendered video."""
+    """Have everything compiled by scoring and explaining a rendered video."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "warm.mp4")
         take.shoot(take.Job(Sample(frames=8), 0, 1, {take.ORIGINAL: path}))
-        detector.predict(path)
+        scoring.score(detector, path, folder, lambda *_: None)
 
 
 def _listen(host: str, port: int) -> socket.socket:
