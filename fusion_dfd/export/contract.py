@@ -51,8 +51,8 @@ def _crop(faces: c.Faces) -> dict[str, Any]:
     shrinking = "areas are averaged where it shrinks, else linear interpolation; the edge is repeated beyond the frame"
     if not faces.align:
         rule = (
-            "one square for all frames of the clip: centred on the middle of the union of its face boxes, its side scale "
-            "times the longest side of any of them, larger only where a box would stick out"
+            "one square for all frames of the clip: centred on the middle of the union of its face boxes, its side "
+            "scale times the longest side of any of them, larger only where a box would stick out"
         )
         return {"rule": rule, "scale": faces.scale, "resampling": shrinking}
     rule = (
@@ -80,8 +80,8 @@ def _clip(config: c.Config) -> dict[str, Any]:
         "windows": "of n stored frames, max(1, n // frames) windows: window k of count starts at "
         "max(0, floor((n (2 k + 1) - frames count) / (2 count)))",
         "size": data.size,
-        "resize": f"from the crop to size x size: areas averaged if it shrinks more than {augment.PREFILTER_FROM} times, "
-        "else linear interpolation (OpenCV's INTER_AREA and INTER_LINEAR)",
+        "resize": "from the crop to size x size: areas averaged if it shrinks more than "
+        f"{augment.PREFILTER_FROM} times, else linear interpolation (OpenCV's INTER_AREA and INTER_LINEAR)",
         "landmarks": "(x + 0.5) size / crop_side - 0.5, likewise y",
     }
 

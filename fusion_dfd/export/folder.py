@@ -110,6 +110,6 @@ def _card(run: str, name: str, onnx: bool) -> str:
     programs_there = f"`{engine.STABLEHLO}`" + (f" and `{engine.ONNX}`" if onnx else "")
     return (
         f"{text}\n## Files\n\nWeights in `{exported.WEIGHTS}`, programs in {programs_there}, what they "
-        f"must be given in `{PREPROCESSING}`; `{exported.VERIFIED}` says what was compared with the trained model. In Python: "
-        '`fusion_dfd.load("THIS FOLDER").predict("clip.mp4")`.\n'
+        f"must be given in `{PREPROCESSING}`; `{exported.VERIFIED}` says what was compared with the trained model. "
+        'In Python: `fusion_dfd.load("THIS FOLDER").predict("clip.mp4")`.\n'
     )
