@@ -39,6 +39,7 @@ def onnx_program(folder: str, threads: int = 0) -> Program:
         raise DataError(f"{path} wants onnxruntime: pip install 'fusion-dfd[onnx]', or --engine jax") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others here want the cores too
     options.log_severity_level = 3  # warnings are about shapes that its own optimiser finds odd
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 from jax.extend import core
-from jax.lax import GatherScatterMode
 
-from fusion_dfd.export import contraction, pooling
+from fusion_dfd.export import contraction, gathering, pooling
 from fusion_dfd.export.layout import Value, computed, is_symbolic, known
 from fusion_dfd.export.onnx_graph import DTYPES
+from fusion_dfd.export.pointwise import cast, cut, elementwise, reduced, sliced
 from fusion_dfd.types import DataError
 
 if TYPE_CHECKING:
@@ -34,12 +34,10 @@ ELEMENTWISE = {
 }  # fmt: skip
 """Primitives that are one operation, place by place."""
 REDUCTIONS = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin"}
-SAME = ("copy", "copy_p", "stop_gradient", "optimization_barrier", "sharding_constraint")
+SAME = ("copy", "stop_gradient", "optimization_barrier")
 """Primitives that give back what they get."""
-INSIDE = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "closed_call": "call_jaxpr"}
+INSIDE = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 """Primitives that hold a program, and the parameter that is it."""
-LAST = np.iinfo(np.int64).min
-"""Where a slice ends that runs backwards over the first place."""
 
 
 def find(equation: core.JaxprEqn) -> Rule:
@@ -83,31 +81,22 @@ def _bind(equation: core.JaxprEqn, arrays: Sequence[np.ndarray]) -> list[np.ndar
     return [np.asarray(one) for one in (out if equation.primitive.multiple_results else [out])]
 
 
-def elementwise(walk: Program, operation: str, arguments: Sequence[Value], dtype: np.dtype) -> Value:
-    """One operation place by place, on the arguments as most of the numbers lie."""
-    shape = np.broadcast_shapes(*(value.shape for value in arguments))
-    full = [value for value in arguments if len(value.shape) == len(shape)]
-    order = max(full, key=lambda value: (not value.known, math.prod(value.stored))).order
-    tensors = [
-        walk.layout.arranged(value, order).tensor if len(value.shape) == len(shape) else value.tensor
-        for value in arguments
-    ]
-    stored_once = [{axis for axis in range(len(shape)) if _single(value, axis)} for value in full]
-    once = frozenset(axis for axis in set.intersection(*stored_once) if shape[axis] != 1)
-    return Value(walk.layout.graph.add(operation, *tensors), shape, np.dtype(dtype), order, once)
-
-
-def _single(value: Value, axis: int) -> bool:
-    return axis in value.once or value.shape[axis] == 1
-
-
 def _elementwise(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
     operation, dtype = ELEMENTWISE[equation.primitive.name], equation.outvars[0].aval.dtype
     if operation in ("And", "Or", "Not") and dtype != np.bool_:
         raise DataError(
             f"the model uses JAX's operation {equation.primitive.name!r} on whole numbers: no ONNX form here"
         )
-    return [elementwise(walk, operation, arguments, dtype)]
+    positive = [one for one in arguments if not _is_zero(one)]
+    whole = len(positive) == 1 and positive[0].shape == walk.shape(equation.outvars[0])
+    if operation == "Max" and dtype == np.float32 and whole:
+        # Runtimes take a convolution and a Relu as one, but not a maximum.
+        return [elementwise(walk.layout, "Relu", positive, dtype)]
+    return [elementwise(walk.layout, operation, arguments, dtype)]
+
+
+def _is_zero(value: Value) -> bool:
+    return value.known and value.tensor.size == 1 and not value.tensor.any()
 
 
 def _inside(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
@@ -214,30 +203,17 @@ def _transpose(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Val
 
 def _slice(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
     starts, shape = equation.params["start_indices"], walk.shape(equation.outvars[0])
-    return [_cut(walk, value, starts, shape, equation.params["strides"] or (1,) * len(shape))]
+    return [cut(walk.layout, value, starts, shape, equation.params["strides"] or (1,) * len(shape))]
 
 
-def _cut(walk: Program, value: Value, starts: Sequence[int], shape: tuple[int, ...], steps: Sequence[int]) -> Value:
-    cut = [axis for axis in range(len(shape)) if shape[axis] != value.shape[axis] and axis not in value.once]
-    once = frozenset(axis for axis in value.once if shape[axis] != 1)
-    ends = {axis: starts[axis] + (shape[axis] - 1) * steps[axis] + 1 for axis in cut}
-    tensor = value.tensor
-    if cut:
-        bounds = ([starts[axis] for axis in cut], [ends[axis] for axis in cut])
-        tensor = _sliced(walk, value, *bounds, cut, [steps[axis] for axis in cut])
-    return dataclasses.replace(value, tensor=tensor, shape=shape, once=once)
-
-
-def _sliced(walk: Program, value: Value, starts, ends, axes, steps) -> str:
-    places = [value.order.index(axis) for axis in axes]
-    numbers = (np.array(column, np.int64) for column in (starts, ends, places, steps))
-    return walk.layout.graph.add("Slice", value.tensor, *numbers)
+LAST = np.iinfo(np.int64).min
+"""Where a slice ends that runs backwards over the first place."""
 
 
 def _rev(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
     axes = [axis for axis in equation.params["dimensions"] if axis not in value.once]
     count = len(axes)
-    tensor = _sliced(walk, value, [-1] * count, [LAST] * count, axes, [-1] * count) if axes else value.tensor
+    tensor = sliced(walk.layout, value, [-1] * count, [LAST] * count, axes, [-1] * count) if axes else value.tensor
     return [dataclasses.replace(value, tensor=tensor)]
 
 
@@ -271,135 +247,48 @@ def _size(walk: Program, equation: core.JaxprEqn) -> list[Value]:
 
 
 def _cast(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [_as(walk, value, equation.params["new_dtype"])]
-
-
-def _as(walk: Program, value: Value, dtype: np.dtype) -> Value:
-    dtype = np.dtype(dtype)
-    if dtype == value.dtype:
-        return value
-    if dtype.name not in DTYPES:
-        raise DataError(f"the model computes in {dtype.name}, which has no ONNX form here")
-    if value.known:
-        return dataclasses.replace(value, tensor=value.tensor.astype(dtype), dtype=dtype)
-    return dataclasses.replace(
-        value, tensor=walk.layout.graph.add("Cast", value.tensor, to=DTYPES[dtype.name]), dtype=dtype
-    )
+    return [cast(walk.layout, value, equation.params["new_dtype"])]
 
 
 def _select(walk: Program, equation: core.JaxprEqn, which: Value, *cases: Value) -> list[Value]:
     if which.dtype != np.bool_:
         raise DataError("the model selects among several by a number (JAX's select_n): no ONNX form here")
-    return [elementwise(walk, "Where", (which, cases[1], cases[0]), cases[0].dtype)]
+    return [elementwise(walk.layout, "Where", (which, cases[1], cases[0]), cases[0].dtype)]
 
 
 def _square(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [elementwise(walk, "Mul", (value, value), value.dtype)]
+    return [elementwise(walk.layout, "Mul", (value, value), value.dtype)]
 
 
 def _integer_pow(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [elementwise(walk, "Pow", (value, known(value.dtype.type(equation.params["y"]))), value.dtype)]
+    return [elementwise(walk.layout, "Pow", (value, known(value.dtype.type(equation.params["y"]))), value.dtype)]
 
 
 def _rsqrt(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [elementwise(walk, "Reciprocal", [elementwise(walk, "Sqrt", [value], value.dtype)], value.dtype)]
+    root = elementwise(walk.layout, "Sqrt", [value], value.dtype)
+    return [elementwise(walk.layout, "Reciprocal", [root], value.dtype)]
 
 
 def _erfc(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
     """``1 - erf``; for large arguments only its absolute error is small."""
-    return [
-        elementwise(
-            walk, "Sub", (known(value.dtype.type(1)), elementwise(walk, "Erf", [value], value.dtype)), value.dtype
-        )
-    ]
+    erf = elementwise(walk.layout, "Erf", [value], value.dtype)
+    return [elementwise(walk.layout, "Sub", (known(value.dtype.type(1)), erf), value.dtype)]
 
 
 def _reduce(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [_reduced(walk, REDUCTIONS[equation.primitive.name], value, equation.params["axes"])]
-
-
-def _reduced(walk: Program, operation: str, value: Value, axes: Sequence[int]) -> Value:
-    value = walk.layout.whole(value, axes)
-    places = np.array(sorted(value.order.index(axis) for axis in axes), np.int64)
-    tensor = walk.layout.graph.add(operation, value.tensor, places, keepdims=0) if axes else value.tensor
-    left = [axis for axis in range(len(value.shape)) if axis not in axes]
-    order = tuple(left.index(axis) for axis in value.order if axis in left)
-    once = frozenset(left.index(axis) for axis in value.once)
-    return Value(tensor, tuple(value.shape[axis] for axis in left), value.dtype, order, once)
+    return [reduced(walk.layout, REDUCTIONS[equation.primitive.name], value, equation.params["axes"])]
 
 
 def _truth(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
     """All or any, by the least or the largest of 0 and 1."""
     operation = {"reduce_and": "ReduceMin", "reduce_or": "ReduceMax"}[equation.primitive.name]
-    found = _reduced(walk, operation, _as(walk, value, np.int32), equation.params["axes"])
-    return [_as(walk, found, np.bool_)]
-
-
-def _window(walk: Program, equation: core.JaxprEqn, value: Value, places: np.ndarray) -> Value:
-    """The window at a place that is known now; one that would reach beyond the end is moved back, as JAX has it."""
-    shape = tuple(walk.number(size) for size in equation.params["slice_sizes"])
-    starts = [0] * len(shape)
-    for axis, place in zip(equation.params["dimension_numbers"].start_index_map, places.tolist(), strict=True):
-        starts[axis] = min(max(place, 0), value.shape[axis] - shape[axis])
-    return walk.layout.reshape(_cut(walk, value, starts, shape, (1,) * len(shape)), walk.shape(equation.outvars[0]))
-
-
-def _gather(walk: Program, equation: core.JaxprEqn, value: Value, places: Value) -> list[Value]:
-    """Whole slices at computed places, by GatherND."""
-    numbers, layout = equation.params["dimension_numbers"], walk.layout
-    if places.known and len(places.shape) == 1 and equation.params["mode"] != GatherScatterMode.FILL_OR_DROP:
-        return [_window(walk, equation, value, walk.layout.plain(places))]
-    looked, paired = tuple(numbers.start_index_map), tuple(numbers.operand_batching_dims)
-    rest = [axis for axis in range(len(value.shape)) if axis not in (*looked, *paired)]
-    sizes = [walk.number(size) for size in equation.params["slice_sizes"]]
-    if set(numbers.collapsed_slice_dims) != set(looked) or any(sizes[axis] != value.shape[axis] for axis in rest):
-        raise DataError("the model reads windows at computed places (JAX's gather): no ONNX form here")
-    indices, inside = _bounded(walk, equation, places, [value.shape[axis] for axis in looked])
-    pairs = list(numbers.start_indices_batching_dims)
-    others = [axis for axis in range(len(places.shape) - 1) if axis not in pairs]
-    last = len(places.shape) - 1
-    source = layout.whole(layout.arranged(value, (*paired, *looked, *rest)))
-    index = layout.whole(layout.arranged(indices, (*pairs, *others, last)))
-    tensor = layout.graph.add("GatherND", source.tensor, _as(walk, index, np.int64).tensor, batch_dims=len(paired))
-    shape = walk.shape(equation.outvars[0])
-    at = [axis for axis in range(len(shape)) if axis not in numbers.offset_dims]
-    order = (*(at[axis] for axis in (*pairs, *others)), *numbers.offset_dims)
-    found = Value(tensor, shape, value.dtype, order)
-    if inside is None:
-        return [found]
-    filling = known(np.asarray(_filling(equation, value.dtype)))
-    return [elementwise(walk, "Where", (layout.broadcast(inside, shape, at), found, filling), value.dtype)]
-
-
-def _bounded(walk: Program, equation: core.JaxprEqn, places: Value, sizes: Sequence[int]) -> tuple[Value, Value | None]:
-    """Indices that exist and, where others are filled in, which did."""
-    mode = equation.params["mode"]
-    if mode in (None, GatherScatterMode.PROMISE_IN_BOUNDS):
-        return places, None
-    if any(map(is_symbolic, sizes)):
-        raise DataError("the model looks rows of a batch up by numbers that may not exist: no ONNX form here")
-    top = known(np.array([size - 1 for size in sizes], places.dtype).reshape(*[1] * (len(places.shape) - 1), -1))
-    zero = known(places.dtype.type(0))
-    low = elementwise(walk, "Max", (places, zero), places.dtype)
-    indices = elementwise(walk, "Min", (low, top), places.dtype)
-    if mode == GatherScatterMode.CLIP:
-        return indices, None
-    same = elementwise(walk, "Equal", (places, indices), np.bool_)
-    all_same = _reduced(walk, "ReduceMin", _as(walk, same, np.int32), [len(places.shape) - 1])
-    return indices, _as(walk, all_same, np.bool_)
-
-
-def _filling(equation: core.JaxprEqn, dtype: np.dtype) -> np.ndarray:
-    """What stands where nothing is: not a number unless the equation says otherwise."""
-    given = equation.params["fill_value"]
-    if given is None:
-        given = np.nan if np.issubdtype(dtype, np.floating) else np.iinfo(dtype).min
-    return np.asarray(given, dtype)
+    found = reduced(walk.layout, operation, cast(walk.layout, value, np.int32), equation.params["axes"])
+    return [cast(walk.layout, found, np.bool_)]
 
 
 def _dot(walk: Program, equation: core.JaxprEqn, left: Value, right: Value) -> list[Value]:
     dtype = equation.outvars[0].aval.dtype
-    left, right = (_as(walk, value, dtype) for value in (left, right))
+    left, right = (cast(walk.layout, value, dtype) for value in (left, right))
     return [contraction.dot(walk.layout, left, right, equation.params["dimension_numbers"])]
 
 
@@ -424,7 +313,6 @@ def _convolution(walk: Program, equation: core.JaxprEqn, value: Value, kernel: V
 
 RULES: dict[str, Rule] = {
     "broadcast_in_dim": _broadcast,
-    "checkpoint": _remat,
     "concatenate": _concatenate,
     "cond": _cond,
     "conv_general_dilated": _convolution,
@@ -433,7 +321,7 @@ RULES: dict[str, Rule] = {
     "dot_general": _dot,
     "erfc": _erfc,
     "expand_dims": _reshape,
-    "gather": _gather,
+    "gather": gathering.gather,
     "integer_pow": _integer_pow,
     "iota": _iota,
     "pad": _pad,
@@ -455,5 +343,5 @@ RULES: dict[str, Rule] = {
 }
 ONE_BY_ONE = ("convert_element_type", "erfc", "integer_pow", "rsqrt", "select_n", "square", *SAME)
 """Primitives of rules of their own that work place by place."""
-LATER = ("cond", "dim_as_value", "platform_index", "remat2", "checkpoint", "scan", "transpose", "reshape", "squeeze")
+LATER = ("cond", "dim_as_value", "platform_index", "remat2", "scan", "transpose", "reshape", "squeeze")
 """Primitives whose rules see to known arguments themselves."""
