@@ -33,14 +33,18 @@ def _ranked(layout: Layout, value: Value, rank: int) -> Value:
 
 
 def _order(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """How the largest value lies; but a short last axis that some repeat comes before the picture's two.
+    """How the largest value lies; but the program's last axis, if short, stored last and repeated by some, comes before
+    the picture's two.
 
     Repeating along a last axis of three colours is many times slower than along whole pictures.
     """
     order = max(values, key=lambda value: (not value.known, math.prod(value.stored))).order
-    if len(shape) < 4 or shape[order[-1]] > SHORT or len({_single(value, order[-1]) for value in values}) == 1:
+    last = order[-1]
+    if len(shape) < 4 or last != len(shape) - 1 or shape[last] > SHORT:
         return order
-    return (*order[:-3], order[-1], *order[-3:-1])
+    if len({_single(value, last) for value in values}) == 1:
+        return order
+    return (*order[:-3], last, *order[-3:-1])
 
 
 def _single(value: Value, axis: int) -> bool:
