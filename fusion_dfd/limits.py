@@ -18,6 +18,8 @@ TARGETS = ("eer", "youden", "fpr_1", "fpr_5")
 SYSTEMS = ("fusion", "sequence", "flow", "r2plus1d", "timesformer")
 TEMPORALS = ("bilstm", "transformer")
 CELLS = ("lstm", "gru")
+ENGINES = ("auto", "jax", "onnx")
+"""What may run a model that scores videos."""
 PROTOCOLS = ("in_dataset", "cross_dataset", "leave_one_out", "cross_compression")
 
 

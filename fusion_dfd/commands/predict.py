@@ -1,6 +1,6 @@
 """Score videos with a trained run.
 
-fusion-dfd predict PATH [PATH ...] --checkpoint runs/fusion [--json | --csv] [--report DIR]
+fusion-dfd predict PATH [PATH ...] --checkpoint runs/fusion [--report DIR] [--engine onnx] [--json | --csv]
 
 PATH is a video, a folder, a pattern in quotes, or - for a list of paths on standard input.
 Exit code: 0 all real, 10 at least one fake, 11 no fake but some without a verdict, 1 and 2 errors.
@@ -10,13 +10,19 @@ import sys
 
 from absl import flags
 
+from fusion_dfd import limits
 from fusion_dfd.predict import inputs
 
 
 def define() -> dict[str, flags.FlagHolder]:
     return {
-        "checkpoint": flags.DEFINE_string("checkpoint", None, "run folder, as train.py printed it", required=True),
+        "checkpoint": flags.DEFINE_string(
+            "checkpoint", None, "run folder, as train.py printed it, or exported", required=True
+        ),
         "clips": flags.DEFINE_integer("clips", 16, "stretches of a video looked at, spread over it; 0 = all", 0),
+        "engine": flags.DEFINE_enum(
+            "engine", "auto", limits.ENGINES, "what runs the model; onnx: of an exported folder"
+        ),
         "json": flags.DEFINE_bool("json", False, "print one JSON object a line"),
         "report": flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict"),
         "csv": flags.DEFINE_bool("csv", False, "print CSV"),
@@ -28,7 +34,7 @@ def main(words: list[str], given: dict[str, flags.FlagHolder]) -> int:
     from fusion_dfd.predict import console, detector
 
     form = "json" if given["json"].value else "csv" if given["csv"].value else "table"
-    loaded = detector.load(given["checkpoint"].value, given["clips"].value)
+    loaded = detector.load(given["checkpoint"].value, given["clips"].value, given["engine"].value)
     if not given["report"].value:
         return console.report(loaded, paths, form)
     from fusion_dfd.explain.folder import Pages

@@ -25,7 +25,7 @@ LUMA = (0.299, 0.587, 0.114)
 BLUR_SIGMA = (0.4, 1.2)
 """Range of the Gaussian blur's standard deviation, pixels of the result."""
 
-_PREFILTER_FROM = 1.5
+PREFILTER_FROM = 1.5
 """Shrinking by more than this averages areas first: bilinear sampling alone would skip pixels and alias."""
 
 
@@ -113,7 +113,7 @@ def _resample(frame: np.ndarray, params: Params, out: np.ndarray) -> None:
         return
     # Whatever shrinking is to be done, areas are averaged on the whole frame first, so that one warp of about unit
     # scale places the window at a fraction of a pixel.
-    if min(height, width) * side > _PREFILTER_FROM * size:
+    if min(height, width) * side > PREFILTER_FROM * size:
         height = width = round(size / side)
         frame = _resize(frame, width, height)
     across, down = (_axis(start, side, length, size) for start, length in ((left, width), (top, height)))
@@ -126,7 +126,7 @@ def _resample(frame: np.ndarray, params: Params, out: np.ndarray) -> None:
 def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
     if frame.shape[:2] == (height, width):
         return frame
-    shrinks = min(frame.shape[0] / height, frame.shape[1] / width) > _PREFILTER_FROM
+    shrinks = min(frame.shape[0] / height, frame.shape[1] / width) > PREFILTER_FROM
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 

@@ -71,7 +71,7 @@ class FlowDetector(nnx.Module):
         pictures = flow_pictures(frames)
         flat = rearrange(pictures, "b t h w c -> (b t) h w c")
         maps = self.backbone(flat, valid.reshape(-1)).astype(jnp.float32)
-        context, looking = self.looking(rearrange(maps, "(b t) h w c -> b t h w c", b=len(frames)))
+        context, looking = self.looking(rearrange(maps, "(b t) h w c -> b t h w c", t=valid.shape[1]))
         return Outputs(
             self.readout(self.summary(context, valid, steps), rngs),
             motion_attention=_from_second(looking * valid[..., None, None]),
@@ -92,7 +92,7 @@ def flow_pictures(frames: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t-1 h w 
     u, v = dense(before, after)
     unit = 0.5 * frames.shape[2] / 64
     channels = jnp.tanh(jnp.stack([u / unit, v / unit, strain(u, v) / 0.1], axis=-1))
-    return rearrange(channels, "(b t) h w c -> b t h w c", b=len(frames))
+    return rearrange(channels, "(b t) h w c -> b t h w c", t=frames.shape[1] - 1)
 
 
 @jax.jit

@@ -106,7 +106,7 @@ class FusionDetector(nnx.Module):
         """The backbone on every frame of the batch, time folded into the batch."""
         images = registry.get(self.spec_name).normalise(rearrange(frames, "b t h w c -> (b t) h w c"))
         maps = self.backbone(images, valid.reshape(-1)).astype(jnp.float32)
-        return rearrange(maps, "(b t) h w c -> b t h w c", b=len(frames))
+        return rearrange(maps, "(b t) h w c -> b t h w c", t=valid.shape[1])
 
 
 class Fusion(nnx.Module):

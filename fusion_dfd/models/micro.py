@@ -66,7 +66,7 @@ class MicroBranch(nnx.Module):
         x = rearrange(x, "b t h w c -> (b t) h w c")
         for block in self.blocks:
             x = block(x, valid.reshape(-1))
-        maps = rearrange(x.astype(jnp.float32), "(b t) h w c -> b t h w c", b=b)
+        maps = rearrange(x.astype(jnp.float32), "(b t) h w c -> b t h w c", t=t)
 
         # Left line of the figure. Its context is per frame; the mean over the valid frames makes one of the clip.
         where, looking = self.looking(maps)
@@ -110,11 +110,11 @@ def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[A
         luma = jnp.asarray(LUMA, jnp.float32) / 255.0
         one, two = (rearrange(clip @ luma, "b t h w -> (b t) h w") for clip in (before, faces))
         u, v = flow(one, two)
-        parts.append(_as_channels(u, v, strain(u, v), batch=faces.shape[0]))
+        parts.append(_as_channels(u, v, strain(u, v), times=faces.shape[1]))
     return jnp.concatenate(parts, axis=-1)
 
 
-def _as_channels(u: Array, v: Array, magnitude: Array, *, batch: int) -> Array:
+def _as_channels(u: Array, v: Array, magnitude: Array, *, times: int) -> Array:
     """Half a pixel per frame is a strong motion of a stabilised face, a tenth a strong strain: both come to 1."""
     channels = jnp.tanh(jnp.stack([u / 0.5, v / 0.5, magnitude / 0.1], axis=-1))
-    return rearrange(channels, "(b t) h w c -> b t h w c", b=batch)
+    return rearrange(channels, "(b t) h w c -> b t h w c", t=times)

@@ -63,7 +63,7 @@ class SequenceDetector(nnx.Module):
         frames, valid = clear(frames, length)
         if frames.ndim == 5:
             pooled = self.encode(rearrange(frames, "b t h w c -> (b t) h w c"), valid.reshape(-1))
-            frames = rearrange(pooled, "(b t) c -> b t c", b=len(frames))
+            frames = rearrange(pooled, "(b t) c -> b t c", t=valid.shape[1])
         return Outputs(self.readout(self.summary(frames, valid, length), rngs))
 
     def encode(self, frames: UInt8[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None) -> Float[Array, "n c"]:

@@ -98,10 +98,11 @@ def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: F
     x0, y0 = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
     x1, y1 = jnp.minimum(x0 + 1, w - 1), jnp.minimum(y0 + 1, h - 1)
     flat = images.reshape(n, h * w, c)
-    index = jnp.arange(n)[:, None, None]
 
     def take(row, column):
-        return flat.at[index, row * w + column].get(mode="promise_in_bounds").astype(jnp.float32)
+        place = (row * w + column).reshape(n, -1, 1)
+        found = jnp.take_along_axis(flat, place, axis=1, mode="promise_in_bounds")
+        return found.reshape(*row.shape, c).astype(jnp.float32)
 
     fx, fy = (x - x0)[..., None], (y - y0)[..., None]
     upper = take(y0, x0) * (1 - fx) + take(y0, x1) * fx

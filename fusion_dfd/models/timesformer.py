@@ -73,7 +73,7 @@ class TimeSformerDetector(nnx.Module):
         self._check(frames.shape)
         frames, valid = clear(frames, length)
         x = self._patches(frames)
-        token = jnp.broadcast_to(self.token[...] + self.place[...][0], (len(x), x.shape[-1]))
+        token = jnp.broadcast_to(self.token[...] + self.place[...][0], (x.shape[0], x.shape[-1]))
         for block in self.blocks:
             # Block by block, so that only one block's activations are ever recomputed at a time.
             run = nnx.remat(type(block).__call__) if self.remat else type(block).__call__

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from fusion_dfd import config as c
+from fusion_dfd.export import engine as engines
 from fusion_dfd.faces import detector as detectors
 from fusion_dfd.faces.extract import Scan
 from fusion_dfd.input import augment, sampling
@@ -82,15 +83,25 @@ class Scored:
 
 
 class Detector:
-    """A trained detector with its face finder. Made by :func:`load`."""
+    """A trained detector with its face finder. Made by :func:`load`.
 
-    def __init__(self, trained: checkpoint.Trained, judge: Judge, clips: int = CLIPS, run: str | None = None):
+    ``model`` gives outputs for the rows of a batch whose weight is not 0, in their order, as ``trained`` would.
+    """
+
+    def __init__(
+        self,
+        trained: checkpoint.Trained,
+        judge: Judge,
+        clips: int = CLIPS,
+        run: str | None = None,
+        model: Callable[[Batch], Outputs] | None = None,
+    ):
         self.config: c.Config = trained.config
         self.judge = judge
         self.trained = trained
         self.run = run
         """Folder of the run; None where there is none."""
-        self._predict = experiment.predictor(trained)
+        self._predict = model or experiment.predictor(trained)
         self._finder = detectors.build(self.config.faces)
         # A user who wants to wait for hours of video may: there is no limit of time, other than in preparation.
         self._options = dataclasses.replace(
@@ -191,16 +202,19 @@ def batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
     return made
 
 
-def load(run: str, clips: int = CLIPS) -> Detector:
-    """The best checkpoint of a run folder, ready to score videos.
+def load(run: str, clips: int = CLIPS, engine: str = "auto") -> Detector:
+    """The best checkpoint of a run folder, or an exported folder, ready to score videos.
 
     Args:
-      run: folder of a run, as ``scripts/train.py`` printed it.
+      run: folder of a run, as ``scripts/train.py`` printed it, or one that ``scripts/export.py`` made.
       clips: most stretches of ``faces.clip_length`` frames looked at in a video, spread evenly over it; 0 = all.
+      engine: what runs the model: ``jax``, ``onnx`` (an exported folder's program, with onnxruntime), or ``auto``, see
+        :func:`fusion_dfd.export.engine.choose`.
 
     Raises:
-      DataError: ``run`` holds no usable checkpoint.
+      DataError: ``run`` holds no usable checkpoint, or no program for the engine.
     """
     experiment.use_compilation_cache()
     trained = checkpoint.load_best(run)
-    return Detector(trained, Judge.of(run, trained), clips, run)
+    model = engines.predictor(run) if engines.choose(engine, run) == "onnx" else None
+    return Detector(trained, Judge.of(run, trained), clips, run, model)

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
+from fusion_dfd.training import exported
 from fusion_dfd.training import state as s
 from fusion_dfd.types import DataError
 
@@ -89,14 +90,21 @@ class Trained:
 
 
 def load_best(run: str, sharding: Sharding | None = None) -> Trained:
-    """The best checkpoint of a run folder.
+    """The best checkpoint of a run folder, or what an exported folder (:mod:`fusion_dfd.training.exported`) holds.
 
     Raises:
-      DataError: ``run`` is not a run folder, has no finished evaluation yet, or was written by another version.
+      DataError: ``run`` is neither, has no finished evaluation yet, was changed, or was written by another version.
     """
     run = os.path.abspath(run)
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    if exported.is_folder(run):
+        config, weights, facts = exported.load(run, sharding)
+        return Trained(config, weights, facts["step"], facts["metrics"])
     if not os.path.isdir(os.path.join(run, "checkpoints", "best")):
-        raise DataError(f"{run} holds no checkpoints/best; give the folder that scripts/train.py printed as the run")
+        raise DataError(
+            f"{run} holds no checkpoints/best; give the folder that scripts/train.py printed as the run, or one that "
+            "scripts/export.py wrote"
+        )
     manager = _manager(run, "best", keep=1)
     try:
         step = manager.latest_step()
@@ -104,7 +112,6 @@ def load_best(run: str, sharding: Sharding | None = None) -> Trained:
             raise DataError(f"{run} has no best checkpoint yet: training has not reached its first evaluation")
         meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         config = _saved_config(meta, run)
-        sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), s.abstract_variables(config.model)
         )

@@ -1,4 +1,4 @@
-"""Arrays out of ``.safetensors`` files.
+"""Arrays out of ``.safetensors`` files, and into them.
 
 Format: https://github.com/huggingface/safetensors, section "Format": eight bytes of length, a JSON header of that
 length, then the values of all arrays, little-endian, one after the other.
@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Mapping
 
 import numpy as np
 
+from fusion_dfd import atomic
 from fusion_dfd.types import DataError
 
 _TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1",
     "BOOL": "?",
 }  # fmt: skip
+
+_NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
+
+
+def write(path: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
+    """Write arrays by name, and texts beside them; returns the path. Raises :class:`DataError` where it cannot."""
+    header, end = {"__metadata__": dict(metadata)}, 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # readers map the values into memory: they must start at a multiple of eight
+    with atomic.binary(path) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays.values():
+            file.write(array.astype(_TYPES[_NAMES[array.dtype]], copy=False).tobytes())
+    return path
 
 
 def read(path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

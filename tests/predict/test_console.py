@@ -52,7 +52,7 @@ def test_csv_has_a_row_a_video(capsys):
 def test_the_table_names_every_face(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "160")
     out = shown(capsys, "table")
-    for text in ("a [1].mp4", "face 1: uncertain", "0.900", "micro 0.80", "▁█", "no face found", "too short"):
+    for text in ("a [1].mp4", "face 1: uncertain", "0.900", "micro", "0.80", "▁█", "no face found", "too short"):
         assert text in out
 
 

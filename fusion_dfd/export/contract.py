@@ -1,0 +1,124 @@
+"""What must happen to a video before a program of ours sees it, in words and numbers: ``preprocessing.json``.
+
+For people who write it in another language; nothing here reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusion_dfd import config as c
+from fusion_dfd.faces import align, track
+from fusion_dfd.input import augment
+
+LANDMARKS = (
+    "eye at the left of the picture",
+    "other eye",
+    "nose tip",
+    "mouth corner at the left",
+    "other mouth corner",
+)
+
+
+def contract(config: c.Config) -> dict[str, Any]:
+    """The steps in their order, and the inputs and outputs of the programs."""
+    return {
+        "about": "From a video to the inputs of model.onnx and model.stablehlo. Coordinates are pixels, x to the right "
+        "and y downwards, the centre of the first pixel at 0.",
+        "faces": _faces(config.faces),
+        "clip": _clip(config),
+        "inputs": _inputs(config.data),
+        "outputs": _outputs(),
+        "video": _video(config.evaluate),
+    }
+
+
+def _faces(faces: c.Faces) -> dict[str, Any]:
+    return {
+        "detector": faces.detector,
+        "least_confidence": faces.threshold,
+        "least_side_of_a_face_box": faces.min_size,
+        "detect_on_every_nth_frame": faces.every if faces.sampling == "dense" else 1,
+        "between": "boxes and landmarks are interpolated linearly, then smoothed over time by the kernel",
+        "kernel": track.KERNEL.tolist() if faces.sampling == "dense" else [1.0],
+        "crop": _crop(faces),
+        "crop_side": faces.size,
+        "pixels": "RGB, uint8",
+    }
+
+
+def _crop(faces: c.Faces) -> dict[str, Any]:
+    shrinking = "areas are averaged where it shrinks, else linear interpolation; the edge is repeated beyond the frame"
+    if not faces.align:
+        rule = (
+            "one square for all frames of the clip: centred on the middle of the union of its face boxes, its side "
+            "scale times the longest side of any of them, larger only where a box would stick out"
+        )
+        return {"rule": rule, "scale": faces.scale, "resampling": shrinking}
+    rule = (
+        "one similarity transform for all frames of the clip: takes the median of each landmark over the clip to the "
+        "template, in least squares; the template is centred, and scaled so that the crop shows scale times the face"
+    )
+    return {
+        "rule": rule,
+        "scale": faces.scale,
+        "resampling": shrinking,
+        "template": align.TEMPLATE.tolist(),
+        "template_centre": align.CENTRE.tolist(),
+        "template_face": align.FACE,
+    }
+
+
+def _clip(config: c.Config) -> dict[str, Any]:
+    faces, data = config.faces, config.data
+    dense = "contiguous frames of one face, at the video's own frame rate; no clip crosses a cut"
+    uniform = "frames spread evenly over the whole video"
+    return {
+        "frames_are": dense if faces.sampling == "dense" else uniform,
+        "stored_frames": faces.clip_length,
+        "frames": data.frames,
+        "windows": "of n stored frames, max(1, n // frames) windows: window k of count starts at "
+        "max(0, floor((n (2 k + 1) - frames count) / (2 count)))",
+        "size": data.size,
+        "resize": "from the crop to size x size: areas averaged if it shrinks more than "
+        f"{augment.PREFILTER_FROM} times, else linear interpolation (OpenCV's INTER_AREA and INTER_LINEAR)",
+        "landmarks": "(x + 0.5) size / crop_side - 0.5, likewise y",
+    }
+
+
+def _inputs(data: c.Data) -> dict[str, Any]:
+    t, side = data.frames, data.size
+    return {
+        "frames": {
+            "dtype": "uint8",
+            "shape": ["batch", t, side, side, 3],
+            "is": "RGB, 0 .. 255 as decoded: the program normalises",
+        },
+        "landmarks": {
+            "dtype": "float32",
+            "shape": ["batch", t, 5, 2],
+            "is": "x, y in pixels of these frames",
+            "order": list(LANDMARKS),
+        },
+        "length": {
+            "dtype": "int32",
+            "shape": ["batch"],
+            "is": f"how many frames are there, 1 .. {t}; what lies behind them (zeros, say) changes nothing",
+        },
+    }
+
+
+def _outputs() -> dict[str, str]:
+    return {
+        "logit": "float32 [batch]; P(fake) of the clip is 1 / (1 + exp(-logit))",
+        "branch_logits.*": "float32 [batch], opinion of one branch alone",
+        "others": "what the model looked at; shapes are in the program, meanings in fusion_dfd/types.py (Outputs)",
+    }
+
+
+def _video(evaluate: c.Evaluate) -> dict[str, str]:
+    return {
+        "clips_to_face": evaluate.aggregate,
+        "faces_to_video": evaluate.tracks,
+        "then": "the map and threshold in calibration.json where there is one, else 0.5",
+    }
