@@ -3,7 +3,7 @@
     model.safetensors      weights and BatchNorm statistics, averaged; names are the paths of the model's tree
     config.json            the configuration
     VERIFIED.json          SHA-256 of every file that counts, and what was compared when they were written
-    ...                    programs, preprocessing.json, calibration.json, domain.npz, motion.npz, data.json: docs/EXPORT.md
+    ...                    programs, preprocessing.json, what the run knows beside its weights: docs/EXPORT.md
 
 A file whose SHA-256 is another than stated is refused, so that scores always are those of what was exported.
 """
