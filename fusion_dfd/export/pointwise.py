@@ -39,8 +39,8 @@ def _order(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
     Repeating along a last axis of three colours is many times slower than along whole pictures.
     """
     order = max(values, key=lambda value: (not value.known, math.prod(value.stored))).order
-    last = order[-1]
-    if len(shape) < 4 or last != len(shape) - 1 or shape[last] > SHORT:
+    last = len(shape) - 1
+    if len(shape) < 4 or order[-1] != last or shape[last] > SHORT:
         return order
     if len({_single(value, last) for value in values}) == 1:
         return order
