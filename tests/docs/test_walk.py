@@ -16,7 +16,12 @@ from written import PAGES, ROOT, blocks, commands
 
 pytest.importorskip("myst_nb", reason="the docs are walked through by make test-docs")
 
-ELSEWHERE = {"import_keras.py": "tests/parity/test_imported.py, which has Keras", "I/N": "tests/shards/test_script.py"}
+ELSEWHERE = {
+    "import_keras.py": "tests/parity/test_imported.py, which has Keras",
+    "I/N": "tests/shards/test_script.py",
+    "--process": "tests/training/test_distributed.py",
+    "fusion-dfd serve": "tests/serve, which has FastAPI",
+}
 """Commands that want what a reader has and this folder has not, and who runs them."""
 PLACEHOLDERS = {
     "data SHARDS": "data shards",
@@ -31,8 +36,8 @@ PLACEHOLDERS = {
     " SECRET ": " salt ",
     " ...": "",
 }
-FINE = {"fusion-dfd": {0, 10, 11}}
-"""Exit codes of success other than 0: a verdict is one."""
+FINE = {"fusion-dfd": {0, 10, 11}, "help": {0, 1}}
+"""Exit codes of success other than 0: a verdict is one, and absl's help ends with 1."""
 
 
 def in_order() -> list[str]:
@@ -54,23 +59,28 @@ def environment(tmp_path_factory) -> dict[str, str]:
     return os.environ | {"PATH": paths, "FUSION_DFD_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
 
 
+def lay_clip(folder: pathlib.Path) -> None:
+    """The reader's own video: a rendered one, once there are some."""
+    rendered = sorted(folder.glob("data/sample-*/original_sequences/**/*.mp4"))
+    if rendered and not (folder / "clip.mp4").exists():
+        (folder / "clip.mp4").symlink_to(rendered[0])
+
+
 @pytest.mark.parametrize(("number", "command"), enumerate(in_order()))
 def test_command_runs(number, command, folder, environment):
     for placeholder, meaning in PLACEHOLDERS.items():
         sample = (glob.glob("data/sample-*", root_dir=folder) or ["none yet"])[0]
         command = command.replace(placeholder, meaning.format(sample=sample, number=number))
+    lay_clip(folder)
+    kind = "help" if command.endswith("--help") else command.split()[0]
     done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode in FINE.get(command.split()[0], {0}), (
-        f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-    )
+    assert done.returncode in FINE.get(kind, {0}), f"{command}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
 def test_python_runs(page, folder, environment):
     """After the commands: the pages speak of what those made."""
-    clip = folder / "clip.mp4"
-    if not clip.exists():
-        clip.symlink_to(sorted(folder.glob("data/sample-*/original_sequences/**/*.mp4"))[0])
+    lay_clip(folder)
     code = "\n".join(blocks(page, "python"))
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
