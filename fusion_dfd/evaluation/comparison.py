@@ -6,7 +6,9 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from fusion_dfd.evaluation import report, sections
 from fusion_dfd.evaluation.metrics import METRICS
@@ -102,12 +104,26 @@ def comparison(
     return Comparison(table, header + methods, lines, _best(rows, METRICS[metric].higher_is_better))
 
 
-def page(found: Comparison, remarks: Sequence[str] = (), title: str = "Comparison of runs") -> str:
-    """The table as a self-contained HTML page; ``remarks`` stand below it, a line each."""
-    rows = [[sections.cell(text) for text in row] for row in found.rows]
+def page(
+    found: Comparison,
+    remarks: Sequence[str] = (),
+    title: str = "Comparison of runs",
+    reports: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """The table as a self-contained HTML page; ``remarks`` stand below it, a line each.
+
+    ``reports``: by name of the run, where its own report lies, relative to the page; its name links there.
+    """
+    rows = [[_name(name, reports.get(name)), *map(sections.cell, values)] for name, *values in found.rows]
     notes = "".join(f"<li>{sections.escape(line)}</li>" for line in remarks)
     body = sections.table(found.header, rows, "wide") + (f"<ul>{notes}</ul>" if notes else "")
     return report.page(title, sections.section(title, body))
+
+
+def _name(name: str, report: str | None) -> str:
+    if report is None:
+        return sections.cell(name)
+    return f'<td><a href="{sections.escape(quote(report))}">{sections.escape(name)}</a></td>'
 
 
 def _row(

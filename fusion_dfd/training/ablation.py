@@ -30,6 +30,8 @@ from fusion_dfd.training.space import applied
 from fusion_dfd.types import DataError
 
 Rows = Mapping[str, c.Config]
+WIDE, COLUMNS = 160, 4
+"""Columns of a terminal that the whole table takes; in narrower ones it has so many of its own."""
 
 
 def branches(config: c.Config) -> dict[str, c.Config]:
@@ -120,12 +122,23 @@ def run(cells: Rows, root: str) -> str:
         else:
             done[name] = summary
         if done:
-            path = _write(root, done, costs, failed, _differences({name: cells[name] for name in done}))
+            finished = {name: cells[name] for name in done}
+            path = _write(root, done, costs, failed, _differences(finished), _reports(finished, root))
     if not done:
         raise DataError(f"no cell of the ablation in {root} was finished: {failed or 'stopped before the first'}")
     with open(path) as file:
-        console.print(Markdown(file.read()))
+        console.print(Markdown(_fitting(file.read(), console.width)))
     return path
+
+
+def _fitting(markdown: str, width: int) -> str:
+    """A table without its later columns where the terminal is too narrow for them: the files have all."""
+    if width >= WIDE:
+        return markdown
+    return "\n".join(
+        "|".join(line.split("|")[: COLUMNS + 1]) + "|" if line.startswith("|") else line
+        for line in markdown.split("\n")
+    )
 
 
 def _finished(config: c.Config) -> dict | None:
@@ -168,11 +181,26 @@ def _differences(cells: Rows) -> dict[str, paired.Difference]:
     return found
 
 
-def _write(root: str, done: dict, costs: dict, failed: dict[str, str], against: dict[str, paired.Difference]) -> str:
+def _reports(cells: Rows, root: str) -> dict[str, str]:
+    """Where the report of each cell lies, from the folder of the table."""
+    return {
+        name: os.path.relpath(os.path.join(cell.workdir, "report", "report.html"), root).replace(os.sep, "/")
+        for name, cell in cells.items()
+    }
+
+
+def _write(
+    root: str,
+    done: dict,
+    costs: dict,
+    failed: dict[str, str],
+    against: dict[str, paired.Difference],
+    reports: dict[str, str],
+) -> str:
     found = comparison.comparison(done, also=("accuracy", "f1"), costs=costs, against=against)
     lines = [f"{name} failed: {reason}" for name, reason in failed.items()]
     table = json.dumps({"table": found.table, "failed": failed}, indent=2)
     markdown = "\n".join([found.markdown, "", *(f"- {line}" for line in lines)]).rstrip() + "\n"
-    for ending, text in [("json", table), ("csv", found.csv), ("html", comparison.page(found, lines))]:
+    for ending, text in [("json", table), ("csv", found.csv), ("html", comparison.page(found, lines, reports=reports))]:
         atomic.write_text(os.path.join(root, f"ablation.{ending}"), text)
     return atomic.write_text(os.path.join(root, "ablation.md"), markdown)

@@ -56,7 +56,8 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory) -> dict[str, str]:
     paths = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    return os.environ | {"PATH": paths, "FUSION_DFD_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
+    own = {"PATH": paths, "FUSION_DFD_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
+    return os.environ | own | {"JAX_NUM_CPU_DEVICES": "1"}  # a reader's CPU is one device
 
 
 def lay_clip(folder: pathlib.Path) -> None:
@@ -66,7 +67,7 @@ def lay_clip(folder: pathlib.Path) -> None:
         (folder / "clip.mp4").symlink_to(rendered[0])
 
 
-@pytest.mark.parametrize(("number", "command"), enumerate(in_order()))
+@pytest.mark.parametrize(("number", "command"), list(enumerate(in_order())))
 def test_command_runs(number, command, folder, environment):
     for placeholder, meaning in PLACEHOLDERS.items():
         sample = (glob.glob("data/sample-*", root_dir=folder) or ["none yet"])[0]

@@ -22,5 +22,6 @@ def test_it_runs(tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="the notebook is run by make test-docs")
     lay_out(tmp_path)
     monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     notebook = nbformat.read(PATH, as_version=4)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

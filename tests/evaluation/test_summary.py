@@ -198,8 +198,8 @@ def test_comparison_of_costs_and_further_metrics(make):
     assert float(read[0]["flops"]) == 2.5e9
     assert float(read[0]["auc/FaceSwap"]) == 1.0
     assert (read[1]["auc"], read[1]["parameters"]) == ("", "")
-    page = comparison.page(found, ["c failed: <x>"])
-    assert "a, &lt;b&gt;" in page
+    page = comparison.page(found, ["c failed: <x>"], reports={"a, <b>": "a b/report.html"})
+    assert '<a href="a%20b/report.html">a, &lt;b&gt;</a>' in page
     assert "c failed: &lt;x&gt;" in page
 
 
