@@ -17,7 +17,7 @@ def run(monkeypatch, tmp_path):
     """``run(words, **flags)``: exit code of the command, whose detector finds no face anywhere."""
 
     def write(loaded, path, directory, told):
-        assert loaded == ("RUN", 16)
+        assert loaded == ("RUN", 16, "auto")
         verdict = Verdict(path, "none", None, (), "no face found")
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
@@ -26,7 +26,14 @@ def run(monkeypatch, tmp_path):
     (tmp_path / "out").mkdir()
 
     def made(words, **flags):
-        values = {"checkpoint": "RUN", "clips": 16, "json": False, "csv": False, "report": str(tmp_path / "out")}
+        values = {
+            "checkpoint": "RUN",
+            "clips": 16,
+            "engine": "auto",
+            "json": False,
+            "csv": False,
+            "report": str(tmp_path / "out"),
+        }
         return predict.main(
             words, {name: types.SimpleNamespace(value=value) for name, value in (values | flags).items()}
         )

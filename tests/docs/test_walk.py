@@ -1,6 +1,6 @@
 """A reader's afternoon: every command of the tutorial, then of all other pages, typed in one folder, in order.
 
-The configurations are small ones of the same names (``tiny.py``). Only in the environment of ``make test-docs``, for
+The configurations are small ones of the same names (``stage.py``). Only in the environment of ``make test-docs``, for
 it takes minutes; commands of ``make`` are what CI itself consists of.
 """
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import lay_out
+from stage import lay_out
 from written import PAGES, ROOT, blocks, commands
 
 pytest.importorskip("myst_nb", reason="the docs are walked through by make test-docs")

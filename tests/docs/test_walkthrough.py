@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny import lay_out
+from stage import lay_out
 from written import ROOT
 
 PATH = ROOT / "docs" / "walkthrough.ipynb"
