@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from fusion_dfd.faces.retinaface_networks import layers
-from fusion_dfd.weights import onnx_file
+from fusion_dfd.weights import onnx_schema
 
 
 def arrays(network: str, seed: int = 0) -> dict[str, np.ndarray]:
@@ -59,7 +59,7 @@ def write_safetensors(path, values: dict[str, np.ndarray], metadata: dict[str, s
 
 def write_onnx(path, network: str, values: dict[str, np.ndarray], slope: float = 0.1, numbered: bool = True) -> str:
     """A graph of convolutions alone, with folded ``values`` under numbers for names but in the heads."""
-    model = onnx_file._Model()
+    model = onnx_schema.Model()
     for count, (name, layer) in enumerate(layers(network).items()):
         node = model.graph.node.add(op_type="Conv", input=["x"])
         node.attribute.add(name="strides", ints=[layer.stride] * 2)
