@@ -54,7 +54,7 @@ $(VENV)/.test: $(VENV)/.core
 EXTRAS_extras := test,beam,tfds
 EXTRAS_parity := test,parity
 EXTRAS_app := test,app,app-test
-EXTRAS_docs := test,docs
+EXTRAS_docs := test,app,docs
 
 $(VENV)-%/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-$*

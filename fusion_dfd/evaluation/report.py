@@ -1,4 +1,4 @@
-"""An evaluation on disk: one HTML page that opens offline, and the numbers and scores beside it.
+"""An evaluation on disk: one HTML page that opens offline, and the numbers and scores beside it::
 
 folder/report.html     everything, self-contained: no request leaves the page
 folder/metrics.json    the summary (layout: :mod:`fusion_dfd.evaluation.summary`)

@@ -1,4 +1,4 @@
-"""The page of one video: offline, self-contained, for people who are no engineers. docs/EXPLAIN.md says how to read it.
+"""The page of one video: offline, self-contained, for people who are no engineers (docs/EXPLAIN.md)::
 
 directory/<name>.html    everything; no request leaves the page
 directory/<name>.mp4     the annotated video, which the page holds too
