@@ -32,7 +32,7 @@ test-docs: $(VENV)-docs/.done
 	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
 
 docs: $(VENV)-docs/.done
-	$(VENV)-docs/bin/python -m sphinx -b html -W --keep-going docs build/docs
+	$(VENV)-docs/bin/python -m sphinx -b html docs build/docs
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
