@@ -113,7 +113,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
     with chromium.served(score, told.gather(run, detector), LIMITS) as address:
         page = opened(address)
         page.get_by_label(CHOOSE).set_input_files(str(path))
-        expect(page.get_by_text("1 of 2 stretches")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("1 of 6 steps")).to_be_visible(timeout=60_000)
         assert page.get_by_role("progressbar").get_attribute("value") == "0.5"
         seen.set()
         said = page.locator("#said")
@@ -156,7 +156,7 @@ def test_the_queue_is_seen_and_a_full_one_told(opened, address, score, file):
     score.held = True
     first, second, third = (opened(address) for _ in range(3))
     first.get_by_label(CHOOSE).set_input_files(file("1.mp4"))
-    expect(first.get_by_text("1 of 10 stretches")).to_be_visible()
+    expect(first.get_by_text("1 of 10 steps")).to_be_visible()
     second.get_by_label(CHOOSE).set_input_files(file("2.mp4"))
     expect(second.get_by_text("Waiting in the queue, it is the next")).to_be_visible()
     third.get_by_label(CHOOSE).set_input_files(file("3.mp4"))
@@ -167,7 +167,7 @@ def test_cancelling_leads_back_to_the_start(opened, address, score, file, stored
     score.held = True
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
-    expect(page.get_by_text("1 of 10 stretches")).to_be_visible()
+    expect(page.get_by_text("1 of 10 steps")).to_be_visible()
     assert len(stored()) == 1
     with page.expect_response(lambda answer: answer.request.method == "DELETE"):
         page.get_by_role("button", name="Cancel").click()
@@ -180,9 +180,9 @@ def test_a_reload_comes_back_to_the_video_and_deleting_ends_it(opened, address, 
     score.held = True
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
-    expect(page.get_by_text("1 of 10 stretches")).to_be_visible()
+    expect(page.get_by_text("1 of 10 steps")).to_be_visible()
     page.reload()
-    expect(page.get_by_text("1 of 10 stretches")).to_be_visible()
+    expect(page.get_by_text("1 of 10 steps")).to_be_visible()
     score.step(10)
     expect(page.locator("#said")).to_have_text("Looks fake")
     page.reload()
@@ -274,7 +274,7 @@ def test_it_is_read_on_a_narrow_screen_and_at_night(opened, address, score, file
     assert fits()
     assert page.evaluate(CONTRAST) == []
     page.get_by_label(CHOOSE).set_input_files(file("a_very_long_name_without_a_single_space_in_it" * 3 + ".mp4"))
-    expect(page.get_by_text("1 of 10 stretches")).to_be_visible()
+    expect(page.get_by_text("1 of 10 steps")).to_be_visible()
     assert fits()
     assert page.evaluate(CONTRAST) == []
     score.step(10)

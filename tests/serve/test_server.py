@@ -17,6 +17,7 @@ pytest.importorskip("fastapi", reason="the extra app is not installed")
 pytest.importorskip("uvicorn", reason="the extra app is not installed")
 
 from fusion_dfd.config import ConfigError, Sample
+from fusion_dfd.explain.evidence import STEPS
 from fusion_dfd.sample import take
 from fusion_dfd.serve import server
 from fusion_dfd.serve.upload import Limits
@@ -60,7 +61,7 @@ def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run
             return job if job["verdict"] else None
 
         job = eventually(scored)
-        assert job["windows"] == 2
+        assert job["windows"] == 2 + STEPS
         assert job["verdict"]["faces"][0]["frames"] == 20
         assert 0 < job["verdict"]["probability"] < 1
         assert len(list(temporary.iterdir())) == 1

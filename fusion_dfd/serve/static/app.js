@@ -127,7 +127,7 @@ function progress(job) {
   if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Putting the result together", null);
   if (!job.windows) return waiting(job.name, "Looking at the video", null);
   const left = job.seconds_left ? `about ${lasting(job.seconds_left)} left` : "";
-  waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} stretches${left && ", " + left}`);
+  waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} steps${left && ", " + left}`);
 }
 
 function show(job) {
