@@ -114,7 +114,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
         page = opened(address)
         page.get_by_label(CHOOSE).set_input_files(str(path))
         expect(page.get_by_text("1 of 6 steps")).to_be_visible(timeout=60_000)
-        assert page.get_by_role("progressbar").get_attribute("value") == "0.5"
+        assert page.get_by_role("progressbar").get_attribute("value") == str(1 / 6)
         seen.set()
         said = page.locator("#said")
         expect(said).to_be_visible(timeout=60_000)
