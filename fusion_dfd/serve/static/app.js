@@ -145,7 +145,7 @@ function show(job) {
   if (job.report) at("report").href = job.report;
   at("people").hidden = !verdict.faces.length;
   at("faces").replaceChildren(...verdict.faces.map((face) => person(face, verdict)));
-  at("expires").textContent = `The video itself is deleted already. This result will be deleted in ${lasting(job.expires)}.`;
+  at("expires").textContent = `Your upload is deleted already. This result, with the small annotated copy in its report, will be deleted in ${lasting(job.expires)}.`;
   at("said").focus();
 }
 
