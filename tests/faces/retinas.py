@@ -46,7 +46,7 @@ def folded(network: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def write_safetensors(path, values: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> str:
-    header, body = {"__metadata__": metadata or {}}, b""
+    header, body = {"__metadata__": metadata or {}}, bytearray()
     for name, array in values.items():
         kind = {"float32": "F32", "float64": "F64", "int64": "I64"}[array.dtype.name]
         span = [len(body), len(body) + array.nbytes]
