@@ -37,11 +37,19 @@ def get_rows(variant, config):
     return {{name: small(row) for name, row in list(rows.items())[:2]}}
 """
 
+_SPACE = """
+import runpy
+
+def get_space():
+    space = runpy.run_path({path!r})["get_space"]()
+    return {{name: values for name, values in space.items() if name != "optim.warmup"}}  # longer than four steps
+"""
+
 
 def lay_out(folder: pathlib.Path) -> None:
     """Small configurations, the scripts, and what placeholders of the docs stand for."""
     (folder / "configs").mkdir()
     for path in (ROOT / "configs").glob("*.py"):
-        small = path.read_text() if path.stem == "sweep" else _SHRINK.format(path=str(path))
-        (folder / "configs" / path.name).write_text(small)
+        small = _SPACE if path.stem == "sweep" else _SHRINK
+        (folder / "configs" / path.name).write_text(small.format(path=str(path)))
     (folder / "scripts").symlink_to(ROOT / "scripts")

@@ -34,6 +34,7 @@ PLACEHOLDERS = {
     "VIDEO_OR_FOLDER": "{sample}/original_sequences",
     " SECRET ": " salt ",
     " ...": "",
+    "--trials 20": "--trials 2",
 }
 FINE = {"fusion-dfd": {0, 10, 11}, "help": {0, 1}}
 """Exit codes of success other than 0: a verdict is one, and absl's help ends with 1."""
