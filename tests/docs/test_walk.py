@@ -35,6 +35,8 @@ PLACEHOLDERS = {
     " SECRET ": " salt ",
     " ...": "",
     "--trials 20": "--trials 2",
+    "--pairs 8,3,3": "--pairs 4,2,2 --frames 24 --size 96",
+    "--size 80 --clip_length 48": "--size 48 --clip_length 12",
 }
 FINE = {"fusion-dfd": {0, 10, 11}, "help": {0, 1}}
 """Exit codes of success other than 0: a verdict is one, and absl's help ends with 1."""
