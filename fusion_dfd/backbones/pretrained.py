@@ -11,7 +11,7 @@ import flax
 import numpy as np
 from flax import nnx
 
-from fusion_dfd import config
+from fusion_dfd import cache, config
 from fusion_dfd.backbones import convert, registry
 from fusion_dfd.backbones.spec import Published
 from fusion_dfd.types import DataError
@@ -60,7 +60,7 @@ def find(weights: str, published: Published) -> str:
     """
     if weights != PUBLISHED:
         return weights
-    path = os.path.join(folder(), published.file)
+    path = os.path.join(cache.folder("weights"), published.file)
     if os.path.isfile(path):
         _check(path, published)
         return path
@@ -68,12 +68,6 @@ def find(weights: str, published: Published) -> str:
     if published.repository:
         return hub.fetch(published.repository, os.path.basename(published.url), remedy)
     raise DataError(f"{path}: missing; {remedy}, or set model.backbone.weights to where it lies")
-
-
-def folder() -> str:
-    """Where published files are looked for: ``weights`` in ``$FUSION_DFD_CACHE`` or ``~/.cache/fusion_dfd``."""
-    root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
-    return os.path.join(root, "weights")
 
 
 def _check(path: str, published: Published) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import jax
 import numpy as np
 
+from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.export import engine as engines
 from fusion_dfd.faces import detector as detectors
@@ -214,7 +215,7 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> Detector:
     Raises:
       DataError: ``run`` holds no usable checkpoint, or no program for the engine.
     """
-    experiment.use_compilation_cache()
+    cache.keep_programs()
     trained = checkpoint.load_best(run)
     model = engines.predictor(run) if engines.choose(engine, run) == "onnx" else None
     return Detector(trained, Judge.of(run, trained), clips, run, model)

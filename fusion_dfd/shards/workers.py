@@ -15,9 +15,8 @@ from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 
 import cv2
-import jax
 
-from fusion_dfd import config
+from fusion_dfd import cache, config
 from fusion_dfd.shards import shard
 from fusion_dfd.shards.plan import ShardPlan
 from fusion_dfd.types import DataError
@@ -190,9 +189,7 @@ def cutter(setup: Setup) -> Callable:
     """``(path, mask) -> Extraction`` with this process's own detector."""
     if setup.extract is not None:
         return lambda path, mask: setup.extract(path, setup.faces, None, mask)
-    root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
-    jax.config.update("jax_compilation_cache_dir", os.path.join(root, "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    cache.keep_programs()
     from fusion_dfd.faces import detector, extract  # heavy, and not needed where a test brings its own
 
     built = detector.build(setup.faces)

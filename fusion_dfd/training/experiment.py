@@ -8,13 +8,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import Progress
 
-from fusion_dfd import atomic
+from fusion_dfd import atomic, cache
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import (
     anomaly,
@@ -56,7 +55,7 @@ def run(config: c.Config) -> Result:
       DataError, ConfigError: one sentence for the user.
     """
     config.validate()
-    use_compilation_cache()
+    cache.keep_programs()
     workdir = config.workdir or os.path.join("runs", config.name)
     console = Console()
     data = config.data.dir or embedded.embedded_shards(config.sample, config.faces)
@@ -85,7 +84,7 @@ def run(config: c.Config) -> Result:
 
 def load(workdir: str) -> checkpoint.Trained:
     """The best weights of a run, on every device."""
-    use_compilation_cache()
+    cache.keep_programs()
     replicated, _ = state.shardings(state.data_mesh())
     return checkpoint.load_best(workdir, replicated)
 
@@ -337,10 +336,3 @@ def thumbnails(split: table.Split, data: c.Data, count: int = 8) -> Callable[[Sc
         return np.concatenate(list(seen), axis=1)
 
     return strip
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs between runs, in ``$FUSION_DFD_CACHE`` or ``~/.cache/fusion_dfd``."""
-    root = os.environ.get("FUSION_DFD_CACHE") or os.path.join(os.path.expanduser("~"), ".cache", "fusion_dfd")
-    jax.config.update("jax_compilation_cache_dir", os.path.join(root, "jax"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # the face detector's programs are small

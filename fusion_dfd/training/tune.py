@@ -19,9 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
+from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.shards import embedded, table
-from fusion_dfd.training import experiment, loop, study_page
+from fusion_dfd.training import loop, study_page
 from fusion_dfd.training.space import Choice, Float, Int, Space, applied, current
 from fusion_dfd.types import DataError
 
@@ -69,7 +70,7 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
     study = _study(optuna, config, search)
     if not study.trials:
         study.enqueue_trial(first)
-    experiment.use_compilation_cache()
+    cache.keep_programs()
     data = config.data.dir or embedded.embedded_shards(config.sample, config.faces)
     train, val = (
         table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
