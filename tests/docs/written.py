@@ -10,7 +10,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 _STARTS = ("python scripts/", "fusion-dfd ", "make ")
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`([^`\n]+)`")
+_INLINE = re.compile(r"`([^`]+)`")
 _OPTIONAL = re.compile(r"\s\[[^\[\]]*\]")
 
 
@@ -23,7 +23,7 @@ def commands(page: pathlib.Path) -> list[str]:
     blocks = [
         line for language, block in _FENCED.findall(text) if language in ("", "sh") for line in block.splitlines()
     ]
-    inline = _INLINE.findall(_FENCED.sub("", text))
+    inline = [" ".join(found.split()) for found in _INLINE.findall(_FENCED.sub("", text))]  # also over two lines
     plain = [_OPTIONAL.sub("", found.split("  #")[0]).strip() for found in [*blocks, *inline]]
     return [found for found in plain if found.startswith(_STARTS)]
 
