@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import pathlib
 import re
 import sys
 import threading
@@ -29,6 +30,7 @@ import numpy as np
 # The client of the coordination service has no public name; Orbax, too, takes it from there.
 from jax._src import distributed as _jax_distributed
 
+from fusion_dfd import atomic
 from fusion_dfd.config import ConfigError
 from fusion_dfd.types import DataError
 
@@ -94,6 +96,28 @@ def meet(name: str) -> None:
         _jax_distributed.global_state.client.wait_at_barrier(f"fusion_dfd/{next(_meetings)}/{name}", 1000 * WAIT)
     except jax.errors.JaxRuntimeError as error:
         raise DataError(f"the processes did not meet at {name} ({_line(error)}); {_AGAIN}") from error
+
+
+def agree(config: str, folder: str) -> None:
+    """See that all processes were given the same configuration and see the same folder, which is made.
+
+    Raises ConfigError or DataError in those that do not.
+    """
+    if _count() == 1:
+        return
+    mark = os.path.join(folder, ".processes")
+    first("the start", lambda: atomic.write_text(mark, str(time.time_ns())))
+    seen = pathlib.Path(mark).read_text() if os.path.exists(mark) else ""
+    _publish("configuration", config)
+    _publish("folder", seen)
+    first("the comparison", lambda: os.remove(mark))
+    if _published("configuration")[0] != config:
+        raise ConfigError(f"process {_me()} was given another configuration than process 0: start all by one command")
+    if _published("folder")[0] != seen:
+        raise DataError(
+            f"process {_me()} does not see {folder} as process 0 does: give a --config.workdir on a file system that "
+            "all processes share"
+        )
 
 
 class AnyAsks:

@@ -61,6 +61,7 @@ def run(config: c.Config) -> Result:
     config.validate()
     use_compilation_cache()
     workdir = config.workdir or os.path.join("runs", config.name)
+    distributed.agree(c.to_json(config), workdir)
     console = Console(quiet=not distributed.is_first())
     data = config.data.dir or _embedded(config)
     train, val = (

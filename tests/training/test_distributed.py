@@ -191,6 +191,21 @@ def test_all_stop_at_the_same_call_and_an_error_is_told_to_all():
     assert errors[1].splitlines()[-1] == "error: the disk is full"
 
 
+@pytest.mark.parametrize(
+    ("config", "folder", "wanted"),
+    [
+        ("ab", ["shared", "shared"], "process 1 was given another configuration than process 0"),
+        ("aa", ["here", "there"], "--config.workdir on a file system that all processes share"),
+    ],
+)
+def test_another_configuration_or_folder_than_the_first_is_refused(tmp_path, config, folder, wanted):
+    folders = [str(tmp_path / name) for name in folder]
+    codes, _, errors = finish(start(ALONE + "    distributed.agree(*sys.argv[2:])\n", list(config), folders))
+    assert codes == [1, 1]
+    assert [wanted in text.splitlines()[-1] for text in errors] == [True, True], errors
+    assert not [path for name in folders for path in pathlib.Path(name).glob(".*")]
+
+
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_process_that_dies_without_a_word_is_missed(dead):
     codes, _, errors = finish(
