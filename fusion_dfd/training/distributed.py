@@ -36,7 +36,7 @@ from fusion_dfd.types import DataError
 
 AUTO = "auto"
 WAIT = 12 * 3600
-"""Seconds that the others wait for what process 0 does alone."""
+"""Seconds that the others wait at most for what process 0 does alone."""
 SILENCE = 100
 """Seconds after which a process that is not heard of counts as dead."""
 FAREWELL = 5
@@ -53,7 +53,8 @@ T = TypeVar("T")
 def joined(place: str | None) -> Iterator[None]:
     """Take part in a training of several processes; to be entered before JAX is first used, and to be left together.
 
-    An exception inside ends this process with its sentence and, within seconds, all others with the same.
+    An exception inside ends this process with its sentence and, within seconds, all others with the same; all exit with
+    code 1. Processes that do not find each other in 300 s are ended by JAX.
 
     Args:
       place: ``auto`` asks the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU; see ``jax.distributed.initialize``), or
