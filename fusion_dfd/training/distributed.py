@@ -151,7 +151,14 @@ def _initialize(place: str) -> None:
     found = _EXPLICIT.fullmatch(place)
     if not found or int(found[1]) >= int(found[2]):
         raise ConfigError(f"--process {place}: want auto, or I/N@HOST:PORT with I from 0 to N - 1")
-    jax.distributed.initialize(found[3], int(found[2]), int(found[1]), heartbeat_timeout_seconds=patience)
+    # Nothing is asked of a cluster: Slurm's would leave each process one GPU, however many it sees.
+    jax.distributed.initialize(
+        found[3],
+        int(found[2]),
+        int(found[1]),
+        cluster_detection_method="deactivate",
+        heartbeat_timeout_seconds=patience,
+    )
 
 
 class _Watch:
