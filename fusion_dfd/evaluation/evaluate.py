@@ -92,7 +92,7 @@ class _Collected:
 
 def _on_host(array: Any) -> np.ndarray | None:
     """A whole array, also when other processes hold parts of it."""
-    if isinstance(array, jax.Array) and not array.is_fully_addressable:
+    if isinstance(array, jax.Array) and not (array.is_fully_addressable or array.is_fully_replicated):
         return np.asarray(multihost_utils.process_allgather(array, tiled=True))
     return None if array is None else np.asarray(array)
 

@@ -1,7 +1,7 @@
 """From an opened split to batches: Grain reads, decodes and augments in threads; uint8 goes to the device.
 
-Training is an endless sequence of pairs, each a pure function of (seed, number), so the state of an iterator is one
-number, resume is exact, and neither threads nor processes change what is read. Evaluation lists every window once.
+Training is an endless sequence of pairs, each a pure function of (seed, number), so that the steps taken say where it
+continues, resume is exact, and neither threads nor processes change what is read. Evaluation lists every window once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import cv2
@@ -44,6 +44,7 @@ def train_batches(
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] = (0, 1),
     clips: Clips | None = None,
+    start: int = 0,
 ) -> grain.IterDataset[Batch]:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
 
@@ -52,30 +53,29 @@ def train_batches(
     in every single batch, not only on average, and what differs within a pair is the forgery. A damaged record is
     logged once and its pair replaced by the next one of its method, the same way in every run.
 
-    ``iter(...)`` of the result has ``get_state()`` (a small JSON-able dict) and ``set_state(state)``; it continues with
-    exactly the batch that would have followed, in as many processes as the state was taken in.
-
     Args:
       split: an opened split with real and fake clips.
       data: frames, size, threads and augmentation.
       batch_size: clips per batch over all processes; a multiple of twice their number.
       seed: of order, windows and augmentation; not negative.
       sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays, this process's part.
-      process: (index, count). All processes together read what one would.
+      process: (index, count). Each reads its own block of every batch: joined in order they are what one would read.
       clips: where windows come from; None reads and augments the frames of the split.
+      start: batches that are left out, those of the steps already taken, in however many processes.
 
     Raises:
       DataError: no real or no fake clips. While iterating: too many damaged records in a row.
       ConfigError: a batch size that cannot be split into pairs.
     """
-    index, count = process
+    count = process[1]
     if batch_size < 2 or batch_size % (2 * count):
         raise ConfigError(
             f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
         )
     reader = _PairReader(split, data, seed, clips or FrameClips(split, data))
-    numbers = grain.MapDataset.range(sys.maxsize)[index::count]
-    return _batched(numbers.map(reader), data, batch_size // (2 * count), sharding)
+    part = batch_size // (2 * count)
+    numbers = grain.MapDataset.range(start * part, sys.maxsize // count).map(_block(part, process))
+    return _batched(numbers.map(reader), data, part, sharding)
 
 
 def eval_batches(
@@ -129,20 +129,25 @@ class EvalBatches:
 
     def __init__(self, clips: Clips, data: Data, found: Windows, batch_size: int, sharding, process: tuple[int, int]):
         self._length = -(-len(found) // batch_size)
-        index, count = process
-        part = batch_size // count
-        reader = _WindowReader(clips, found)
-        # Each process reads its own block of every batch, so that the rows of a global array stay in order.
-        places = grain.MapDataset.range(self._length * part).map(
-            lambda number: number // part * batch_size + index * part + number % part
-        )
-        self._dataset = _batched(places.map(reader), data, part, sharding)
+        part = batch_size // process[1]
+        places = grain.MapDataset.range(self._length * part).map(_block(part, process))
+        self._dataset = _batched(places.map(_WindowReader(clips, found)), data, part, sharding)
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._dataset)
+
+
+def _block(part: int, process: tuple[int, int]) -> Callable[[int], int]:
+    """From the numbers 0, 1 ... of what a process reads, ``part`` of every batch, to numbers over all processes.
+
+    Each has its own block of every batch, so that the rows of a global array are in the order of one process: dropout,
+    which goes by row, then hides the same, however many processes there are.
+    """
+    index, count = process
+    return lambda number: number // part * part * count + index * part + number % part
 
 
 def _batched(elements: grain.MapDataset[list[Batch]], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:

@@ -3,10 +3,12 @@
 A run folder holds::
 
     config.json            the resolved configuration
-    checkpoints/last/N/    state, position in the data, progress: what a stopped run continues from (two are kept)
+    checkpoints/last/N/    state and progress: what a stopped run continues from (two are kept)
     checkpoints/best/N/    averaged weights and configuration of the best step on val: what evaluates and predicts
 
-A save goes to a temporary folder that Orbax renames when it is complete, so a killed run leaves the previous one.
+A save goes to a temporary folder that Orbax renames when it is complete, so a killed run leaves the previous one. The
+steps taken are the position in the data. Of several processes all save and restore, together; what they wrote is read
+by any number of them.
 """
 
 from __future__ import annotations
@@ -41,12 +43,12 @@ class Checkpoints:
     def last_step(self) -> int | None:
         return self._last.latest_step()
 
-    def save_last(self, state: s.TrainState, data: dict, progress: dict[str, Any]) -> None:
+    def save_last(self, state: s.TrainState, progress: dict[str, Any]) -> None:
         """Save what a stopped run continues from; does nothing when this step is saved already."""
         step = int(state.step)
         if step == self.last_step:
             return
-        meta = {"config": c.to_json(self.config), "data": data, "progress": progress}
+        meta = {"config": c.to_json(self.config), "progress": progress}
         with _writing(self.workdir):
             self._last.save(step, args=_args(ocp.args.StandardSave(state), ocp.args.JsonSave(meta)), force=True)
 
@@ -57,8 +59,8 @@ class Checkpoints:
             args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
             self._best.save(int(state.step), args=args, force=True)
 
-    def restore_last(self, state: s.TrainState) -> tuple[s.TrainState, dict, dict[str, Any]]:
-        """The newest state, onto the shardings of ``state``; the position in the data; the progress.
+    def restore_last(self, state: s.TrainState) -> tuple[s.TrainState, dict[str, Any]]:
+        """The newest state, onto the shardings of ``state``, and the progress.
 
         Raises:
           DataError: the run was started with another model, optimiser or data configuration.
@@ -70,7 +72,7 @@ class Checkpoints:
         _same_run(_saved_config(meta, self.workdir), self.config, self.workdir)
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        return self._last.restore(step, args=args)["state"], meta["data"], meta["progress"]
+        return self._last.restore(step, args=args)["state"], meta["progress"]
 
     def close(self) -> None:
         self._last.close()
@@ -92,11 +94,13 @@ class Trained:
 def load_best(run: str, sharding: Sharding | None = None) -> Trained:
     """The best checkpoint of a run folder, or what an exported folder (:mod:`fusion_dfd.training.exported`) holds.
 
+    Its weights lie on ``sharding``, or on this process's first device. Of several processes all must call it.
+
     Raises:
       DataError: ``run`` is neither, has no finished evaluation yet, was changed, or was written by another version.
     """
     run = os.path.abspath(run)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     if exported.is_folder(run):
         config, weights, facts = exported.load(run, sharding)
         return Trained(config, weights, facts["step"], facts["metrics"])

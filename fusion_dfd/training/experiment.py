@@ -32,7 +32,7 @@ from fusion_dfd.evaluation import (
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.input import augment, looks, pipeline
 from fusion_dfd.shards import embedded, example, table
-from fusion_dfd.training import checkpoint, loop, overview, state, step
+from fusion_dfd.training import checkpoint, distributed, loop, overview, state, step
 from fusion_dfd.training.writer import read_log
 from fusion_dfd.types import Batch, DataError, Outputs, Score
 
@@ -41,15 +41,18 @@ from fusion_dfd.types import Batch, DataError, Outputs, Score
 class Result:
     workdir: str
     report: str | None
-    """Path of the HTML page; None when the run was stopped before its end."""
+    """Path of the HTML page; None when the run was stopped before its end, and in other processes than the first."""
     summary: dict[str, Any] | None
+    finished: bool = True
+    """False when the run was stopped; the same command continues it."""
 
 
 def run(config: c.Config) -> Result:
     """Train by ``config``, calibrate on val, then score test with the best-by-val weights and write the report.
 
     Everything lies in ``config.workdir`` (default ``runs/<name>``); a stopped run continues from there. With
-    ``config.data.dir`` unset the embedded data set is made and prepared first, under ``data/``.
+    ``config.data.dir`` unset the embedded data set is made and prepared first, under ``data/``. Several processes
+    (:mod:`fusion_dfd.training.distributed`) train and score together; the first one fits, writes and tells.
 
     Raises:
       DataError, ConfigError: one sentence for the user.
@@ -57,20 +60,24 @@ def run(config: c.Config) -> Result:
     config.validate()
     cache.keep_programs()
     workdir = config.workdir or os.path.join("runs", config.name)
-    console = Console()
-    data = config.data.dir or embedded.embedded_shards(config.sample, config.faces)
+    distributed.agree(c.to_json(config), workdir)
+    console = Console(quiet=not distributed.is_first())
+    data = config.data.dir or _embedded(config)
     train, val = (
         table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
     )
     overview.show(config, console)
     fitted = loop.fit(config, train, val, workdir)
-    provenance.save(provenance.facts(train.table, val.table, config.data.exclude_methods), workdir)
+    facts = provenance.facts(train.table, val.table, config.data.exclude_methods)
+    distributed.first("provenance", lambda: provenance.save(facts, workdir))
     if not fitted.finished:
         console.print(f"stopped at step {fitted.step}, saved; the same command continues {workdir}")
-        return Result(workdir, None, None)
+        return Result(workdir, None, None, finished=False)
     console.print(f"best val step {fitted.progress.best_step}; calibrating on val", highlight=False)
+    trained = load(workdir)
+    videos = _val_videos(trained, data)
     try:
-        console.print(calibrate_run(workdir, data).sentence(), highlight=False)
+        console.print(_calibrate(trained, videos, workdir, data).sentence(), highlight=False)
     except DataError as error:
         console.print(f"not calibrated: {error}", highlight=False)
     domain_run(workdir, data)
@@ -80,6 +87,12 @@ def run(config: c.Config) -> Result:
         console.print(f"no reference of real motion: {error}", highlight=False)
     console.print("scoring the test split")
     return evaluate_run(workdir, data, "test", os.path.join(workdir, "report"))
+
+
+def _embedded(config: c.Config) -> str:
+    """Shards of the embedded data set, which the first process makes where they are missing."""
+    made = distributed.first("the embedded data set", lambda: embedded.embedded_shards(config.sample, config.faces))
+    return made or embedded.embedded_shards(config.sample, config.faces)
 
 
 def load(workdir: str) -> checkpoint.Trained:
@@ -113,7 +126,7 @@ def score(trained: checkpoint.Trained, split: table.Split) -> tuple[list[Score],
         split_batch,
         every_track=config.evaluate.tracks == "max",
     )
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True, disable=not distributed.is_first()) as bar:
         return evaluate.score_clips(predict, batches, windows, split.table, bar)
 
 
@@ -129,45 +142,66 @@ def calibrate_run(workdir: str, data: str) -> calibrate.Calibration:
     Manipulations that the run left out of val are left out here too. Nothing but val is opened.
     """
     trained = load(workdir)
+    return _calibrate(trained, _val_videos(trained, data), workdir, data)
+
+
+def _val_videos(trained: checkpoint.Trained, data: str) -> list[scores.VideoScore]:
+    """The videos of val, without the manipulations that the run left out, as a run scores them."""
     options = trained.config.evaluate
     val = table.without(table.open_split(data, "val"), trained.config.data.exclude_methods)
     rows, _ = score(trained, val)
-    videos = scores.videos(rows, options.aggregate, options.tracks)
-    fitted = calibrate.fit(videos, options, data, trained.step)
-    calibrate.save(fitted, workdir)
+    return scores.videos(rows, options.aggregate, options.tracks)
+
+
+def _calibrate(
+    trained: checkpoint.Trained, videos: list[scores.VideoScore], workdir: str, data: str
+) -> calibrate.Calibration:
+    """Fit to scored videos and keep it in the run. Raises DataError where they cannot calibrate."""
+    fitted = calibrate.fit(videos, trained.config.evaluate, data, trained.step)
+    distributed.first("calibration", lambda: calibrate.save(fitted, workdir))
     return fitted
 
 
-def domain_run(workdir: str, data: str) -> domain.Domain:
+def domain_run(workdir: str, data: str) -> domain.Domain | None:
     """Learn what clips look like that a run was trained on, from train and val of ``data``, and keep it in the run.
 
     One window of every video of train is enough; of val all count. Manipulations that the run left out are left out.
+    None in other processes than the first.
     """
     config = checkpoint.load_best(workdir).config
-    train, val = (
-        table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
-    )
-    near, labels = _looks(train, config, clips=1)
-    usual, _ = _looks(val, config, clips=0)
-    fitted = domain.fit(near, labels, usual)
-    domain.save(fitted, workdir)
-    return fitted
+
+    def learn() -> domain.Domain:
+        train, val = (
+            table.without(table.open_split(data, split), config.data.exclude_methods) for split in ("train", "val")
+        )
+        near, labels = _looks(train, config, clips=1)
+        usual, _ = _looks(val, config, clips=0)
+        fitted = domain.fit(near, labels, usual)
+        domain.save(fitted, workdir)
+        return fitted
+
+    return distributed.first("domain", learn)
 
 
-def motion_run(workdir: str, data: str) -> anomaly.Reference:
+def motion_run(workdir: str, data: str) -> anomaly.Reference | None:
     """Learn how real faces move from the real videos of train and val of ``data``, and keep it in the run.
 
     A few windows of every video of train are enough; of val all count. No fake video is read.
+    None in other processes than the first.
 
     Raises DataError where train or val has no real video, or their frames lie apart.
     """
     config = checkpoint.load_best(workdir).config
     if config.faces.sampling == "uniform":
         raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
-    train, val = (table.real(table.open_split(data, split)) for split in ("train", "val"))
-    fitted = anomaly.fit(_motions(train, config, clips=4), _motions(val, config, clips=0))
-    anomaly.save(fitted, workdir)
-    return fitted
+
+    def learn() -> anomaly.Reference:
+        train, val = (table.real(table.open_split(data, split)) for split in ("train", "val"))
+        fitted = anomaly.fit(_motions(train, config, clips=4), _motions(val, config, clips=0))
+        anomaly.save(fitted, workdir)
+        return fitted
+
+    return distributed.first("motion", learn)
 
 
 def _motions(split: table.Split, config: c.Config, clips: int) -> np.ndarray:
@@ -199,9 +233,17 @@ def evaluate_run(workdir: str, data: str, split: str, folder: str, bootstrap: in
     The run's calibration is used where it has one; nothing is chosen here, and nothing of the run is written to.
     """
     trained = load(workdir)
+    found = score_folder(trained, data, split)
+    written = distributed.first("report", lambda: _report(trained, workdir, found, split, folder, bootstrap))
+    return written or Result(workdir, None, None)
+
+
+def _report(
+    trained: checkpoint.Trained, workdir: str, found: Scored, split: str, folder: str, bootstrap: int | None
+) -> Result:
+    """Write and show what :func:`evaluate_run` says of a scored split."""
     config = trained.config
     calibration = calibrate.load(workdir, trained.step)
-    found = score_folder(trained, data, split)
     facts = provenance.load(workdir)
     warnings = provenance.warnings(facts, found.scores)
     summary = evaluate.summarise(

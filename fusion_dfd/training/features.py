@@ -17,6 +17,7 @@ from fusion_dfd import config as c
 from fusion_dfd.input import pipeline
 from fusion_dfd.input.features import FeatureClips
 from fusion_dfd.shards.table import Split
+from fusion_dfd.training import distributed
 from fusion_dfd.training.state import Graphs, TrainState
 
 CHUNK = 64
@@ -26,13 +27,13 @@ CHUNK = 64
 def clips(config: c.Config, graphs: Graphs, now: TrainState, split: Split, workdir: str) -> FeatureClips | None:
     """The clips of a split as features of the backbone in ``now``; None unless ``config.data.cache`` asks for them.
 
-    They lie in ``workdir/features``, by a hash of the weights and the shards, and are reused by a continued run.
+    They lie in ``workdir/features``, by a hash of the weights and the shards, and are reused by a continued run. Of
+    several processes the first encodes, on its first device.
     """
     if not config.data.cache:
         return None
     path = os.path.join(workdir, "features", f"{_identity(config, now, split)}.npy")
-    if not os.path.exists(path):
-        _encode(config, graphs, now, split, path)
+    distributed.first("features", lambda: os.path.exists(path) or _encode(config, graphs, now, split, path))
     return FeatureClips(split.table, config.data, path)
 
 
@@ -50,8 +51,9 @@ def _encode(config: c.Config, graphs: Graphs, now: TrainState, split: Split, pat
     def encode(params: dict, stats: dict, frames: jax.Array) -> jax.Array:
         return nnx.merge(graphs.evaluate, params, stats).encode(frames)
 
+    params, stats = jax.device_put(jax.device_get((now.params, now.stats)), jax.local_devices()[0])
     shape = (CHUNK, config.data.size, config.data.size, 3)
-    channels = jax.eval_shape(encode, now.params, now.stats, jax.ShapeDtypeStruct(shape, np.uint8)).shape[1]
+    channels = jax.eval_shape(encode, params, stats, jax.ShapeDtypeStruct(shape, np.uint8)).shape[1]
     total = int(np.sum(split.table.frames))
     with Progress(console=Console(stderr=True), transient=True) as bar, atomic.binary(path) as file:
         task = bar.add_task("encoding every frame once", total=total)
@@ -60,7 +62,7 @@ def _encode(config: c.Config, graphs: Graphs, now: TrainState, split: Split, pat
         for part in _chunks(pipeline.whole_clips(split, config.data)):
             full = np.zeros(shape, np.uint8)
             full[: len(part)] = part
-            file.write(np.asarray(encode(now.params, now.stats, full), "<f4")[: len(part)].tobytes())
+            file.write(np.asarray(encode(params, stats, full), "<f4")[: len(part)].tobytes())
             bar.advance(task, len(part))
 
 

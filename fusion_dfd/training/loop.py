@@ -1,7 +1,8 @@
 """The training loop, in one documented order: evaluate, save, fetch, step, log.
 
 Values of a step are read from the device one step late, so that the device never waits for the host. A run that is
-stopped (Ctrl-C, SIGTERM) saves and returns; the same command continues it to the same numbers, bit for bit.
+stopped (Ctrl-C, SIGTERM) saves and returns; the same command continues it to the same numbers, bit for bit. Several
+processes (:mod:`fusion_dfd.training.distributed`) go through all of it together, and stop when one of them is asked to.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
 from fusion_dfd.shards.table import Split
-from fusion_dfd.training import features, groups, optim, state, step
+from fusion_dfd.training import distributed, features, groups, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
-from fusion_dfd.training.writer import Writer
+from fusion_dfd.training.writer import Silent, Writer
 from fusion_dfd.types import DataError
 
 GIVE_UP = 10
@@ -72,21 +73,24 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
     groups.check(groups.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
     resumed = checkpoints.last_step is not None
     now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
-    progress, position = Progress(), None
+    progress = Progress()
     if resumed:
-        now, position, saved = checkpoints.restore_last(now)
+        now, saved = checkpoints.restore_last(now)
         progress = Progress(**saved)
-    clips = features.clips(config, graphs, now, train, workdir)
-    process = (jax.process_index(), jax.process_count())
-    batches = iter(
-        pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split_batch, process, clips)
-    )
-    if resumed:
-        batches.set_state(position)
-    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
     start = int(now.step)
+    batches = pipeline.train_batches(
+        train,
+        config.data,
+        config.train.batch_size,
+        config.seed,
+        split_batch,
+        (jax.process_index(), jax.process_count()),
+        features.clips(config, graphs, now, train, workdir),
+        start,
+    )
+    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
     _write_config(workdir, config)
-    writer = Writer(workdir, start, config.train.steps, resumed)
+    writer = Writer(workdir, start, config.train.steps, resumed) if distributed.is_first() else Silent()
     if resumed:
         writer.say(f"continuing {workdir} from step {start}")
     try:
@@ -99,8 +103,9 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
             writer=writer,
             progress=progress,
             judge=judge or (lambda at, values: None),
+            any_asks=distributed.AnyAsks(split_batch, replicated),
         )
-        return run.loop(now, batches)
+        return run.loop(now, iter(batches))
     finally:
         writer.close()
         checkpoints.close()
@@ -117,9 +122,10 @@ class _Run:
     validate: Validate
     schedule: Callable
     checkpoints: Checkpoints
-    writer: Writer
+    writer: Silent
     progress: Progress
     judge: Judge
+    any_asks: Callable[[bool], bool]
     _pending: tuple[int, dict] | None = None
     _skipped: int = 0
     _clock: tuple[int, float] = (0, 0.0)
@@ -135,12 +141,12 @@ class _Run:
                 if at > start and (at % train.eval_every == 0 or at >= train.steps):
                     self._flush()
                     values = self._evaluate(now, at)
-                    self._save(now, batches)
+                    self._save(now)
                     self.judge(at, values)
                 over = self._over(at)
-                if over or stopped():
+                if over or self.any_asks(stopped()):
                     self._flush()
-                    self._save(now, batches)
+                    self._save(now)
                     return Fitted(self.progress, at, over)
                 batch = next(batches)
                 now, terms = self.train_step(now, batch, key)
@@ -173,8 +179,8 @@ class _Run:
         self._clock = (at, time.monotonic())
         return values
 
-    def _save(self, now: state.TrainState, batches) -> None:
-        self.checkpoints.save_last(now, batches.get_state(), dataclasses.asdict(self.progress))
+    def _save(self, now: state.TrainState) -> None:
+        self.checkpoints.save_last(now, dataclasses.asdict(self.progress))
 
     def _flush(self) -> None:
         """Read the values of the step before, now that the device is busy with the next."""
@@ -224,7 +230,7 @@ def divisible(size: int) -> int:
 
 
 def _write_config(workdir: str, config: c.Config) -> None:
-    if jax.process_index() == 0:
+    if distributed.is_first():
         atomic.write_text(os.path.join(workdir, "config.json"), c.to_json(config))
 
 

@@ -12,7 +12,23 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
-class Writer:
+class Silent:
+    """What other processes than the first say: nothing."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Write one row of numbers."""
+
+    def show(self, step: int, text: str) -> None:
+        """Move the progress bar."""
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+
+    def close(self) -> None:
+        """End the display and the files."""
+
+
+class Writer(Silent):
     """Log of one run: ``log.jsonl`` and ``tensorboard/`` in the run folder, and the terminal.
 
     A resumed run appends; lines past the step it resumed from are dropped first, because those steps are done again.
@@ -42,7 +58,6 @@ class Writer:
         self._progress.start()
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Write one row of numbers."""
         with open(self._path, "a") as file:
             file.write(json.dumps({"step": step, "time": round(time.time(), 3), **values}) + "\n")
         for name, value in values.items():
@@ -50,11 +65,9 @@ class Writer:
                 self._board.add_scalar(name, value, step)
 
     def show(self, step: int, text: str) -> None:
-        """Move the progress bar."""
         self._progress.update(self._task, completed=step, text=text)
 
     def say(self, text: str) -> None:
-        """Print a line above the progress bar."""
         self._progress.console.print(text, highlight=False)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ pytest.importorskip("myst_nb", reason="the docs are walked through by make test-
 ELSEWHERE = {
     "import_keras.py": "tests/parity/test_imported.py, which has Keras",
     "I/N": "tests/shards/test_script.py",
+    "--process": "tests/training/test_distributed.py",
     "fusion-dfd serve": "tests/serve, which has FastAPI",
 }
 """Commands that want what a reader has and this folder has not, and who runs them."""

@@ -93,7 +93,7 @@ def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch,
     def refuse(*_):
         raise DataError("val cannot calibrate: no real rows")
 
-    monkeypatch.setattr(experiment, "calibrate_run", refuse)
+    monkeypatch.setattr(calibrate, "fit", refuse)
     result = experiment.run(tiny)
     assert result.summary["calibration"] is None
     assert "not calibrated: val cannot calibrate: no real rows" in capsys.readouterr().out

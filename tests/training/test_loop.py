@@ -60,10 +60,9 @@ def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, monkeypatch):
         stopped = fit(tiny, parts)
     assert (stopped.step, stopped.finished) == (3, False)
     assert fit(tiny, parts).finished
-    (one, data_one, progress_one), (two, data_two, progress_two) = last_state(tiny, whole), last_state(tiny, parts)
+    (one, progress_one), (two, progress_two) = last_state(tiny, whole), last_state(tiny, parts)
     assert int(one.step) == int(two.step) == 4
     assert_equal(one, two)
-    assert data_one == data_two
     assert progress_one == progress_two
     losses = [[row["loss"] for row in writer.read_log(run) if "loss" in row] for run in (whole, parts)]
     assert losses[0] == losses[1]
@@ -141,13 +140,13 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tiny):
     weights = {"w": jax.numpy.zeros(100_000)}
     kept = checkpoint.Checkpoints(tiny.workdir, tiny)
     blank = state.TrainState(jax.numpy.int32(0), weights, {}, (), {"params": weights, "stats": {}})
-    kept.save_last(blank, {}, {})
+    kept.save_last(blank, {})
     noise = jax.numpy.asarray(np.random.default_rng(0).normal(size=100_000))  # does not compress
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(DataError, match=r"could not be written under .* the previous one is whole"):
-            kept.save_last(blank.replace(step=jax.numpy.int32(1), params={"w": noise}), {}, {})
+            kept.save_last(blank.replace(step=jax.numpy.int32(1), params={"w": noise}), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     kept.close()
