@@ -26,14 +26,14 @@ def load(made: torch.nn.LSTM, weights: dict[str, np.ndarray]) -> None:
             "bias_ih": weights["bias"][direction],
         }
         for name, values in parts.items():
-            getattr(made, f"{name}_l0{suffix}").data.copy_(torch.from_numpy(np.ascontiguousarray(values)))
+            getattr(made, f"{name}_l0{suffix}").data.copy_(torch.from_numpy(np.array(values)))
 
 
 def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], torch.Tensor], Callable[[], None]]:
     """Forward, and gradients of the mean square with respect to weights and input."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # JAX's products of float32 run in TF32 on such GPUs: so do these.
-    torch.set_float32_matmul_precision("high")
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on such GPUs.
     made = layer(weights["kernel"].shape[0], weights["recurrent"].shape[1])
     load(made, weights)
     made.to(device)
