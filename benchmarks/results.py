@@ -2,10 +2,11 @@
 
     python benchmarks/results.py FOLDER > RESULTS.md
 
-FOLDER has ``NAME.json`` for every benchmark that was run: the line it printed. ``NAME.txt`` in the place of one says in
-a sentence why it was not run. A list of rows becomes a table, other values one line; nothing is computed here.
+FOLDER has ``NAME.json`` for every benchmark that was run: the line it printed. A list of rows becomes a table, other
+values one line; nothing is computed here.
 """
 
+import ast
 import datetime
 import importlib.metadata
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from typing import Any
 
+HERE = pathlib.Path(__file__).parent
 ORDER = ("input", "recurrent", "train_step", "predict", "prepare", "detectors", "scale")
 LIBRARIES = (
     "jax", "flax", "optax", "grain", "numpy", "opencv-python-headless", "simplejpeg", "onnxruntime",
@@ -24,7 +26,7 @@ LIBRARIES = (
 
 
 def page(folder: pathlib.Path) -> str:
-    found = {path.stem: path for path in sorted(folder.glob("*.*")) if path.suffix in (".json", ".txt")}
+    found = {path.stem: path.read_text().strip() for path in sorted(folder.glob("*.json"))}
     names = [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
     sections = [section(name, found[name]) for name in names]
     return "\n\n".join(["# Benchmarks", "Made by `make bench`; not written by hand.", facts(), *sections]) + "\n"
@@ -65,21 +67,21 @@ def version(library: str) -> str:
         return "not installed"
 
 
-def section(name: str, path: pathlib.Path) -> str:
-    """Heading, command, values, tables, and the line as it was printed."""
-    if path.suffix == ".txt":
-        return f"## {name}\n\nNot run: {path.read_text().strip()}"
-    line = path.read_text().strip()
+def section(name: str, line: str) -> str:
+    """What the benchmark says of itself, its values and tables, and the line as it was printed."""
     values = json.loads(line)
     tables = {key: value for key, value in values.items() if is_rows(value)}
-    plain = {key: value for key, value in values.items() if key not in tables and key != "command" and value != {}}
-    parts = [f"## {name}"]
-    if "command" in values:
-        parts.append(f"`{values['command']}`")
+    plain = {key: value for key, value in values.items() if key not in tables and value not in ({}, [])}
+    parts = [f"## {name}", about(name)]
     if plain:
-        parts.append("; ".join(f"{words(key)}: {show(value)}" for key, value in plain.items()))
+        parts.append("\n".join(f"- {words(key)}: {show(value)}" for key, value in plain.items()))
     parts += [f"**{words(key)}**\n\n{table(rows)}" for key, rows in tables.items()]
     return "\n\n".join([*parts, f"```json\n{line}\n```"])
+
+
+def about(name: str) -> str:
+    """The first words of a benchmark's file."""
+    return ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
 
 
 def is_rows(value: Any) -> bool:

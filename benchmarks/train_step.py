@@ -3,14 +3,15 @@
     python benchmarks/train_step.py [--size small|full] [--rounds 3]
 
 ``small`` is ``configs/fusion.py:sample`` and takes some minutes on a CPU, ``full`` is ``:ffpp`` and wants a GPU. The
-fusion and each branch alone, in float32 and in bfloat16 (of PyTorch its autocast), the fusion at several batch sizes.
-Both sides leave optical flow out, but for the row ``as configured``. A step is forward, backward, clip, AdamW and
-averaged weights, on a batch that lies on the device. The peer has channels last, and no masks.
+fusion, at several batch sizes, and each branch alone, in float32 and in bfloat16 (of PyTorch its autocast). Compiling
+is most of the time of ``small``: it has bfloat16 for the fusion only, and not ``torch.compile``. Both sides leave
+optical flow out, but for the row ``as configured``. A step is forward, backward, clip, AdamW and averaged weights, on a
+batch that lies on the device. The peer has channels last, and no masks.
 
-``peak_mib`` is what the GPU's allocator gave out at most; without a GPU, what the process held at most while steps were
-taken, above what it held with its libraries imported. Utilisation is three times the arithmetic of a forward pass
-(``training/cost.py``) in the time of a step, as a share of the fastest product of two square matrices in the same
-dtype that either library managed in the same run.
+``peak_mib`` is what the GPU's allocator gave out at most; without a GPU, what the process held at most while steps
+were taken, above what it held with its libraries imported (of ours, with what the compiler left behind). Utilisation is
+three times the arithmetic of a forward pass (``training/cost.py``) in the time of a step, as a share of the fastest
+product of two square matrices in the same dtype that either library managed in the same run.
 """
 
 import argparse
@@ -27,11 +28,12 @@ import numpy as np
 from apart import Unavailable, Ways, ratio, target
 
 from fusion_dfd import config as c
+from fusion_dfd.limits import BRANCHES
 from fusion_dfd.training import cost, optim, state, step
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 DTYPES = ("float32", "bfloat16")
-PARTS = {"fusion": ("spatial", "temporal", "micro"), **{name: (name,) for name in ("spatial", "temporal", "micro")}}
+PARTS = {"fusion": BRANCHES, **{name: (name,) for name in BRANCHES}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +45,16 @@ class Size:
     """Timed a turn."""
     product: int
     """Side of the matrices."""
+    dtypes: tuple[str, ...]
+    """Of the parts and of the smaller batches; the fusion at the largest takes all."""
+    compiled: bool
+    """Whether ``torch.compile`` is tried."""
 
 
-SIZES = {"small": Size("sample", (8, 16), 2, 1536), "full": Size("ffpp", (8, 16, 32), 10, 8192)}
+SIZES = {
+    "small": Size("sample", (8, 16), 2, 1536, ("float32",), compiled=False),
+    "full": Size("ffpp", (8, 16, 32), 10, 8192, DTYPES, compiled=True),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,18 +180,23 @@ def _torch_product(size: int, dtype: str) -> Callable[[], None]:
 
 def ways(base: c.Config, size: Size) -> dict[str, dict]:
     """Every way in a process of its own, because its peak is that of the process."""
-    most = size.batches[-1]
-    asked = [(part, most) for part in PARTS] + [("fusion", batch) for batch in size.batches[:-1]]
-    makes = {}
+    most, makes = size.batches[-1], {}
+
+    def add(library: str, part: str, batch: int, dtype: str) -> None:
+        given = (configure(base, part, dtype), batch, size.steps)
+        make = (make_ours, *given) if library == "ours" else (make_torch, *given, library != "PyTorch")
+        makes[Way(library, part, batch, dtype)] = make
+
     for dtype in DTYPES:
-        for part, batch in asked:
-            config = configure(base, part, dtype)
-            makes[Way("ours", part, batch, dtype)] = (make_ours, config, batch, size.steps)
-            makes[Way("PyTorch", part, batch, dtype)] = (make_torch, config, batch, size.steps, False)
-        config = configure(base, "fusion", dtype)
-        makes[Way("PyTorch, compiled", "fusion", most, dtype)] = (make_torch, config, most, size.steps, True)
-        whole = configure(base, "as configured", dtype)
-        makes[Way("ours", "as configured", most, dtype)] = (make_ours, whole, most, size.steps)
+        add("ours", "fusion", most, dtype)
+        add("PyTorch", "fusion", most, dtype)
+        if size.compiled:
+            add("PyTorch, compiled", "fusion", most, dtype)
+    for dtype in size.dtypes:
+        for part, batch in [("fusion", batch) for batch in size.batches[:-1]] + [(part, most) for part in BRANCHES]:
+            add("ours", part, batch, dtype)
+            add("PyTorch", part, batch, dtype)
+        add("ours", "as configured", most, dtype)
     return {str(way): {way: make} for way, make in makes.items()}
 
 
@@ -239,13 +253,9 @@ def targets(rows: list[dict], batch: int) -> list[dict]:
     """Ours beside PyTorch as it stands, uncompiled, part by part."""
     speed = {(one["library"], one["part"], one["batch"], one["dtype"]): one["frames_per_s"] for one in rows}
     return [
-        target(
-            f"ours / PyTorch, {part}, {dtype}",
-            1.0,
-            ratio(speed["ours", part, batch, dtype], speed.get(("PyTorch", part, batch, dtype))),
-        )
-        for dtype in DTYPES
-        for part in PARTS
+        target(f"{library} / PyTorch, {part}, {dtype}", 1.0, ratio(fast, speed.get(("PyTorch", part, batch, dtype))))
+        for (library, part, of, dtype), fast in speed.items()
+        if library == "ours" and part in PARTS and of == batch
     ]
 
 
