@@ -27,7 +27,6 @@ import numpy as np
 from apart import Unavailable, Ways, ratio, target, timed
 
 from fusion_dfd import config as c
-from fusion_dfd.datasets import faceforensics
 from fusion_dfd.export import engine, programs
 from fusion_dfd.faces import extract
 from fusion_dfd.predict import detector as detectors
@@ -89,7 +88,7 @@ def _config(name: str, variant: str) -> c.Config:
 def render(folder: str) -> str:
     """A real video of 10 s, 480 pixels square."""
     root = generate.generate(os.path.join(folder, "videos"), c.Sample(0, (1, 0, 0), 250, 480))
-    return next(video.path for video in faceforensics.videos(root) if not video.label)
+    return str(min(pathlib.Path(root, "original_sequences").rglob("*.mp4")))
 
 
 def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float, collections.Counter]:
