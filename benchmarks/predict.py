@@ -31,9 +31,9 @@ from fusion_dfd.export import engine, programs
 from fusion_dfd.faces import extract
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import inputs
-from fusion_dfd.sample import generate
+from fusion_dfd.sample import take
 from fusion_dfd.training import checkpoint, experiment, optim, state, step
-from fusion_dfd.types import Batch, DataError
+from fusion_dfd.types import ORIGINAL, Batch, DataError
 
 ROUNDS, COPIES = 5, 8
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -87,8 +87,9 @@ def _config(name: str, variant: str) -> c.Config:
 
 def render(folder: str) -> str:
     """A real video of 10 s, 480 pixels square."""
-    root = generate.generate(os.path.join(folder, "videos"), c.Sample(0, (1, 0, 0), 250, 480))
-    return str(min(pathlib.Path(root, "original_sequences").rglob("*.mp4")))
+    path = os.path.join(folder, "real.mp4")
+    take.shoot(take.Job(c.Sample(frames=250, size=480), 0, 1, {ORIGINAL: path}))
+    return path
 
 
 def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float, collections.Counter]:
