@@ -3,11 +3,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+BIN_bench := $(VENV)-bench/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
+RUN ?=
+SIZE ?= small
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: train test test-extras test-parity test-app test-docs docs lint format clean
+.PHONY: train test test-extras test-parity test-app test-docs bench docs lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -30,6 +33,24 @@ test-app: $(VENV)-app/.done
 # Every command of README and docs, as a reader types them, on small data; an environment of its own, 1.5 GB.
 test-docs: $(VENV)-docs/.done
 	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
+
+# Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
+# its own, 3 GB. RUN=FOLDER is a trained run for predict, SIZE=full wants a GPU, MEDIA=FOLDER and WEIGHTS=FILE are for detectors.
+BENCH := input recurrent train_step predict prepare detectors $(if $(wildcard benchmarks/scale.py),scale)
+ARGS_train_step = --size $(SIZE)
+ARGS_predict = $(RUN)
+ARGS_detectors = $(MEDIA) $(WEIGHTS)
+
+bench: $(VENV)-bench/.done
+	rm -rf build/bench
+	$(MAKE) -j1 $(BENCH:%=build/bench/%.json)
+	$(BIN_bench)/python benchmarks/results.py build/bench > build/bench/RESULTS.md
+	mv build/bench/RESULTS.md benchmarks/RESULTS.md
+
+build/bench/%.json:
+	mkdir -p build/bench
+	$(BIN_bench)/python benchmarks/$*.py $(ARGS_$*) > build/bench/$*.line
+	mv build/bench/$*.line $@
 
 docs: $(VENV)-docs/.done
 	$(VENV)-docs/bin/python -m sphinx -b html docs build/docs
@@ -55,6 +76,7 @@ EXTRAS_extras := test,beam,tfds
 EXTRAS_parity := test,parity
 EXTRAS_app := test,app,app-test
 EXTRAS_docs := test,app,docs
+EXTRAS_bench := bench
 
 $(VENV)-%/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-$*
@@ -62,4 +84,4 @@ $(VENV)-%/.done: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs $(VENV)-bench build dist *.egg-info

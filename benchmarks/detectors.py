@@ -1,15 +1,17 @@
-"""Faces found in photographs that show one each, and processor time per picture, for every detector; one JSON line.
+"""Faces found in pictures that show one each, and processor time per picture, for every detector; one JSON line.
 
-JAX_PLATFORMS=cpu python benchmarks/detectors.py MEDIA WEIGHTS
+    JAX_PLATFORMS=cpu python benchmarks/detectors.py [MEDIA [WEIGHTS]]
 
-MEDIA is a folder with ``faces.csv`` (column ``file``) and the pictures; WEIGHTS a file of RetinaFace's weights. Each
-picture is shrunk or enlarged to 256 pixels. Ratios within one run can be trusted, times of different runs cannot.
+MEDIA is a folder with ``faces.csv`` (column ``file``) and the pictures; without it, faces of the embedded data set.
+WEIGHTS is a file of RetinaFace's weights, which otherwise is left out. Each picture is scaled to 256 pixels a side.
+Ratios within one run can be trusted, times of different runs cannot.
 """
 
 import csv
 import json
 import pathlib
 import sys
+import tempfile
 import time
 
 import cv2
@@ -17,8 +19,10 @@ import numpy as np
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
+from fusion_dfd.sample import generate
 
 SIDE = 256
+PAIRS = 8
 THRESHOLD = 0.9
 
 
@@ -33,6 +37,14 @@ def pictures(media: pathlib.Path) -> np.ndarray:
         size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
         frame[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return frames
+
+
+def rendered(pairs: int) -> np.ndarray:
+    """The first picture of every video of so many pairs of persons, uint8 [n, SIDE, SIDE, 3], RGB."""
+    with tempfile.TemporaryDirectory() as folder:
+        generate.generate(folder, config.Sample(0, (pairs, 0, 0), 2, SIDE))
+        paths = sorted(map(str, pathlib.Path(folder).rglob("*.mp4")))
+        return np.stack([cv2.cvtColor(cv2.VideoCapture(path).read()[1], cv2.COLOR_BGR2RGB) for path in paths])
 
 
 def measure(options: config.Faces, frames: np.ndarray) -> dict:
@@ -52,9 +64,11 @@ def measure(options: config.Faces, frames: np.ndarray) -> dict:
 
 
 def main() -> None:
-    media, weights = sys.argv[1:]
-    frames = pictures(pathlib.Path(media))
-    asked = [config.Faces(min_size=24), config.Faces(min_size=24, detector="retinaface", weights=weights)]
+    media, weights = (*sys.argv[1:], "", "")[:2]
+    frames = pictures(pathlib.Path(media)) if media else rendered(PAIRS)
+    asked = [config.Faces(min_size=24)]
+    if weights:
+        asked.append(config.Faces(min_size=24, detector="retinaface", weights=weights))
     print(json.dumps({"pictures": len(frames), "detectors": [measure(options, frames) for options in asked]}))
 
 

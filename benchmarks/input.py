@@ -1,43 +1,58 @@
-"""Clips per second of the training input, against nothing but ``cv2.imdecode`` over its JPEGs. Prints one JSON line.
+"""Clips per second of the training input: against nothing but decoding, against tf.data, against a torch DataLoader.
 
-    python benchmarks/input.py [size of the frames given to the model, default 224]
+    python benchmarks/input.py [--size 224] [--rounds 7]
 
-A clip is 16 frames of a stored clip of 32, 256 x 256 pixels, JPEG quality 95. Ways take turns, so that whatever else
-the machine does hits all of them; medians over the rounds.
+A clip is 16 frames out of a stored clip of 32, JPEG quality 95, 4:4:4; all ways read the same records and give uint8
+batches of 16 clips. The limit is a tight loop of ``simplejpeg`` over as many JPEGs in as many threads; OpenCV's beside
+it. PyTorch's loader once with OpenCV, as is usual, and once with our decoder. The augmentation is compared in the
+loaders and alone, part by part, on one clip in one thread. Prints one JSON line.
 """
 
+import argparse
 import collections
-import functools
+import dataclasses
+import importlib
 import json
 import os
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
+import simplejpeg
+from apart import Ways, ratio, target, timed
 
 from fusion_dfd.config import Augment, Data
-from fusion_dfd.input import pipeline
+from fusion_dfd.input import augment, pipeline
 from fusion_dfd.shards import example, table, tfrecord
 from fusion_dfd.types import ORIGINAL, FaceTrack, Video
 
-STORED, FRAMES, SIDE, VIDEOS, BATCH, ROUNDS = 32, 16, 256, 8, 16, 7
+STORED, FRAMES, VIDEOS, BATCH = 32, 16, 8, 16
+BATCHES = 4
+"""Timed a turn."""
+THREADS = (1, 2)
+DRAWS = 8
 OFF = Augment(flip=0, crop=0, colour=0, blur=0, jpeg=0)
+PARTS = {"crop, flip, colour": (0, 0), "with blur": (1, 0), "with JPEG": (0, 1)}
+"""Probability of blur and of JPEG."""
+
+Seconds = Callable[[], np.ndarray]
+"""Does the work once; seconds of the clock and of the cores."""
 
 
-def make_record(number: int, method: str) -> bytes:
-    """A smooth picture that drifts, with fine noise: about 20 kB a frame."""
+def make_record(number: int, method: str, side: int) -> bytes:
+    """A smooth picture that drifts, with fine noise: at 256 pixels about 20 kB a frame."""
     rng = np.random.default_rng(number)
-    wide = cv2.GaussianBlur(rng.integers(0, 256, (SIDE + STORED, SIDE + STORED, 3), dtype=np.uint8), (0, 0), 6)
+    wide = cv2.GaussianBlur(rng.integers(0, 256, (side + STORED, side + STORED, 3), dtype=np.uint8), (0, 0), 6)
     wide = cv2.convertScaleAbs(wide, alpha=6, beta=-640)
-    grain = rng.integers(0, 8, (STORED, SIDE, SIDE, 1), dtype=np.uint8)
-    frames = np.stack([wide[i : i + SIDE, i : i + SIDE] for i in range(STORED)]) // 2 + 60 + grain
+    grain = rng.integers(0, 8, (STORED, side, side, 1), dtype=np.uint8)
+    frames = np.stack([wide[i : i + side, i : i + side] for i in range(STORED)]) // 2 + 60 + grain
     face = FaceTrack(
         frames=frames,
         boxes=np.zeros((STORED, 4), np.float32),
-        landmarks=np.full((STORED, 5, 2), SIDE / 2, np.float32),
+        landmarks=np.full((STORED, 5, 2), side / 2, np.float32),
         scores=np.ones(STORED, np.float32),
         indices=np.arange(STORED, dtype=np.int32),
         transform=np.eye(2, 3, dtype=np.float32),
@@ -47,75 +62,189 @@ def make_record(number: int, method: str) -> bytes:
     return example.encode(video, 0, face, "none")
 
 
-def make_split(folder: str) -> table.Split:
-    records = [make_record(i, (ORIGINAL, "fake")[i % 2]) for i in range(VIDEOS)]
+def make_split(folder: str, side: int) -> str:
+    """Write the shard that all ways read; its path."""
+    records = [make_record(i, (ORIGINAL, "fake")[i % 2], side) for i in range(VIDEOS)]
     path = os.path.join(folder, table.shard_name("bench", "train", 0, 1))
     table.write_index(path, tfrecord.write(path, records), [table.describe(record) for record in records], {})
-    return table.open_split(folder, "train")
+    return path
 
 
-def tight(split: table.Split, threads: int):
-    """Function that decodes as many JPEGs as a batch needs, and does nothing else."""
-    clips = [example.decode(split.source[row]).frames[:FRAMES] for row in range(len(split))]
-    work = [[np.frombuffer(frame, np.uint8) for frame in clips[i % len(clips)]] for i in range(BATCH)]
-    pool = ThreadPoolExecutor(threads)
-
-    def decode(clip):
-        for frame in clip:
-            cv2.imdecode(frame, cv2.IMREAD_COLOR_RGB)
-
-    return lambda: list(pool.map(decode, work))
-
-
-def measure(split: table.Split, size: int) -> dict[str, np.ndarray]:
-    """Median seconds per clip, of the clock and of the cores, of every way."""
-    ways = {}
-    for threads in (1, 2):
-        ways[f"imdecode_{threads}"] = functools.partial(timed, tight(split, threads), 3)
-        for name, options in (("plain", OFF), ("augmented", Augment())):
-            data = Data(frames=FRAMES, size=size, threads=threads, augment=options)
-            ways[f"{name}_{threads}"] = functools.partial(drain, pipeline.train_batches(split, data, BATCH, 0))
-    seconds = collections.defaultdict(list)
-    for _ in range(ROUNDS):
-        for name, way in ways.items():
-            seconds[name].append(way())
-    return {name: np.median(times, axis=0) / BATCH for name, times in seconds.items()}
-
-
-def timed(work, times: int) -> np.ndarray:
-    """Seconds per call: of the clock, and of the cores, which other work on the machine does not stretch."""
-    start = np.array([time.perf_counter(), time.process_time()])
-    for _ in range(times):
-        work()
-    return (np.array([time.perf_counter(), time.process_time()]) - start) / times
-
-
-def drain(batches) -> np.ndarray:
-    """Seconds per batch while threads and buffer are in step: a first batch is not counted, nothing is left running."""
-    iterator = iter(batches)
-    next(iterator)
-    seconds = timed(lambda: next(iterator), 3)
-    iterator.close()
-    time.sleep(0.2)
-    return seconds
-
-
-def main() -> None:
-    size = int(sys.argv[1]) if len(sys.argv) > 1 else 224
+def make_tight(folder: str, threads: int, decoder: str) -> Seconds:
+    """Decodes as many JPEGs as a batch holds, and does nothing else."""
     cv2.setNumThreads(0)
+    split = table.open_split(folder, "train")
+    clips = [example.decode(split.source[row]).frames[:FRAMES] for row in range(len(split))]
+    pool = ThreadPoolExecutor(threads)
+    decode = {"simplejpeg": simplejpeg.decode_jpeg, "cv2": _decode_cv2}[decoder]
+
+    def work(clip):
+        for frame in clip:
+            decode(frame)
+
+    return lambda: timed(lambda: list(pool.map(work, [clips[i % len(clips)] for i in range(BATCH)])), BATCHES) / BATCH
+
+
+def _decode_cv2(frame: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def make_ours(folder: str, size: int, threads: int, options: Augment) -> Seconds:
+    data = Data(frames=FRAMES, size=size, threads=threads, augment=options)
+    batches = pipeline.train_batches(table.open_split(folder, "train"), data, BATCH, 0)
+
+    def turn():
+        iterator = iter(batches)
+        found = drain(iterator, 1)
+        iterator.close()
+        time.sleep(0.2)  # What threads had begun ends before the next way's turn.
+        return found
+
+    return turn
+
+
+def make_tf(path: str, workers: int) -> Seconds:
+    from peers import tf_data
+
+    def turn():
+        batches = tf_data.batches(path, STORED, FRAMES, BATCH, workers)
+        found = drain(batches, 1)
+        batches.close()
+        time.sleep(0.2)
+        return found
+
+    return turn
+
+
+def make_torch(folder: str, size: int, workers: int, decoder: str, options: Augment | None) -> Seconds:
+    from peers import torch_loader
+
+    if options is not None:
+        importlib.import_module("peers.albumentations_chain")  # Where it is missing, not only a worker shall know.
+    # Every worker makes whole batches: as many as there are workers come out together.
+    length = BATCH * (workers + BATCHES)
+    clips = torch_loader.Clips(folder, FRAMES, length, decoder, options, size)
+    loader = torch_loader.loader(clips, BATCH, workers)
+    return lambda: drain(iter(loader), workers)
+
+
+def drain(iterator, first: int) -> np.ndarray:
+    """Seconds per clip while workers and consumer are in step: the ``first`` batches are not counted."""
+    for _ in range(first):
+        next(iterator)
+    return timed(lambda: next(iterator), BATCHES) / BATCH
+
+
+def make_chain(library: str, size: int, blur: float, jpeg: float) -> Seconds:
+    """Seconds per clip of the augmentation alone."""
+    cv2.setNumThreads(0)
+    options = dataclasses.replace(Augment(), blur=blur, jpeg=jpeg)
+    clip = example.decode_frames(example.decode(make_record(0, ORIGINAL, size)).frames[:FRAMES])
+    if library == "albumentations":
+        from peers import albumentations_chain
+
+        chain = albumentations_chain.chain(options, size)
+        return lambda: timed(lambda: chain(images=clip), DRAWS)
+    points, rng = np.zeros((FRAMES, 5, 2), np.float32), np.random.default_rng(0)
+    return lambda: timed(lambda: augment.apply(clip, points, augment.draw(rng, options), size), DRAWS)
+
+
+def loading(path: str, size: int, rounds: int) -> tuple[dict, dict[str, str]]:
+    """Seconds per clip of every (way, workers), and what is missing."""
+    folder = os.path.dirname(path)
+    makes: dict = {"ours": {}, "tf": {}, "torch": {}}
+    for workers in THREADS:
+        makes["ours"] |= {
+            ("simplejpeg alone", workers): (make_tight, folder, workers, "simplejpeg"),
+            ("cv2 alone", workers): (make_tight, folder, workers, "cv2"),
+            ("ours", workers): (make_ours, folder, size, workers, OFF),
+            ("ours, augmented", workers): (make_ours, folder, size, workers, Augment()),
+        }
+        makes["tf"]["tf.data", workers] = (make_tf, path, workers)
+        makes["torch"] |= {
+            ("torch, cv2", workers): (make_torch, folder, size, workers, "cv2", None),
+            ("torch, simplejpeg", workers): (make_torch, folder, size, workers, "simplejpeg", None),
+            ("torch, albumentations", workers): (make_torch, folder, size, workers, "cv2", Augment()),
+        }
+    return turns(makes, rounds)
+
+
+def chains(size: int, rounds: int) -> tuple[dict, dict[str, str]]:
+    """Seconds per clip of every (library, part), and what is missing."""
+    makes = {
+        library: {(library, part): (make_chain, library, size, *odds) for part, odds in PARTS.items()}
+        for library in ("ours", "albumentations")
+    }
+    return turns(makes, rounds)
+
+
+def turns(makes: dict, rounds: int) -> tuple[dict, dict[str, str]]:
+    with Ways(makes) as ways:
+        seconds = {name: np.median(found, axis=0) for name, found in ways.rounds(rounds).items()}
+        return seconds, {name[0]: reason for name, reason in ways.missing.items()}
+
+
+def loading_rows(seconds: dict) -> list[dict]:
+    return [
+        {
+            "way": way,
+            "workers": workers,
+            "clips_per_s": round(1 / clock, 1),
+            "of_simplejpeg_alone": round(seconds["simplejpeg alone", workers][0] / clock, 2),
+            "cpu_ms_per_clip": round(1e3 * cores, 1),
+        }
+        for (way, workers), (clock, cores) in seconds.items()
+    ]
+
+
+def chain_rows(seconds: dict) -> list[dict]:
+    """Processor time a clip by part, and at the default probabilities, where a part costs what it adds, as often."""
+    rows = collections.defaultdict(dict)
+    for (library, part), (_, cores) in seconds.items():
+        rows[library][part] = 1e3 * cores
+    odds, base, *extra = Augment(), *PARTS
+    for row in rows.values():
+        more = zip((odds.blur, odds.jpeg), extra, strict=True)
+        row["as configured"] = row[base] + sum(share * (row[part] - row[base]) for share, part in more)
+    return [{"ms_per_clip": library} | {k: round(v, 2) for k, v in row.items()} for library, row in rows.items()]
+
+
+def targets(rows: list[dict], alone: list[dict]) -> list[dict]:
+    """Of the clock where loaders are compared, of the cores where one thread is."""
+    speed = {(row["way"], row["workers"]): row["clips_per_s"] for row in rows}
+    cost = {row["ms_per_clip"]: row["as configured"] for row in alone}
+    found = []
+    for workers in THREADS:
+        ours, who = speed["ours", workers], f"{workers} worker{'s' * (workers > 1)}"
+        for name, least in (("simplejpeg alone", 0.9), ("tf.data", 1.2), ("torch, cv2", 1.4)):
+            found.append(target(f"ours / {name}, {who}", least, ratio(ours, speed.get((name, workers)))))
+    return [*found, target("augmentation: albumentations / ours", 2.5, ratio(cost.get("albumentations"), cost["ours"]))]
+
+
+def measure(size: int, rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        split = make_split(folder)
-        jpeg = len(example.decode(split.source[0]).frames[0])
-        found = measure(split, size)
-    result = {
+        path = make_split(folder, size)
+        jpeg = len(example.decode(table.open_split(folder, "train").source[0]).frames[0])
+        seconds, missing = loading(path, size, rounds)
+    alone, also = chains(size, rounds)
+    rows, parts = loading_rows(seconds), chain_rows(alone)
+    return {
         "size": size,
         "frames": FRAMES,
         "jpeg_bytes": jpeg,
-        "clips_per_s": {name: round(1 / clock, 1) for name, (clock, _) in found.items()},
-        "of_imdecode": {name: round(found[f"imdecode_{name[-1]}"][0] / clock, 2) for name, (clock, _) in found.items()},
-        "cpu_ms_per_clip": {name: round(1e3 * cores, 1) for name, (_, cores) in found.items()},
+        "loading": rows,
+        "augmentation": parts,
+        "targets": targets(rows, parts),
+        "missing": missing | also,
     }
-    print(json.dumps(result))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    print(json.dumps(measure(given.size, given.rounds)))
 
 
 if __name__ == "__main__":

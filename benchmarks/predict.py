@@ -1,28 +1,45 @@
-"""Scores videos with a trained detector and says where the time goes. Prints one JSON line; verdicts go to stderr.
+"""Scores videos with a trained detector: how long one takes, how many a second, and where the time goes. One JSON line.
 
-    python benchmarks/predict.py RUN_OR_EXPORTED_FOLDER VIDEO_OR_FOLDER ...
+    python benchmarks/predict.py [RUN_OR_EXPORTED_FOLDER [VIDEO_OR_FOLDER ...]]
 
-Programs are compiled before the clock runs. Stages: ``decode`` (container and codec), ``detect`` (finding faces),
-``model``; the ``rest`` follows, crops and resizes. The real-time factor is wall-clock time over length of the videos.
-Of an exported folder with an ONNX program both engines are timed on one batch, in turns; the least of several counts.
+Without videos, a rendered one of 10 s; ``many`` is 8 times it. Without a run, fresh weights of ``fusion.py:sample``:
+speed does not depend on them, verdicts do. Programs are compiled before the clock runs. Stages: ``decode`` (container
+and codec), ``detect`` (finding faces), ``model``; the ``rest`` follows, crops and resizes. The real-time factor is
+wall-clock time over length of the videos. The model part alone, on one batch of the video's clips, in turns, the least
+of several counts: with JAX and with ONNX Runtime, and beside them Xception + LSTM, ours and Keras's, on the same frames
+(enlarged to the 71 pixels that Xception wants at least).
 """
 
 import collections
+import dataclasses
 import json
+import operator
 import os
+import pathlib
+import runpy
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 
+import cv2
 import jax
 import numpy as np
+from apart import Unavailable, Ways, ratio, target, timed
 
-from fusion_dfd.export import engine
+from fusion_dfd import config as c
+from fusion_dfd.export import engine, programs
 from fusion_dfd.faces import extract
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import inputs
-from fusion_dfd.training import checkpoint, experiment
+from fusion_dfd.sample import take
+from fusion_dfd.training import checkpoint, experiment, optim, state, step
+from fusion_dfd.types import ORIGINAL, Batch, DataError
 
-ROUNDS = 10
+ROUNDS, COPIES = 5, 8
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+SMALLEST = 71
+"""Side of the smallest frames that Xception reads."""
 
 
 class Clock:
@@ -55,50 +72,154 @@ class Clock:
         detector._predict = self.wrap("model", detector._predict)
 
 
-def engines(folder: str, clips: list) -> dict[str, float]:
-    """Milliseconds per batch of every engine that the folder has, on one and the same batch."""
+def fresh(folder: str) -> str:
+    """A run folder of ``fusion.py:sample`` at step 0."""
+    config = _config("fusion.py", "sample")
+    replicated, _ = state.shardings(state.data_mesh())
+    saved = checkpoint.Checkpoints(folder, config)
+    saved.save_best(state.create(config.model, optim.build(config.optim, config.train.steps), 0, replicated), {})
+    saved.close()
+    return folder
+
+
+def _config(name: str, variant: str) -> c.Config:
+    return runpy.run_path(str(CONFIGS / name))["get_config"](variant)
+
+
+def render(folder: str) -> str:
+    """A real video of 10 s, 480 pixels square."""
+    path = os.path.join(folder, "real.mp4")
+    take.shoot(take.Job(c.Sample(frames=250, size=480), 0, 1, {ORIGINAL: path}))
+    return path
+
+
+def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float, collections.Counter]:
+    """Seconds on the clock, seconds of video, and the verdicts, which are told as they come."""
+    begun, length, said = time.perf_counter(), 0.0, collections.Counter()
+    for verdict in detector.predict_many(paths):
+        said[verdict.verdict] += 1
+        length += verdict.seconds or 0
+        print(f"{verdict.verdict:>9}  {verdict.path}  {verdict.reason or ''}", file=sys.stderr)
+    return time.perf_counter() - begun, length, said
+
+
+def scoring(folder: str, paths: list[str]) -> tuple[dict, list[detectors.Piece]]:
+    """Latency of the first video, throughput of all, shares of the stages; and clips of the first."""
+    detector = detectors.load(folder)
+    (first,) = detector.score(paths[:1], keep=lambda piece: True)
+    alone, seconds, _ = min((score(detector, paths[:1]) for _ in range(3)), key=operator.itemgetter(0))
+    clock = Clock()
+    clock.watch(detector)
+    wall, length, said = score(detector, paths)
+    clock.seconds["rest"] = wall - clock.seconds.total()
+    return {
+        "one": {"seconds_of_video": round(seconds, 1), "wall_s": round(alone, 2), **_factor(alone, seconds)},
+        "many": {
+            "videos": len(paths),
+            "seconds_of_video": round(length, 1),
+            "wall_s": round(wall, 1),
+            "videos_per_s": round(len(paths) / wall, 2),
+            **_factor(wall, length),
+        },
+        "verdicts": said,
+        "shares": {stage: round(seconds / wall, 3) for stage, seconds in clock.seconds.items()},
+    }, first.pieces[: detectors.BATCH]
+
+
+def _factor(wall: float, length: float) -> dict[str, float | None]:
+    return {"real_time_factor": round(wall / length, 3) if length else None}
+
+
+def make_jax(folder: str, batch: Batch) -> Callable[[], float]:
+    predict = experiment.predictor(checkpoint.load_best(folder))
+    return lambda: timed(lambda: jax.block_until_ready(predict(batch)), 2)[0]
+
+
+def make_onnx(folder: str, batch: Batch) -> Callable[[], float]:
+    """The program that an export of the run would hold."""
     trained = checkpoint.load_best(folder)
-    batch = detectors.batch(clips, trained.config.data)
-    ways = {"jax": experiment.predictor(trained)}
-    if engine.choose("auto", folder) == "onnx":
-        ways["onnx"] = engine.predictor(folder)
-    least = dict.fromkeys(ways, np.inf)
-    for number in range(ROUNDS + 1):
-        for name, way in ways.items():
-            begun = time.perf_counter()
-            jax.block_until_ready(way(batch))
-            if number:  # the first call compiles
-                least[name] = min(least[name], time.perf_counter() - begun)
-    return {name: round(1e3 * seconds, 1) for name, seconds in least.items()}
+    with tempfile.TemporaryDirectory() as out:
+        pathlib.Path(out, engine.ONNX).write_bytes(programs.onnx(trained.config, trained.weights, {}))
+        try:
+            program = engine.onnx_program(out)
+        except DataError as error:
+            raise Unavailable(str(error).rpartition(": ")[2]) from error
+    given = programs.arrays(batch)
+    return lambda: timed(lambda: program(given), 2)[0]
+
+
+def make_xception(batch: Batch) -> Callable[[], float]:
+    """Our Xception + LSTM in float32, with fresh weights."""
+    model = dataclasses.replace(_config("baselines.py", "xception_lstm").model, bfloat16=False)
+    params, stats = jax.jit(lambda: state.variables(model, 0))()
+    predict, weights = step.make_predict(state.graphs(model)), {"params": params, "stats": stats}
+    return lambda: timed(lambda: jax.block_until_ready(predict(weights, batch)), 2)[0]
+
+
+def make_keras(frames: np.ndarray) -> Callable[[], float]:
+    from peers import keras_xception
+
+    (units,) = _config("baselines.py", "xception_lstm").model.recurrent
+    predict = keras_xception.predictor(frames, units)
+    return lambda: timed(predict, 2)[0]
+
+
+def models(folder: str, batch: Batch) -> tuple[list[dict], dict[str, str]]:
+    """Milliseconds per batch of the model alone, by way, and what is missing."""
+    large = batch.replace(frames=enlarge(batch.frames))
+    makes = {
+        "ours": {
+            "this run, JAX": (make_jax, folder, batch),
+            "Xception + LSTM, ours": (make_xception, large),
+        },
+        "onnx": {"this run, ONNX Runtime": (make_onnx, folder, batch)},
+        "keras": {"Xception + LSTM, Keras": (make_keras, large.frames)},
+    }
+    with Ways(makes) as ways:
+        least = {name: min(found) for name, found in ways.rounds(ROUNDS).items()}
+        missing = ways.missing
+    clips = len(batch.frames)
+    rows = [
+        {"model": name, "ms_per_batch": round(1e3 * seconds, 1), "clips_per_s": round(clips / seconds, 1)}
+        for name, seconds in least.items()
+    ]
+    return rows, missing
+
+
+def enlarge(frames: np.ndarray) -> np.ndarray:
+    """Frames [b, t, h, w, 3] with at least SMALLEST pixels a side."""
+    if frames.shape[2] >= SMALLEST:
+        return frames
+    shape = (*frames.shape[:2], SMALLEST, SMALLEST, 3)
+    flat = frames.reshape(-1, *frames.shape[2:])
+    return np.stack([cv2.resize(frame, (SMALLEST, SMALLEST)) for frame in flat]).reshape(shape)
+
+
+def targets(rows: list[dict]) -> list[dict]:
+    speed = {row["model"]: row["clips_per_s"] for row in rows}
+    keras = speed.get("Xception + LSTM, Keras")
+    return [
+        target("Xception + LSTM, ours / Keras", 1.0, ratio(speed["Xception + LSTM, ours"], keras)),
+        target("this run, JAX / Xception + LSTM, Keras", 1.0, ratio(speed["this run, JAX"], keras)),
+    ]
+
+
+def measure(folder: str, paths: list[str]) -> dict:
+    result, pieces = scoring(folder, paths)
+    if pieces:
+        batch = detectors.batch(pieces, checkpoint.load_best(folder).config.data)
+        rows, missing = models(folder, batch)
+        result |= {"clips_per_batch": len(batch.frames), "model_alone": rows, "targets": targets(rows)}
+        result |= {"missing": missing}
+    return result | {"cores": len(os.sched_getaffinity(0))}
 
 
 def main() -> None:
-    folder, *words = sys.argv[1:]
-    paths = inputs.expand(words, sys.stdin)
-    detector = detectors.load(folder)
-    (first,) = detector.score(paths[:1], keep=lambda piece: True)
-    clock = Clock()
-    clock.watch(detector)
-    begun = time.perf_counter()
-    verdicts = []
-    for verdict in detector.predict_many(paths):
-        verdicts.append(verdict)
-        print(f"{verdict.verdict:>9}  {verdict.path}  {verdict.reason or ''}", file=sys.stderr)
-    wall = time.perf_counter() - begun
-    clock.seconds["rest"] = wall - clock.seconds.total()
-    length = sum(verdict.seconds or 0 for verdict in verdicts)
-    result = {
-        "videos": len(verdicts),
-        "verdicts": collections.Counter(verdict.verdict for verdict in verdicts),
-        "seconds_of_video": round(length, 1),
-        "wall_s": round(wall, 1),
-        "real_time_factor": round(wall / length, 3),
-        "shares": {stage: round(seconds / wall, 3) for stage, seconds in clock.seconds.items()},
-        "ms_per_batch": engines(folder, first.pieces[: detectors.BATCH]) if first.pieces else None,
-        "clips_per_batch": min(len(first.pieces), detectors.BATCH),
-        "cores": len(os.sched_getaffinity(0)),
-    }
-    print(json.dumps(result))
+    given, *words = sys.argv[1:] or [""]
+    with tempfile.TemporaryDirectory() as folder:
+        run = given or fresh(os.path.join(folder, "run"))
+        paths = inputs.expand(words, sys.stdin) if words else COPIES * [render(folder)]
+        print(json.dumps(measure(run, paths)))
 
 
 if __name__ == "__main__":

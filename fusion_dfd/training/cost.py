@@ -27,7 +27,7 @@ def measure(config: c.Config) -> Cost:
     made = jax.jit(lambda: state.variables(config.model, 0), out_shardings=replicated)()
     weights = dict(zip(("params", "stats"), made, strict=True))
     size = divisible(config.evaluate.batch_size)
-    batch = jax.device_put(_batch(size, config.data), split)
+    batch = jax.device_put(noise(size, config.data), split)
     lowered = step.make_predict(state.graphs(config.model), replicated).lower(weights, batch)
     program = lowered.compile()
     jax.block_until_ready(program(weights, batch))
@@ -46,7 +46,7 @@ def flops(config: c.Config) -> float:
     counts the body of a loop once: of recurrent layers it holds the products with the inputs, not those of each step
     with the state.
     """
-    batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), _batch(1, config.data))
+    batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), noise(1, config.data))
     predict = step.make_predict(state.graphs(config.model))
     return _flops(predict.lower(state.abstract_variables(config.model), batch), 1)
 
@@ -55,8 +55,8 @@ def _flops(lowered: jax.stages.Lowered, clips: int) -> float:
     return lowered.cost_analysis()["flops"] / clips
 
 
-def _batch(size: int, data: c.Data) -> Batch:
-    """Whole clips of noise: what a program takes does not depend on what it sees."""
+def noise(size: int, data: c.Data) -> Batch:
+    """Whole clips of noise, as numpy arrays: what a program takes does not depend on what it sees."""
     rng = np.random.default_rng(0)
     shape = (size, data.frames)
     return Batch(

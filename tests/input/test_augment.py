@@ -190,3 +190,14 @@ def test_no_frames_one_pixel_and_lost_landmarks(name):
 def test_frames_without_pixels_are_refused():
     with pytest.raises(DataError, match="0x8 pixels"):
         augment.apply(np.zeros((2, 8, 0, 3), np.uint8), landmarks(2), augment.Params(), 16)
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_a_crop_is_one_warp_of_the_three_channels(size, rng):
+    frames, (left, top, side) = noise(rng, 2, 64, 64, 3), (0.05, 0.11, 0.8)
+    got, _ = augment.apply(frames, landmarks(2), augment.Params(window=(left, top, side)), size)
+    scale = size / (side * 64)
+    matrix = np.array([[scale, 0, (0.5 - left * 64) * scale - 0.5], [0, scale, (0.5 - top * 64) * scale - 0.5]])
+    for frame, made in zip(frames, got, strict=True):
+        whole = cv2.warpAffine(frame, matrix, (size, size), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+        np.testing.assert_array_equal(made, whole)

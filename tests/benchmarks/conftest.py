@@ -1,0 +1,32 @@
+"""The benchmarks are importable by their names, and so are they in the processes that they start."""
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
+
+import apart
+import pytest
+
+
+class Here:
+    """Stands for :class:`apart.Apart`: its ways are taken in this process, which saves starting others."""
+
+    def __init__(self):
+        self._ways = {}
+
+    def start(self, name, make, *given):
+        self._ways[name] = make(*given)
+
+    def go(self, name):
+        return self._ways[name]()
+
+    def close(self):
+        self._ways.clear()
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr(apart, "Apart", Here)

@@ -1,0 +1,38 @@
+"""The layers that are compared do the same."""
+
+import importlib
+
+import numpy as np
+import pytest
+import recurrent
+
+WANTS = {"nnx.RNN": "flax", "torch.nn.LSTM": "torch", "Keras on JAX": "keras"}
+CASE = (3, 5, 4, 6)
+
+
+@pytest.mark.parametrize("name", recurrent.PEERS)
+def test_peers_give_what_ours_gives(name):
+    pytest.importorskip(WANTS[name])
+    peer = importlib.import_module(f"peers.{recurrent.PEERS[name]}")
+    weights, x = recurrent.problem(CASE)
+    rng = np.random.default_rng(1)
+    weights = {part: rng.normal(size=values.shape).astype(np.float32) for part, values in weights.items()}
+    (ours, _), (theirs, gradient) = recurrent.passes(weights, x), peer.passes(weights, x)
+    np.testing.assert_allclose(np.asarray(theirs()), np.asarray(ours()), atol=1e-5)
+    gradient()
+
+
+def test_gradients_of_nnx_are_ours():
+    from peers import nnx_lstm
+
+    weights, x = recurrent.problem(CASE)
+    (_, ours), (_, theirs) = recurrent.passes(weights, x), nnx_lstm.passes(weights, x)
+    np.testing.assert_allclose(theirs()[1], ours()[1], atol=1e-7)
+
+
+def test_every_case_has_a_row_for_every_layer(here):
+    found = recurrent.measure({"tiny": CASE}, 1)
+    assert {row["layer"] for row in found["layers"]} == {"ours", *recurrent.PEERS}
+    measured = [row for row in found["layers"] if row["layer"] not in found["missing"]]
+    assert all(row["ms_both"] > 0 and row["times_ours"] > 0 for row in measured)
+    assert {row["met"] for row in found["targets"]} <= {True, False, None}
