@@ -7,7 +7,7 @@ import predict
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd.training import checkpoint, experiment
+from fusion_dfd.training import checkpoint
 
 
 def tiny(name: str, variant: str) -> c.Config:
@@ -23,7 +23,6 @@ def tiny(name: str, variant: str) -> c.Config:
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "_config", tiny)
-    monkeypatch.setattr(experiment, "use_compilation_cache", lambda: None)
     return predict.fresh(str(tmp_path / "run"))
 
 
