@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from apart import Unavailable, Ways, ratio, target
+from jax.sharding import AxisType
 
 from fusion_dfd import config as c
 from fusion_dfd.limits import BRANCHES
@@ -65,8 +66,32 @@ class Way:
     dtype: str
 
 
-Turn = Callable[[], dict[str, float]]
-"""Takes steps; seconds a step, peak MiB, seconds of the first step, parameters."""
+@dataclasses.dataclass
+class Turn:
+    """Training that has begun: calling it takes steps and says what they took."""
+
+    go: Callable[[], object]
+    """One step."""
+    wait: Callable[[], object]
+    """Until all steps are done."""
+    steps: int
+    held: int
+    """Bytes that the process held before."""
+    first_s: float
+    """Of the first step, which compiles."""
+    parameters: int
+    peak: Callable[[], int | None]
+    """Most bytes that a GPU's allocator gave out; None without one."""
+
+    def __call__(self) -> dict[str, float]:
+        forget_peak()
+        begun = time.perf_counter()
+        for _ in range(self.steps):
+            self.go()
+        self.wait()
+        seconds = (time.perf_counter() - begun) / self.steps
+        most = self.peak() or resident("VmHWM") - self.held
+        return {"seconds": seconds, "peak_mib": most / 2**20, "first_s": self.first_s, "parameters": self.parameters}
 
 
 def configure(base: c.Config, part: str, dtype: str) -> c.Config:
@@ -80,7 +105,9 @@ def configure(base: c.Config, part: str, dtype: str) -> c.Config:
 
 def make_ours(config: c.Config, batch: int, steps: int) -> Turn:
     held = resident()
-    replicated, split = state.shardings(state.data_mesh())
+    # One device, as the peer has.
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+    replicated, split = state.shardings(mesh)
     tx = optim.build(config.optim, config.train.steps)
     current = [state.create(config.model, tx, 0, replicated)]
     run = step.make_train_step(state.graphs(config.model), tx, config.optim, replicated)
@@ -94,10 +121,15 @@ def make_ours(config: c.Config, batch: int, steps: int) -> Turn:
 
     wait()
     begun = time.perf_counter()
-    go()
-    wait()
+    try:
+        go()
+        wait()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise Unavailable("out of memory") from error
+        raise
     first = time.perf_counter() - begun
-    return turn(go, wait, steps, held, first, state.count(current[0].params), jax_peak)
+    return Turn(go, wait, steps, held, first, state.count(current[0].params), jax_peak)
 
 
 def make_torch(config: c.Config, batch: int, steps: int, compiled: bool) -> Turn:
@@ -109,29 +141,7 @@ def make_torch(config: c.Config, batch: int, steps: int, compiled: bool) -> Turn
     made = torch_training.start(config, (clips.frames, clips.landmarks, clips.label), compiled)
     first = time.perf_counter() - begun
     count = torch_training.parameters(made.model)
-    return turn(made, made.wait, steps, held, first, count, torch_training.peak_bytes)
-
-
-def turn(
-    go: Callable[[], None],
-    wait: Callable[[], None],
-    steps: int,
-    held: int,
-    first: float,
-    parameters: int,
-    peak: Callable[[], int | None],
-) -> Turn:
-    def take() -> dict[str, float]:
-        forget_peak()
-        begun = time.perf_counter()
-        for _ in range(steps):
-            go()
-        wait()
-        seconds = (time.perf_counter() - begun) / steps
-        most = peak() or resident("VmHWM") - held
-        return {"seconds": seconds, "peak_mib": most / 2**20, "first_s": first, "parameters": parameters}
-
-    return take
+    return Turn(made, made.wait, steps, held, first, count, torch_training.peak_bytes)
 
 
 def jax_peak() -> int | None:

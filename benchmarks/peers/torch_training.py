@@ -80,15 +80,20 @@ class Training:
 
 
 def start(config: c.Config, arrays: tuple[np.ndarray, np.ndarray, np.ndarray], compiled: bool) -> Training:
-    """A training whose first step is done. Raises Unavailable where ``torch.compile`` cannot compile it."""
-    made = Training(config, *arrays, compiled)
+    """A training whose first step is done.
+
+    Raises Unavailable where memory does not suffice or ``torch.compile`` cannot compile the model.
+    """
     try:
+        made = Training(config, *arrays, compiled)
         made()
+        made.wait()
+    except torch.OutOfMemoryError as error:
+        raise Unavailable("out of memory") from error
     except RuntimeError as error:
         if not compiled:
             raise
         raise Unavailable(f"torch.compile: {str(error).strip().splitlines()[0]}") from error
-    made.wait()
     return made
 
 

@@ -1,9 +1,9 @@
 """The peer is the same model, and every way gives a row."""
 
 import dataclasses
-import importlib.util
 import json
 
+import apart
 import jax
 import numpy as np
 import pytest
@@ -104,17 +104,45 @@ def merged(one: dict, other: dict) -> dict:
     return {name: merged(one.get(name), other.get(name)) if name in one else other[name] for name in {**one, **other}}
 
 
-def test_every_way_has_a_row(here, monkeypatch):
-    if importlib.util.find_spec("torch"):
-        import torch
+def test_both_take_steps():
+    pytest.importorskip("torch")
+    config = train_step.configure(tiny("resnet18"), "spatial", "bfloat16")
+    ours, theirs = train_step.make_ours(config, 2, 1), train_step.make_torch(config, 2, 1, False)
+    for turn in (ours(), theirs()):
+        assert turn["seconds"] > 0
+        assert turn["peak_mib"] >= 0
+        assert turn["first_s"] > 0
+    assert ours.parameters == theirs.parameters
 
-        monkeypatch.setattr(torch, "compile", lambda model: model)  # It would take a minute.
-    found = train_step.measure(tiny("resnet18"), train_step.Size("tiny", (2, 4), 1, 64, ("float32",), True), 1)
-    ways = {(row["library"], row["part"], row["batch"], row["dtype"]) for row in found["steps"]}
-    assert {("ours", part, 4, "float32") for part in (*train_step.PARTS, "as configured")} <= ways
-    assert {("ours", "fusion", 4, "bfloat16"), ("ours", "fusion", 2, "float32")} <= ways
-    assert all(row["ms_per_step"] > 0 and row["utilisation"] > 0 for row in found["steps"])
-    counts = {(row["part"], row["parameters"]) for row in found["steps"]}
-    assert len(counts) == len(train_step.PARTS) + 1
-    assert len(found["targets"]) == len(train_step.PARTS) + 1
+
+def test_flow_is_left_out_unless_asked_for():
+    base = c.Config()
+    assert train_step.configure(base, "fusion", "float32").model.micro.inputs == ("difference",)
+    assert train_step.configure(base, "as configured", "float32").model == base.model
+    assert train_step.configure(base, "micro", "bfloat16").model.branches == ("micro",)
+    assert train_step.configure(base, "micro", "bfloat16").model.bfloat16
+
+
+def test_every_way_has_a_row(here, monkeypatch):
+    """What is measured stands for itself here: a step of ours takes 10 ms, one of PyTorch 20 ms."""
+    monkeypatch.setattr(train_step, "make_ours", lambda *given: lambda: taken(0.01))
+    monkeypatch.setattr(train_step, "make_torch", lambda *given: refuse() if given[-1] else lambda: taken(0.02))
+    monkeypatch.setattr(train_step, "make_product", lambda *given: lambda: 1e9)
+    monkeypatch.setattr(train_step.cost, "flops", lambda config: 1e6)
+    found = train_step.measure(tiny("resnet18"), train_step.Size("tiny", (2, 4), 1, 64, ("float32",), True), 2)
+    rows = {(row["library"], row["part"], row["batch"], row["dtype"]): row for row in found["steps"]}
+    assert {("ours", part, 4, "float32") for part in (*train_step.PARTS, "as configured")} <= set(rows)
+    assert {("ours", "fusion", 4, "bfloat16"), ("PyTorch", "fusion", 2, "float32")} <= set(rows)
+    assert rows["ours", "fusion", 4, "float32"]["frames_per_s"] == 4 * 4 / 0.01
+    assert rows["PyTorch", "fusion", 4, "float32"]["utilisation"] == 3 * 1e6 * 4 / 0.02 / 1e9
+    assert found["missing"] == {f"PyTorch, compiled, fusion, {dtype}": "no compiler" for dtype in train_step.DTYPES}
+    assert [row["measured"] for row in found["targets"]] == [2.0] * (len(train_step.PARTS) + 1)
     json.dumps(found)
+
+
+def taken(seconds: float) -> dict[str, float]:
+    return {"seconds": seconds, "peak_mib": 1.0, "first_s": 2.0, "parameters": 3}
+
+
+def refuse():
+    raise apart.Unavailable("no compiler")
