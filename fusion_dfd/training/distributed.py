@@ -187,8 +187,6 @@ class _Watch:
     def _look(self) -> None:
         for reason in _published("failed").values():
             _publish("knows")
-            if _me() == 0:
-                _deaf()
             _leave(f"error: {reason}")
         now = time.monotonic()
         for process, beat in _published("alive").items():
@@ -206,7 +204,7 @@ def _fail(error: BaseException) -> NoReturn:
     try:
         _publish("failed", f"process {_me()} of {_count()} ended: {reason}")
         _publish("knows")
-        deaf = _deaf()
+        deaf = _wait_for("knows")
     except jax.errors.JaxRuntimeError:
         deaf = [0]
     if deaf and isinstance(error, jax.errors.JaxRuntimeError):
@@ -218,19 +216,21 @@ def _leave(text: str) -> NoReturn:
     """Say why and end at once, without JAX's shutdown, which waits for all processes."""
     print(text, file=sys.stderr, flush=True)
     sys.stdout.flush()
-    if _me() == 0:
-        # The service ends with process 0, and JAX ends those that it leaves behind by a stack trace: they speak first.
-        time.sleep(2)
+    with contextlib.suppress(jax.errors.JaxRuntimeError):
+        _publish("left")
+        if _me() == 0:
+            # The service ends with process 0, and JAX ends those that it leaves behind by a stack trace: it goes last.
+            _wait_for("left")
     os._exit(1)
 
 
-def _deaf() -> list[int]:
-    """Wait until every process knows of a failure, or ``FAREWELL`` seconds; those that do not know."""
+def _wait_for(kind: str) -> list[int]:
+    """Wait until every process has published something, or ``FAREWELL`` seconds; those that have not."""
     until = time.monotonic() + FAREWELL
     while True:
-        left = sorted(set(range(_count())) - set(_published("knows")))
-        if not left or time.monotonic() > until:
-            return left
+        missing = sorted(set(range(_count())) - set(_published(kind)))
+        if not missing or time.monotonic() > until:
+            return missing
         time.sleep(0.1)
 
 
