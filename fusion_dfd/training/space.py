@@ -43,7 +43,8 @@ Space = Mapping[str, Float | Int | Choice]
 def current(config: c.Config, space: Space) -> dict[str, Any]:
     """The values that ``config`` has for the options of ``space``.
 
-    Raises ConfigError for an option that does not exist, or whose value the space does not hold.
+    Raises ConfigError for an option that does not exist, or whose value the space does not hold, and for a space with
+    values that this configuration refuses: a search would end when it came to one of them.
     """
     values = {}
     for name, options in space.items():
@@ -54,6 +55,11 @@ def current(config: c.Config, space: Space) -> dict[str, Any]:
         inside = value in options.values if isinstance(options, Choice) else options.low <= value <= options.high
         if not inside:
             raise c.ConfigError(f"{name}={value}, where the search begins, lies outside of its space {options}")
+        for end in options.values if isinstance(options, Choice) else (options.low, options.high):
+            try:
+                applied(config, {name: end})
+            except c.ConfigError as error:
+                raise c.ConfigError(f"the space of {name} holds {end}, which does not fit: {error}") from error
         values[name] = value
     return values
 

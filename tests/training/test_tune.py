@@ -119,6 +119,7 @@ def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch):
     [
         ({"optim.rate": Float(0, 1)}, "optim.rate, which is no option"),
         ({"optim.lr": Float(0.5, 1)}, "optim.lr=0.01, where the search begins, lies outside"),
+        ({"optim.warmup": Int(1, 9)}, r"the space of optim\.warmup holds 9, which does not fit: optim\.warmup=9: want"),
         ({"model.dropout": Choice((0.1, 0.2))}, "lies outside"),
     ],
 )
