@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+import numpy as np
+
 from fusion_dfd.evaluation import console, metrics, plots
 from fusion_dfd.evaluation.console import METHOD_METRICS, remarks
 from fusion_dfd.evaluation.gallery import Mistake, Thumbnails, picture
@@ -102,22 +104,35 @@ def _auc(block: dict | None) -> dict:
 
 
 def curves(summary: Summary) -> str:
-    """ROC, calibration, scores and confusion, side by side; what cannot be drawn says so in words."""
+    """ROC, DET, PR, calibration, scores and confusion, side by side; what cannot be drawn says so in words."""
     video = summary["units"]["video"]["overall"]
-    drawn = {
-        unit["title"]: (unit["overall"]["roc"], unit["overall"]["metrics"]["auc"]["value"])
+    blocks = {
+        unit["title"]: unit["overall"]
         for name, unit in summary["units"].items()
         if name in ("video", "clip") and unit["overall"]["roc"]
     }
+    drawn = {title: (block["roc"], block["metrics"]["auc"]["value"]) for title, block in blocks.items()}
+    rates = {title: (block["roc"]["fpr"], block["roc"]["tpr"]) for title, block in blocks.items()}
+    precise = {title: (*precision(block), block["metrics"]["ap"]["value"]) for title, block in blocks.items()}
+    chance = video["counts"]["fake"] / max(video["counts"]["rows"], 1)
     none = "<p>Not drawn: {}.</p>".format(escape(video["metrics"]["auc"]["note"] or video["metrics"]["brier"]["note"]))
     threshold = summary["threshold"]
     parts = [
         section("ROC", plots.roc(drawn) if drawn else none),
+        section("DET", plots.det(rates) if rates else none),
+        section("Precision and recall", plots.precision_recall(precise, chance) if precise else none),
         *_reliability(summary, none),
         section("Scores, videos", plots.histogram(video["histogram"], threshold) if video["histogram"] else none),
         section("Confusion, videos", confusion(video["confusion"], threshold) if video["confusion"] else none),
     ]
     return f'<div class="columns">{"".join(parts)}</div>'
+
+
+def precision(block: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Recall and precision [m] at the thresholds of a block's ROC curve, from low to high; precision ends at 1."""
+    recall, counts = np.array(block["roc"]["tpr"])[::-1], block["counts"]
+    found, alarms = recall * counts["fake"], np.array(block["roc"]["fpr"])[::-1] * counts["real"]
+    return recall, np.divide(found, found + alarms, out=np.ones_like(found), where=found + alarms > 0)
 
 
 def _reliability(summary: Summary, none: str) -> list[str]:

@@ -9,8 +9,9 @@ import re
 import cv2
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_curve
 
-from fusion_dfd.evaluation import evaluate, gallery, plots, report, scores
+from fusion_dfd.evaluation import evaluate, gallery, plots, report, scores, sections
 from fusion_dfd.types import DataError
 
 HISTORY = [
@@ -128,6 +129,14 @@ def test_files_beside_the_page(full):
     assert scores.read_csv(folder / "scores.csv") == clips
     assert scores.read_csv(folder / "frames.csv", scores.FrameScore) == frames
     assert scores.read_csv(folder / "videos.csv", scores.VideoScore) == scores.videos(clips)
+
+
+def test_precision_equals_scikit_learn(make):
+    rows = make.table(skill=1.0)
+    block = evaluate.summarise(rows, bootstrap=0)["units"]["clip"]["overall"]
+    expected, recall, _ = precision_recall_curve([row.label for row in rows], [row.logit for row in rows])
+    found = sections.precision(block)
+    np.testing.assert_allclose(found, (recall, expected), rtol=0, atol=1e-12)
 
 
 def test_contact_sheet_shows_the_surest_mistakes_first(make):
