@@ -195,18 +195,18 @@ def methods(values: Mapping[str, dict], title: str) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def robustness(lines: Mapping[str, Sequence[float | None]]) -> str:
+def robustness(lines: Mapping[str, Sequence[float | None]], name: str = "robustness") -> str:
     """A line per type of perturbation over its levels, from 0 (clean)."""
     figure, (axes,) = canvas(7.2, 4.2)
     looks = [(colour, dashes) for dashes in ("-", "--") for colour in LINES]
-    for (name, values), (colour, dashes) in zip(lines.items(), itertools.cycle(looks)):
+    for (title, values), (colour, dashes) in zip(lines.items(), itertools.cycle(looks)):
         known = [(level, value) for level, value in enumerate(values) if value is not None]
-        axes.plot(*zip(*known, strict=True), color=colour, linestyle=dashes, marker="o", markersize=4, label=name)
+        axes.plot(*zip(*known, strict=True), color=colour, linestyle=dashes, marker="o", markersize=4, label=title)
     axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
     axes.set(xlabel="level (0: clean)", ylabel="video AUC")
     axes.set_xticks(range(6))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return svg(figure, "robustness", "AUC over levels of perturbation")
+    return svg(figure, name, "AUC over levels of perturbation")
 
 
 @matplotlib.rc_context(STYLE)

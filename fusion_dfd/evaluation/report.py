@@ -41,6 +41,7 @@ def write(
     title: str = "Deepfake video detection: evaluation",
     calibration: Calibration | None = None,
     warnings: Sequence[str] = (),
+    robustness: str = "",
 ) -> str:
     """Write report, metrics and scores into ``folder`` (made if missing); returns the path of ``report.html``.
 
@@ -57,6 +58,7 @@ def write(
       title: small heading of the page.
       calibration: what ``summary`` was made with.
       warnings: sentences that must stand on top of the page.
+      robustness: parts of the page, from :func:`fusion_dfd.evaluation.robustness.of_run`.
 
     Raises :class:`DataError` when a file cannot be written.
     """
@@ -79,6 +81,7 @@ def write(
         sections.curves(summary),
         classification.section(summary),
         sections.mistakes(wrong[:mistakes], thumbnails, len(wrong)),
+        robustness,
         sections.learning(history),
         sections.unscored(summary),
         sections.notes(summary),

@@ -7,6 +7,7 @@ out/scores/*.csv        one row a clip, of each cell: a stopped suite continues 
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -127,24 +128,54 @@ def write(out: str, found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Write page, Markdown and JSON; returns the path of the page."""
     atomic.write_text(os.path.join(out, "robustness.json"), json.dumps({"about": about, **found}, indent=1) + "\n")
     atomic.write_text(os.path.join(out, "robustness.md"), markdown(found, about) + "\n")
-    lines = {
-        perturb.ALL[name].title: [found["clean"]["value"], *(entry["value"] for entry in one["levels"])]
-        for name, one in found["types"].items()
-        if name in perturb.PERTURBATIONS and one["mean"]["value"] is not None
-    }
-    rows = [[sections.cell(text) for text in row] for row in _rows(found)]
     body = "\n".join(
         [
             f'<h1>Robustness</h1><p class="verdict">{escape(_headline(found))}</p>'
             f'<p class="meta">{escape(_about(about))}</p>',
-            sections.section("Video AUC by level", plots.robustness(lines)) if lines else "",
-            sections.section("Video AUC", sections.table(_HEADER, rows, "wide")),
+            sections.section("Video AUC by level", _plot(found)),
+            sections.section("Video AUC", _table(found)),
             sections.section("How to read the numbers", f"<p>{escape(_NOTE)}</p>"),
         ]
     )
     head = f'<meta charset="utf-8"><title>Robustness</title><style>{style.CSS}</style>'
     page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
     return atomic.write_text(os.path.join(out, "robustness.html"), page)
+
+
+def of_run(workdir: str, step: int) -> str:
+    """What the suites in a run's folder found of the weights of ``step``, as parts of its report; empty without any.
+
+    Raises DataError for a file that cannot be read.
+    """
+    parts = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "*", "robustness.json"))):
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = json.load(file)
+            about = found.pop("about")
+            if about["step"] == step:
+                meta = f'<p class="meta">{escape(_about(about))}</p>'
+                parts.append(sections.section("Robustness", f"{meta}{_plot(found, len(parts))}{_table(found)}"))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path} cannot be read ({error!r}): run scripts/robustness.py again") from error
+    return "\n".join(parts)
+
+
+def _plot(found: Mapping[str, Any], number: int = 0) -> str:
+    lines = {
+        perturb.ALL[name].title: [found["clean"]["value"], *(entry["value"] for entry in one["levels"])]
+        for name, one in found["types"].items()
+        if name in perturb.PERTURBATIONS and one["mean"]["value"] is not None
+    }
+    return (
+        plots.robustness(lines, f"robustness{number}")
+        if lines
+        else "<p>Not drawn: none of the published types was scored.</p>"
+    )
+
+
+def _table(found: Mapping[str, Any]) -> str:
+    return sections.table(_HEADER, [[sections.cell(text) for text in row] for row in _rows(found)], "wide")
 
 
 _HEADER = ("perturbation", "1", "2", "3", "4", "5", "mean [95 % interval]")

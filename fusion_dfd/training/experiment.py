@@ -266,6 +266,7 @@ def _report(
         thumbnails=thumbnails(found.split, config.data),
         calibration=calibration,
         warnings=warnings,
+        robustness=robustness.of_run(workdir, trained.step),
     )
     sets = sorted({f"{row.dataset} {row.compression}".strip() for row in found.scores})
     text = card.card(config.name, summary, split, sets, facts, warnings)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -51,6 +52,22 @@ def test_the_page_holds_the_table(tmp_path, make):
     assert "http" not in page
     assert json.loads((tmp_path / "robustness.json").read_text())["mean"] == found["mean"]
     assert (tmp_path / "robustness.md").read_text().count("|") > 30
+
+
+def test_a_report_holds_what_suites_of_its_weights_found(tmp_path, make):
+    rows = make.table(pairs=2, clips=1)
+    found = robustness.table({"clean": rows, **{f"blur-{n}": rows for n in range(1, 6)}}, OPTIONS)
+    for name, step in (("a", 3), ("b", 3), ("c", 4)):
+        robustness.write(str(tmp_path / name), found, ABOUT | {"data": name, "step": step})
+    parts = robustness.of_run(str(tmp_path), 3)
+    assert "data: a" in parts
+    assert "data: b" in parts
+    assert "data: c" not in parts
+    assert len(set(ids := re.findall(r' id="([^"]+)"', parts))) == len(ids) > 0
+    assert robustness.of_run(str(tmp_path), 5) == ""
+    (tmp_path / "a" / "robustness.json").write_text("{")
+    with pytest.raises(DataError, match=r"a/robustness\.json cannot be read"):
+        robustness.of_run(str(tmp_path), 3)
 
 
 def test_a_stopped_suite_continues(tmp_path, make):
