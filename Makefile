@@ -36,10 +36,11 @@ test-docs: $(VENV)-docs/.done
 
 # Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
 # its own, 3 GB. RUN=FOLDER is a trained run for predict, SIZE=full wants a GPU, MEDIA=FOLDER and WEIGHTS=FILE are for detectors.
-BENCH := input recurrent train_step predict prepare detectors $(if $(wildcard benchmarks/scale.py),scale)
+BENCH := input recurrent train_step predict prepare detectors scale
 ARGS_train_step = --size $(SIZE)
 ARGS_predict = $(RUN)
 ARGS_detectors = $(MEDIA) $(WEIGHTS)
+ARGS_scale = --plot build/bench/scale.svg
 
 bench: $(VENV)-bench/.done
 	rm -rf build/bench
