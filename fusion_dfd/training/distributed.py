@@ -111,7 +111,9 @@ def agree(config: str, folder: str) -> None:
     seen = pathlib.Path(mark).read_text() if os.path.exists(mark) else ""
     _publish("configuration", config)
     _publish("folder", seen)
-    first("the comparison", lambda: os.remove(mark))
+    meet("the comparison")  # all have read the mark
+    if is_first():
+        os.remove(mark)
     if _published("configuration")[0] != config:
         raise ConfigError(f"process {_me()} was given another configuration than process 0: start all by one command")
     if _published("folder")[0] != seen:

@@ -104,7 +104,7 @@ def test_a_video_without_faces_asks_no_mask(video):
     assert (found.clips, found.unmasked) == ([], None)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.booleans())
 def test_a_damaged_mask_never_crashes(video, tmp_path, seed, count, cut):
     path = tmp_path / "m.mp4"
