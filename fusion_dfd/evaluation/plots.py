@@ -267,7 +267,8 @@ def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
     whole = [(number, value) for number, value, early in ended if not early]
     if whole:
         best = np.maximum.accumulate([value for _, value in whole])
-        axes.step([number for number, _ in whole], best, where="post", color=FAKE, linewidth=1.6, label="best so far")
+        numbers = [number for number, _ in whole] + [max(number for number, *_ in ended)]
+        axes.step(numbers, [*best, best[-1]], where="post", color=FAKE, linewidth=1.6, label="best so far")
     axes.set(xlabel="trial", ylabel="best val AUC")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

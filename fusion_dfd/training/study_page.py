@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -67,7 +68,9 @@ def write(study, config: c.Config, space: Space, first: dict[str, Any], root: st
     if not _complete(study):
         raise DataError(f"{root}: no trial has been trained to its end, the same command continues the study")
     path = os.path.join(root, "best.py")
-    best = c.to_json(applied(config, study.best_params))
+    # A run of its own, not one in the folder of the study.
+    fresh = dataclasses.replace(config, workdir=None, name=f"{config.name}-tuned")
+    best = c.to_json(applied(fresh, study.best_params))
     default = _default(study, first)
     text = _CONFIG.format(
         count=len(ended(study)),
@@ -94,7 +97,10 @@ def _value(trial) -> float:
 def _page(study, space: Space, first: dict[str, Any]) -> str:
     tried = ended(study)
     rows = [(trial.number, _value(trial), trial.state.name == "PRUNED") for trial in tried]
-    found = [[name, sections.cell(first[name]), sections.cell(value)] for name, value in study.best_params.items()]
+    found = [
+        [sections.cell(text) for text in (name, first[name], _short(value))]
+        for name, value in study.best_params.items()
+    ]
     parts = [
         f"<h1>{sections.escape(study.study_name)}: search on val</h1>",
         f'<p class="verdict">{sections.escape(sentence(study, first))}</p>',
@@ -104,6 +110,10 @@ def _page(study, space: Space, first: dict[str, Any]) -> str:
         sections.section("Importance", _importance(study)),
     ]
     return report.page(study.study_name, "\n".join(parts))
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _importance(study) -> str:

@@ -40,6 +40,7 @@ PLACEHOLDERS = {
     "--trials 20": "--trials 2",
     "train.steps=300": "train.steps=4",
     "train.steps=200 --config.train.eval_every=50": "train.steps=4",
+    " --config.train.steps=60 --config.train.eval_every=20": "",
     "--pairs 8,3,3": "--pairs 4,2,2 --frames 24 --size 96",
     "--size 80 --clip_length 48": "--size 48 --clip_length 12",
 }

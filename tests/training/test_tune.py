@@ -1,5 +1,6 @@
 """A search begins with the given options, continues where it stopped, ends bad trials early, and never sees test."""
 
+import dataclasses
 import json
 import pathlib
 import runpy
@@ -9,6 +10,7 @@ import optuna
 import pytest
 
 from fusion_dfd import config as c
+from fusion_dfd.evaluation import sections
 from fusion_dfd.shards import table
 from fusion_dfd.training import loop, tune
 from fusion_dfd.training.space import Choice, Float, Int, applied, current
@@ -54,8 +56,9 @@ def test_a_real_search_writes_a_configuration_that_can_be_trained(tiny, tmp_path
     assert {name: second[name] for name in SPACE} != current(tiny, SPACE)
     best = runpy.run_path(str(tmp_path / "best.py"))["get_config"]("")
     winner = max((first, second), key=lambda row: row["value"])
-    assert best == applied(tiny, {name: winner[name] for name in SPACE})
-    assert "optim.lr" in pathlib.Path(page).read_text()
+    fresh = dataclasses.replace(tiny, workdir=None, name="tiny-tuned")
+    assert best == applied(fresh, {name: winner[name] for name in SPACE})
+    assert sections.cell("optim.lr") in pathlib.Path(page).read_text()
     assert set(opened) == {"train", "val"}
 
 
