@@ -1,6 +1,6 @@
 """Clips per second of the training input: against nothing but decoding, against tf.data, against a torch DataLoader.
 
-    python benchmarks/input.py [--size 224] [--rounds 7]
+    python benchmarks/input.py [--size 224] [--rounds 5]
 
 A clip is 16 frames out of a stored clip of 32, JPEG quality 95, 4:4:4; all ways read the same records and give uint8
 batches of 16 clips. The limit is a tight loop of ``simplejpeg`` over as many JPEGs in as many threads; OpenCV's beside
@@ -12,6 +12,7 @@ import argparse
 import collections
 import dataclasses
 import importlib
+import itertools
 import json
 import os
 import tempfile
@@ -29,9 +30,10 @@ from fusion_dfd.input import augment, pipeline
 from fusion_dfd.shards import example, table, tfrecord
 from fusion_dfd.types import ORIGINAL, FaceTrack, Video
 
-STORED, FRAMES, VIDEOS, BATCH = 32, 16, 8, 16
-BATCHES = 4
-"""Timed a turn."""
+STORED, FRAMES, VIDEOS, BATCH = 32, 16, 64, 16
+"""Their JPEGs are more than a core keeps close, as those of a data set are."""
+WARM, BATCHES = 5, 8
+"""Left out at the start of a turn, when threads begin and queues fill; timed."""
 THREADS = (1, 2)
 DRAWS = 8
 OFF = Augment(flip=0, crop=0, colour=0, blur=0, jpeg=0)
@@ -78,11 +80,13 @@ def make_tight(folder: str, threads: int, decoder: str) -> Seconds:
     pool = ThreadPoolExecutor(threads)
     decode = {"simplejpeg": simplejpeg.decode_jpeg, "cv2": _decode_cv2}[decoder]
 
+    order = itertools.cycle(clips)
+
     def work(clip):
         for frame in clip:
             decode(frame)
 
-    return lambda: timed(lambda: list(pool.map(work, [clips[i % len(clips)] for i in range(BATCH)])), BATCHES) / BATCH
+    return lambda: timed(lambda: list(pool.map(work, itertools.islice(order, BATCH))), BATCHES) / BATCH
 
 
 def _decode_cv2(frame: bytes) -> np.ndarray:
@@ -95,9 +99,8 @@ def make_ours(folder: str, size: int, threads: int, options: Augment) -> Seconds
 
     def turn():
         iterator = iter(batches)
-        found = drain(iterator, 1)
+        found = drain(iterator)
         iterator.close()
-        time.sleep(0.2)  # What threads had begun ends before the next way's turn.
         return found
 
     return turn
@@ -108,9 +111,9 @@ def make_tf(path: str, workers: int) -> Seconds:
 
     def turn():
         batches = tf_data.batches(path, STORED, FRAMES, BATCH, workers)
-        found = drain(batches, 1)
+        found = drain(batches)
         batches.close()
-        time.sleep(0.2)
+        time.sleep(0.2)  # What its threads had begun ends before the next way's turn.
         return found
 
     return turn
@@ -121,16 +124,14 @@ def make_torch(folder: str, size: int, workers: int, decoder: str, options: Augm
 
     if options is not None:
         importlib.import_module("peers.albumentations_chain")  # Where it is missing, not only a worker shall know.
-    # Every worker makes whole batches: as many as there are workers come out together.
-    length = BATCH * (workers + BATCHES)
-    clips = torch_loader.Clips(folder, FRAMES, length, decoder, options, size)
+    clips = torch_loader.Clips(folder, FRAMES, BATCH * (WARM + BATCHES), decoder, options, size)
     loader = torch_loader.loader(clips, BATCH, workers)
-    return lambda: drain(iter(loader), workers)
+    return lambda: drain(iter(loader))
 
 
-def drain(iterator, first: int) -> np.ndarray:
-    """Seconds per clip while workers and consumer are in step: the ``first`` batches are not counted."""
-    for _ in range(first):
+def drain(iterator) -> np.ndarray:
+    """Seconds per clip while workers and consumer are in step."""
+    for _ in range(WARM):
         next(iterator)
     return timed(lambda: next(iterator), BATCHES) / BATCH
 
@@ -242,7 +243,7 @@ def measure(size: int, rounds: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     print(json.dumps(measure(given.size, given.rounds)))
 

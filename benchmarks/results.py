@@ -20,7 +20,7 @@ from typing import Any
 HERE = pathlib.Path(__file__).parent
 ORDER = ("input", "recurrent", "train_step", "predict", "prepare", "detectors", "scale")
 LIBRARIES = (
-    "jax", "flax", "optax", "grain", "numpy", "opencv-python-headless", "simplejpeg", "onnxruntime",
+    "jax", "flax", "optax", "numpy", "opencv-python-headless", "simplejpeg", "onnxruntime",
     "tensorflow-cpu", "torch", "keras", "albumentations",
 )  # fmt: skip
 

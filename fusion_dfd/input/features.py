@@ -7,14 +7,14 @@ import os
 import numpy as np
 
 from fusion_dfd.config import Data
-from fusion_dfd.input import augment
-from fusion_dfd.input.pipeline import row_of
+from fusion_dfd.input.batches import Frames
+from fusion_dfd.input.pipeline import Window
 from fusion_dfd.shards.table import ClipTable
-from fusion_dfd.types import Batch, DataError
+from fusion_dfd.types import DataError
 
 
 class FeatureClips:
-    """Windows of clips as features: ``Batch.frames`` is float32 [1, t, c] then. Nothing is augmented.
+    """Windows of clips as features: ``Batch.frames`` is float32 [b, t, c] then. Nothing is augmented.
 
     Args:
       table: of the split.
@@ -25,18 +25,14 @@ class FeatureClips:
     """
 
     def __init__(self, table: ClipTable, data: Data, path: str | os.PathLike):
-        self._table, self._data = table, data
         self._values = np.load(path, mmap_mode="r")
         self._first = np.concatenate([[0], np.cumsum(table.frames)])
         if len(self._values) != self._first[-1]:
             raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
+        self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
 
-    def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
-        first = int(self._first[row]) + start
-        window = np.array(self._values[first : min(first + self._data.frames, int(self._first[row + 1]))])
-        landmarks = np.zeros((len(window), 5, 2), np.float32)
-        return row_of(window, landmarks, self._data.frames, int(self._table.label[row]), name)
-
-    def filling(self) -> Batch:
-        nothing = np.zeros((0, self._values.shape[1]), np.float32)
-        return row_of(nothing, np.zeros((0, 5, 2), np.float32), self._data.frames, 0, -1)
+    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
+        first = int(self._first[window.row]) + window.start
+        values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
+        out[: len(values)] = values
+        return np.zeros((len(values), 5, 2), np.float32)

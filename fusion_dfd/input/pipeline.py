@@ -1,4 +1,4 @@
-"""From an opened split to batches: Grain reads, decodes and augments in threads; uint8 goes to the device.
+"""From an opened split to batches: threads read, decode and augment; uint8 goes to the device.
 
 Training is an endless sequence of pairs, each a pure function of (seed, number), so that the steps taken say where it
 continues, resume is exact, and neither threads nor processes change what is read. Evaluation lists every window once.
@@ -6,22 +6,19 @@ continues, resume is exact, and neither threads nor processes change what is rea
 
 from __future__ import annotations
 
-import functools
-import itertools
 import logging
-import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import cv2
-import grain
 import jax
 import numpy as np
 
 from fusion_dfd.config import ConfigError, Data
-from fusion_dfd.input import augment
+from fusion_dfd.input import augment, batches
+from fusion_dfd.input.batches import Batches, Frames
 from fusion_dfd.input.sampling import PairIndex, Windows, windows
 from fusion_dfd.shards import example
 from fusion_dfd.shards.table import Split
@@ -45,7 +42,7 @@ def train_batches(
     process: tuple[int, int] = (0, 1),
     clips: Clips | None = None,
     start: int = 0,
-) -> grain.IterDataset[Batch]:
+) -> Batches:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
 
     :class:`PairIndex` says which clips are drawn. Both halves of a pair draw their own window of ``data.frames``
@@ -72,10 +69,11 @@ def train_batches(
         raise ConfigError(
             f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
         )
-    reader = _PairReader(split, data, seed, clips or FrameClips(split, data))
+    clips = clips or FrameClips(split, data)
+    reader = _PairReader(split, data, seed, clips)
     part = batch_size // (2 * count)
-    numbers = grain.MapDataset.range(start * part, sys.maxsize // count).map(_block(part, process))
-    return _batched(numbers.map(reader), data, part, sharding)
+    numbers = range(start * part, sys.maxsize // count)
+    return Batches(_Block(reader, part, process), clips.shape, numbers, part, 2, data, sharding)
 
 
 def eval_batches(
@@ -87,7 +85,7 @@ def eval_batches(
     process: tuple[int, int] | None = None,
     every_track: bool = False,
     read: Clips | None = None,
-) -> tuple[EvalBatches, Windows]:
+) -> tuple[Batches, Windows]:
     """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
 
     The last batch is filled up with rows of weight 0 and row -1. A clip shorter than ``data.frames`` is padded with
@@ -112,7 +110,11 @@ def eval_batches(
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
     found = windows(split.table, data.frames, clips, every_track)
-    return EvalBatches(read or FrameClips(split, data), data, found, batch_size, sharding, process), found
+    read = read or FrameClips(split, data)
+    part = batch_size // process[1]
+    numbers = range(-(-len(found) // batch_size) * part)
+    fill = _Block(_WindowReader(read, found, split.table.label), part, process)
+    return Batches(fill, read.shape, numbers, part, 1, data, sharding), found
 
 
 def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
@@ -121,86 +123,59 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
     Raises :class:`DataError` for a damaged record.
     """
     reader = FrameClips(split, data)
-    return iter(grain.MapDataset.range(len(split)).map(reader.frames).to_iter_dataset(_reading(data, 1)))
+    count = batches.threads(data)
+    return batches.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
 
 
-class EvalBatches:
-    """Batches of an evaluation: can be iterated again and again, and knows its length."""
-
-    def __init__(self, clips: Clips, data: Data, found: Windows, batch_size: int, sharding, process: tuple[int, int]):
-        self._length = -(-len(found) // batch_size)
-        part = batch_size // process[1]
-        places = grain.MapDataset.range(self._length * part).map(_block(part, process))
-        self._dataset = _batched(places.map(_WindowReader(clips, found)), data, part, sharding)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Batch]:
-        return iter(self._dataset)
-
-
-def _block(part: int, process: tuple[int, int]) -> Callable[[int], int]:
+class _Block:
     """From the numbers 0, 1 ... of what a process reads, ``part`` of every batch, to numbers over all processes.
 
     Each has its own block of every batch, so that the rows of a global array are in the order of one process: dropout,
     which goes by row, then hides the same, however many processes there are.
     """
-    index, count = process
-    return lambda number: number // part * part * count + index * part + number % part
+
+    def __init__(self, fill: batches.Fill, part: int, process: tuple[int, int]):
+        self._fill, self._part, (self._index, self._processes) = fill, part, process
+
+    def __call__(self, number: int, batch: Batch, first: int) -> None:
+        block, place = divmod(number, self._part)
+        self._fill((block * self._processes + self._index) * self._part + place, batch, first)
 
 
-def _batched(elements: grain.MapDataset[list[Batch]], data: Data, count: int, sharding) -> grain.IterDataset[Batch]:
-    """Join the rows of ``count`` elements to a batch; read in threads; join and send to the device in the caller's."""
-    batches = elements.to_iter_dataset(_reading(data, count)).batch(count, drop_remainder=True, batch_fn=_join)
-    if sharding is None:
-        return batches
-    place = functools.partial(jax.make_array_from_process_local_data, sharding)
-    return batches.map(functools.partial(jax.tree.map, place))
+class Window(NamedTuple):
+    """Which frames of which clip, and what becomes of them."""
 
-
-def _reading(data: Data, ahead: int) -> grain.ReadOptions:
-    # OpenCV's own threads would compete with Grain's, which already keep every core busy.
-    cv2.setNumThreads(0)
-    threads = data.threads or _cores()
-    return grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, 2 * threads))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _join(parts: Sequence[list[Batch]]) -> Batch:
-    # Once, over all rows: copying pixels costs a good part of what decoding them does.
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *itertools.chain.from_iterable(parts))
+    row: int
+    """Of the table."""
+    start: int
+    """First frame."""
+    params: augment.Params
 
 
 class Clips(Protocol):
-    """Where windows of clips come from; one batch row each."""
+    """Where windows of clips come from."""
 
-    def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
-        """The window of clip ``row`` of the table from its frame ``start`` on; ``name`` becomes ``Batch.row``."""
+    shape: Frames
 
-    def filling(self) -> Batch:
-        """A row of weight 0 and ``row`` -1 of the same shape."""
-
-
-def row_of(frames: np.ndarray, landmarks: np.ndarray, count: int, label: int, name: int) -> Batch:
-    """A batch of one from ``frames`` [t, ...] and ``landmarks`` [t, 5, 2], zeros behind them up to ``count``."""
-    return Batch(
-        frames=_pad(frames, count)[None],
-        landmarks=_pad(landmarks, count)[None],
-        length=np.array([len(frames)], np.int32),
-        label=np.array([label], np.int32),
-        weight=np.full(1, name >= 0, np.float32),
-        row=np.array([name], np.int32),
-    )
+    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
+        """Write frames into the first places of ``out`` [t, ...]; landmarks [n, 5, 2] of as many as there were."""
 
 
-def _pad(values: np.ndarray, count: int) -> np.ndarray:
-    """Zeros at the end of the first axis up to ``count``."""
-    missing = count - len(values)
-    return np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)]) if missing else values
+def _put(clips: Clips, window: Window, label: int, name: int, batch: Batch, place: int) -> None:
+    """A window as row ``place`` of a batch, zeros behind it; ``name`` becomes ``Batch.row``."""
+    landmarks = clips.read(window, batch.frames[place])
+    count = len(landmarks)
+    batch.frames[place, count:] = 0
+    batch.landmarks[place, :count] = landmarks
+    batch.landmarks[place, count:] = 0
+    batch.length[place], batch.label[place], batch.weight[place], batch.row[place] = count, label, 1, name
+
+
+def _put_filling(batch: Batch, place: int) -> None:
+    """A row of weight 0 and ``row`` -1."""
+    for values in jax.tree.leaves(batch):
+        values[place] = 0
+    batch.row[place] = -1
 
 
 class FrameClips:
@@ -208,36 +183,48 @@ class FrameClips:
 
     def __init__(self, split: Split, data: Data):
         self._split, self._data = split, data
-
-    def filling(self) -> Batch:
-        size = self._data.size
-        return row_of(np.zeros((0, size, size, 3), np.uint8), np.zeros((0, 5, 2), np.float32), self._data.frames, 0, -1)
+        self.shape = Frames((data.frames, data.size, data.size, 3), np.uint8)
+        self._kept = threading.local()
 
     def frames(self, row: int) -> np.ndarray:
         """All frames of a clip, uint8 [t, size, size, 3]."""
-        return self._window(row, slice(None), augment.Params())[0]
+        out = np.empty((int(self._split.table.frames[row]), *self.shape.shape[1:]), np.uint8)
+        self.read(Window(row, 0, augment.Params()), out)
+        return out
 
-    def read(self, row: int, start: int, params: augment.Params, name: int) -> Batch:
+    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
         """DataError names the shard and the record."""
-        frames, landmarks = self._window(row, slice(start, start + self._data.frames), params)
-        return row_of(frames, landmarks, self._data.frames, int(self._split.table.label[row]), name)
-
-    def _window(self, row: int, window: slice, params: augment.Params) -> tuple[np.ndarray, np.ndarray]:
+        row, start, params = window
         record = self._split.source[row]
         try:
-            return augment.apply(*self._cut(record, row, window), params, self._data.size)
+            jpegs, landmarks = self._cut(record, row, slice(start, start + len(out)))
+            return self._write(jpegs, landmarks, params, out[: len(jpegs)])
         except (DataError, cv2.error) as error:
             raise DataError(f"{self._place(row)}: {error}") from error
 
-    def _cut(self, record: bytes, row: int, window: slice) -> tuple[np.ndarray, np.ndarray]:
-        clip = example.decode(record)
+    def _write(self, jpegs: list[bytes], landmarks: np.ndarray, params: augment.Params, out: np.ndarray) -> np.ndarray:
+        shape = example.frames_shape(jpegs)
+        if params == augment.Params() and shape == out.shape:
+            example.decode_frames(jpegs, out)
+            return landmarks
+        frames = example.decode_frames(jpegs, self._scratch(shape))
+        return augment.apply(frames, landmarks, params, self._data.size, out)[1]
+
+    def _scratch(self, shape: tuple[int, ...]) -> np.ndarray:
+        """This thread's memory for decoded frames: the same again where clips are of one size, as they are."""
+        found = getattr(self._kept, "frames", None)
+        if found is None or found.shape != shape:
+            found = self._kept.frames = np.empty(shape, np.uint8)
+        return found
+
+    def _cut(self, record: bytes, row: int, window: slice) -> tuple[list[bytes], np.ndarray]:
+        clip = example.decode_part(record, window)
         stored = int(self._split.table.frames[row])
-        if len(clip) != stored:
-            raise DataError(f"holds {len(clip)} frames where the index says {stored}; prepare the folder again")
-        landmarks = clip.landmarks[window]
-        if not np.isfinite(landmarks).all():
+        if clip.count != stored:
+            raise DataError(f"holds {clip.count} frames where the index says {stored}; prepare the folder again")
+        if not np.isfinite(clip.landmarks).all():
             raise DataError("holds landmarks that are not finite; prepare the folder again")
-        return example.decode_frames(clip.frames[window]), landmarks
+        return clip.frames, clip.landmarks
 
     def _place(self, row: int) -> str:
         shards = self._split.table.shard
@@ -246,35 +233,34 @@ class FrameClips:
 
 
 class _PairReader:
-    """Number of a pair -> two batches of one, real and fake."""
+    """Number of a pair -> two rows, real and fake."""
 
     def __init__(self, split: Split, data: Data, seed: int, clips: Clips):
         self._clips, self._data, self._seed = clips, data, seed
-        self._stored = split.table.frames
+        self._stored, self._labels = split.table.frames, split.table.label
         self._index = PairIndex(split.table, seed)
         self._damaged: set[int] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, number: int) -> list[Batch]:
+    def __call__(self, number: int, batch: Batch, first: int) -> None:
         for attempt in range(REPLACEMENTS):
             try:
-                return self._read(number, attempt)
+                self._read(number, attempt, batch, first)
+                return
             except DataError as error:
                 last = error
         raise DataError(f"{REPLACEMENTS} damaged pairs of clips in a row, the last: {last}")
 
-    def _read(self, number: int, attempt: int) -> list[Batch]:
+    def _read(self, number: int, attempt: int, batch: Batch, first: int) -> None:
         rng = np.random.default_rng((self._seed, _DRAWS, number))
         params = augment.draw(rng, self._data.augment)
-        return [self._half(row, params, rng) for row in self._index.pair(number, attempt)]
-
-    def _half(self, row: int, params: augment.Params, rng: np.random.Generator) -> Batch:
-        start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
-        try:
-            return self._clips.read(row, start, params, row)
-        except DataError as error:
-            self._report(row, error)
-            raise
+        for half, row in enumerate(self._index.pair(number, attempt)):
+            start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
+            try:
+                _put(self._clips, Window(row, start, params), int(self._labels[row]), row, batch, first + half)
+            except DataError as error:
+                self._report(row, error)
+                raise
 
     def _report(self, row: int, error: DataError) -> None:
         # Only the log remembers: a record that fails in one window alone must do so in every run, resumed or not.
@@ -286,13 +272,14 @@ class _PairReader:
 
 
 class _WindowReader:
-    """Place in a list of windows -> one batch of one; places beyond the list give filling."""
+    """Place in a list of windows -> one row; places beyond the list give filling."""
 
-    def __init__(self, clips: Clips, found: Windows):
-        self._clips, self._windows = clips, found
+    def __init__(self, clips: Clips, found: Windows, labels: np.ndarray):
+        self._clips, self._windows, self._labels = clips, found, labels
 
-    def __call__(self, place: int) -> list[Batch]:
+    def __call__(self, place: int, batch: Batch, first: int) -> None:
         if place >= len(self._windows):
-            return [self._clips.filling()]
-        row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
-        return [self._clips.read(row, start, augment.Params(), place)]
+            _put_filling(batch, first)
+        else:
+            row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
+            _put(self._clips, Window(row, start, augment.Params()), int(self._labels[row]), place, batch, first)

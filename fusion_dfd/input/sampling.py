@@ -55,6 +55,9 @@ class PairIndex:
         self._seed = seed
         # Threads work on neighbouring pairs: the current and the next epoch of each method are all they ask for.
         self._permutation = functools.lru_cache(maxsize=2 * len(self.methods) + 2)(self._permute)
+        # To seed a generator costs as much as decoding half a frame does.
+        self._methods = functools.lru_cache(maxsize=64)(self._order)
+        self._start = functools.lru_cache(maxsize=4 * len(fakes))(self._draw_start)
 
     def pair(self, number: int, attempt: int = 0) -> tuple[int, int]:
         """Rows of (real, fake) of pair ``number``.
@@ -62,14 +65,20 @@ class PairIndex:
         ``attempt`` > 0 asks for a replacement: the following fake of the same method's permutation, and its real.
         """
         block, place = divmod(number, len(self.methods))
-        method = int(self._rng(_METHODS, block).permutation(len(self.methods))[place])
+        method = self._methods(block)[place]
         epoch, position = divmod(block, len(self._fakes[method]))
         order = self._permutation(method, epoch)
         fake = int(order[(position + attempt) % len(order)])
         video, turn = self._place[fake]
         partners = self._partners[fake]
-        start = int(self._rng(_REALS, method, epoch, video).integers(len(partners)))
+        start = self._start(method, epoch, video, len(partners))
         return int(partners[(start + turn + attempt) % len(partners)]), fake
+
+    def _order(self, block: int) -> list[int]:
+        return self._rng(_METHODS, block).permutation(len(self.methods)).tolist()
+
+    def _draw_start(self, method: int, epoch: int, video: int, count: int) -> int:
+        return int(self._rng(_REALS, method, epoch, video).integers(count))
 
     def _permute(self, method: int, epoch: int) -> np.ndarray:
         return self._rng(_CLIPS, method, epoch).permutation(self._fakes[method])

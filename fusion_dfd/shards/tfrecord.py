@@ -114,7 +114,7 @@ def _open(path: str) -> int:
 
 
 class TFRecordSource(Sequence[bytes]):
-    """Random access to the records of several files, in file order: what Grain calls a random-access data source.
+    """Random access to the records of several files, in file order.
 
     Thread-safe and picklable (open files stay behind). Every read checks both checksums.
 
@@ -137,16 +137,19 @@ class TFRecordSource(Sequence[bytes]):
         shard, offset, size = (int(value) for value in self.index[row])
         path = self.paths[shard]
         try:
-            raw = os.pread(self._file(shard), OVERHEAD + size, offset)
+            file = self._file(shard)
+            # Three reads, because to cut the data out of one would copy them.
+            header = os.pread(file, HEADER.size, offset)
+            record = os.pread(file, size, offset + HEADER.size)
+            footer = os.pread(file, FOOTER.size, offset + HEADER.size + size)
         except OSError as error:
             raise DataError(f"cannot read shard {path}: {error.strerror}; {_REMEDY}") from error
-        if len(raw) < OVERHEAD + size:
+        if len(footer) < FOOTER.size:
             raise self._damage(row, "the file ends within it")
-        length, crc = HEADER.unpack_from(raw)
-        if masked_crc(raw[:8]) != crc or length != size:
+        length, crc = HEADER.unpack(header)
+        if masked_crc(header[:8]) != crc or length != size:
             raise self._damage(row, "its header does not match its checksum or the index")
-        record = raw[HEADER.size : -FOOTER.size]
-        if FOOTER.unpack_from(raw, HEADER.size + size)[0] != masked_crc(record):
+        if FOOTER.unpack(footer)[0] != masked_crc(record):
             raise self._damage(row, "its data do not match their checksum")
         return record
 

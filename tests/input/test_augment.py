@@ -192,12 +192,35 @@ def test_frames_without_pixels_are_refused():
         augment.apply(np.zeros((2, 8, 0, 3), np.uint8), landmarks(2), augment.Params(), 16)
 
 
-@pytest.mark.parametrize("size", [64, 96])
-def test_a_crop_is_one_warp_of_the_three_channels(size, rng):
-    frames, (left, top, side) = noise(rng, 2, 64, 64, 3), (0.05, 0.11, 0.8)
-    got, _ = augment.apply(frames, landmarks(2), augment.Params(window=(left, top, side)), size)
-    scale = size / (side * 64)
-    matrix = np.array([[scale, 0, (0.5 - left * 64) * scale - 0.5], [0, scale, (0.5 - top * 64) * scale - 0.5]])
+@pytest.mark.parametrize("size", [64, 20])
+def test_a_crop_keeps_the_nearest_whole_pixels(rng, size):
+    frames = noise(rng, 2, 64, 50, 3)
+    got, _ = augment.apply(frames, landmarks(2), augment.Params(window=(0.05, 0.11, 0.81)), size)
     for frame, made in zip(frames, got, strict=True):
-        whole = cv2.warpAffine(frame, matrix, (size, size), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
-        np.testing.assert_array_equal(made, whole)
+        how = cv2.INTER_AREA if size == 20 else cv2.INTER_LINEAR
+        np.testing.assert_array_equal(made, cv2.resize(frame[7:59, 2:43], (size, size), interpolation=how))
+
+
+@pytest.mark.parametrize("window", [(0.0, 0.0, 0.01), (0.99, 0.99, 0.01), (0.3, 0.3, 0.4)])
+def test_a_crop_of_a_few_pixels_has_one_at_least(window):
+    frames, _ = augment.apply(np.full((1, 3, 2, 3), 77, np.uint8), landmarks(1), augment.Params(window=window), 16)
+    assert (frames == 77).all()
+
+
+@pytest.mark.parametrize("sigma", [0.4, 0.75, 1.2])
+def test_blur_is_opencvs(rng, sigma):
+    frames = noise(rng, 1, 32, 32, 3)
+    got, _ = augment.apply(frames, landmarks(1), augment.Params(blur=sigma), 32)
+    assert np.abs(got[0].astype(int) - cv2.GaussianBlur(frames[0], (0, 0), sigma)).max() <= 2
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_given_place_is_written_and_the_frames_stay(rng, name):
+    frames, points = noise(rng, 3, 32, 32, 3), landmarks(3)
+    kept, out = frames.copy(), np.zeros((3, 32, 32, 3), np.uint8)
+    wanted, moved = augment.apply(frames, points, PARTS[name], 32)
+    got, also = augment.apply(frames, points, PARTS[name], 32, out)
+    assert got is out
+    np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(also, moved)
+    np.testing.assert_array_equal(frames, kept)

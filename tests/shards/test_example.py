@@ -72,10 +72,20 @@ def test_message_bytes_are_those_of_tensorflow():
     assert message.SerializeToString(deterministic=True).hex() == golden
 
 
+@pytest.mark.parametrize("part", [slice(0, 2), slice(1, 9), slice(7, 9), slice(None)])
+def test_a_part_of_a_record_is_that_part_of_the_whole(part):
+    record = example.encode(VIDEO, 0, synthetic.track(0), "mtcnn")
+    whole, found = example.decode(record), example.decode_part(record, part)
+    assert found.count == len(whole)
+    assert found.frames == whole.frames[part]
+    np.testing.assert_array_equal(found.landmarks, whole.landmarks[part])
+
+
+@pytest.mark.parametrize("read", [example.decode, lambda record: example.decode_part(record, slice(1))])
 @pytest.mark.parametrize("record", [b"", b"\x00", b"no protobuf at all", example._Example().SerializeToString()])
-def test_a_record_of_something_else_is_one_sentence(record):
+def test_a_record_of_something_else_is_one_sentence(record, read):
     with pytest.raises(DataError, match="prepare the folder again"):
-        example.decode(record)
+        read(record)
 
 
 @pytest.mark.parametrize("name", ["landmarks", "boxes", "scores", "transform"])

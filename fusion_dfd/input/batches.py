@@ -1,0 +1,166 @@
+"""Batches filled by threads, in order: every clip is written where it stays, in memory that is used again.
+
+To join decoded clips costs a tenth of what decoding them does, and so does memory fresh from the system, which is
+zeroed page by page; ``benchmarks/input.py`` has the figures.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import os
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
+
+import cv2
+import jax
+import numpy as np
+
+from fusion_dfd.config import Data
+from fusion_dfd.types import Batch
+
+_ALIGNMENT = 64
+"""Bytes. JAX reads memory that begins at a multiple of it where it lies, and copies other memory."""
+
+T = TypeVar("T")
+
+
+class Frames(NamedTuple):
+    """What one clip takes in ``Batch.frames``."""
+
+    shape: tuple[int, ...]
+    """[t, ...]"""
+    dtype: type
+
+
+class Fill(Protocol):
+    def __call__(self, number: int, batch: Batch, first: int) -> None:
+        """Write element ``number`` into the rows of ``batch`` from ``first`` on, all that is in them."""
+
+
+class Batches:
+    """Batches of the elements ``numbers``, in order; can be iterated again and again, and knows its length.
+
+    ``fill`` is called in ``data.threads`` threads (0: as many as cores), some batches ahead of the one that is asked
+    for. What it raises is raised where the batch would have come. The ``close`` of an iterator waits for the elements
+    that have been begun.
+
+    Args:
+      fill: writes an element.
+      frames: of one clip.
+      numbers: of the elements; an incomplete last batch is left out.
+      count: elements per batch.
+      rows: rows of an element.
+      data: threads.
+      sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays.
+    """
+
+    def __init__(
+        self,
+        fill: Fill,
+        frames: Frames,
+        numbers: range,
+        count: int,
+        rows: int,
+        data: Data,
+        sharding: jax.sharding.Sharding | None = None,
+    ):
+        self._fill, self._frames, self._numbers, self._count, self._rows = fill, frames, numbers, count, rows
+        self._threads, self._sharding = threads(data), sharding
+
+    def __len__(self) -> int:
+        return len(self._numbers) // self._count
+
+    def __iter__(self) -> Iterator[Batch]:
+        memory = Memory((self._count * self._rows, *self._frames.shape), self._frames.dtype)
+        # Every thread has an element to go on with while the caller looks at a batch.
+        ahead = max(2, -(-2 * self._threads // self._count))
+        begin = functools.partial(self._begin, memory)
+        for batch in in_threads(begin, range(len(self)), self._threads, ahead):
+            yield batch if self._sharding is None else jax.tree.map(self._place, batch)
+
+    def _begin(self, memory: Memory, pool: ThreadPoolExecutor, place: int) -> Callable[[], Batch]:
+        batch = _blank(memory.take())
+        numbers = self._numbers[place * self._count : (place + 1) * self._count]
+        parts = [pool.submit(self._fill, number, batch, i * self._rows) for i, number in enumerate(numbers)]
+        return functools.partial(_finish, batch, parts)
+
+    def _place(self, values: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(self._sharding, values)
+
+
+def _blank(frames: np.ndarray) -> Batch:
+    rows, count = frames.shape[:2]
+    return Batch(
+        frames=frames,
+        landmarks=np.empty((rows, count, 5, 2), np.float32),
+        length=np.empty(rows, np.int32),
+        label=np.empty(rows, np.int32),
+        weight=np.empty(rows, np.float32),
+        row=np.empty(rows, np.int32),
+    )
+
+
+def _finish(batch: Batch, parts: list[Future]) -> Batch:
+    for part in parts:
+        part.result()
+    return batch
+
+
+def in_threads(
+    begin: Callable[[ThreadPoolExecutor, int], Callable[[], T]], items: Iterable[int], count: int, ahead: int
+) -> Iterator[T]:
+    """What ``begin(pool, item)()`` gives for each item, in order; ``ahead`` of them are begun before one is awaited."""
+    # OpenCV's own threads would compete with these, which already keep every core busy.
+    cv2.setNumThreads(0)
+    waiting: collections.deque[Callable[[], T]] = collections.deque()
+    pool = ThreadPoolExecutor(count, "input")
+    try:
+        for item in items:
+            waiting.append(begin(pool, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft()()
+        while waiting:
+            yield waiting.popleft()()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def threads(data: Data) -> int:
+    """As many as are asked for; else one per core that this process may use."""
+    if data.threads:
+        return data.threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Memory:
+    """Arrays of one shape and dtype; the memory of one that nobody looks at any more serves again."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: type):
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._free: collections.deque[np.ndarray] = collections.deque()
+
+    def take(self) -> np.ndarray:
+        """An array with anything in it. Views of it, and what JAX makes of it without a copy, hold it."""
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = self._new()
+        lease = _Lease(memory)
+        weakref.finalize(lease, self._free.append, memory).atexit = False
+        return np.asarray(lease)
+
+    def _new(self) -> np.ndarray:
+        size = int(np.prod(self._shape)) * self._dtype.itemsize
+        raw = np.empty(size + _ALIGNMENT, np.uint8)
+        first = -raw.ctypes.data % _ALIGNMENT
+        return raw[first : first + size].view(self._dtype).reshape(self._shape)
+
+
+class _Lease:
+    """What every view of an array made from it refers to: with the last of them it goes."""
+
+    def __init__(self, memory: np.ndarray):
+        self.__array_interface__ = memory.__array_interface__
