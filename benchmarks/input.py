@@ -5,8 +5,8 @@
 A clip is 16 frames out of a stored clip of 32, JPEG quality 95, 4:4:4; all ways read the same records and give uint8
 batches of 16 clips. The limit is a tight loop of ``simplejpeg`` over as many JPEGs in as many threads; OpenCV's beside
 it. PyTorch's loader once with OpenCV, as is usual, and once with our decoder. The augmentation is compared in the
-loaders and alone, part by part, on one clip in one thread. Of a loader's turns the fastest counts, of those of the
-augmentation, whose draws differ, the median. Prints one JSON line.
+loaders and alone, part by part, on one clip in one thread. A ratio is the median of those within a round. Prints one
+JSON line.
 """
 
 import argparse
@@ -153,38 +153,45 @@ def make_chain(library: str, size: int, blur: float, jpeg: float) -> Seconds:
 
 
 def loading(path: str, size: int, rounds: int) -> tuple[dict, dict[str, str]]:
-    """Seconds per clip of every (way, workers), and what is missing."""
-    folder = os.path.dirname(path)
-    makes: dict = {"ours": {}, "tf": {}, "torch": {}}
+    """Seconds per clip, [rounds, (clock, cores)], of every (way, workers), and what is missing."""
+    folder, makes = os.path.dirname(path), {}
     for workers in THREADS:
-        makes["ours"] |= {
+        # Ways that are compared follow on each other.
+        makes["ours", workers] = {
             ("simplejpeg alone", workers): (make_tight, folder, workers, "simplejpeg"),
-            ("cv2 alone", workers): (make_tight, folder, workers, "cv2"),
             ("ours", workers): (make_ours, folder, size, workers, OFF),
-            ("ours, augmented", workers): (make_ours, folder, size, workers, Augment()),
         }
-        makes["tf"]["tf.data", workers] = (make_tf, path, workers)
-        makes["torch"] |= {
+        makes["tf", workers] = {("tf.data", workers): (make_tf, path, workers)}
+        makes["torch", workers] = {
             ("torch, cv2", workers): (make_torch, folder, size, workers, "cv2", None),
             ("torch, simplejpeg", workers): (make_torch, folder, size, workers, "simplejpeg", None),
             ("torch, albumentations", workers): (make_torch, folder, size, workers, "cv2", Augment()),
         }
-    return turns(makes, rounds, np.min)
+        makes["ours, too", workers] = {
+            ("cv2 alone", workers): (make_tight, folder, workers, "cv2"),
+            ("ours, augmented", workers): (make_ours, folder, size, workers, Augment()),
+        }
+    return turns(makes, rounds)
 
 
 def chains(size: int, rounds: int) -> tuple[dict, dict[str, str]]:
-    """Seconds per clip of every (library, part), and what is missing."""
+    """The same of every (library, part)."""
     makes = {
         library: {(library, part): (make_chain, library, size, *odds) for part, odds in PARTS.items()}
         for library in ("ours", "albumentations")
     }
-    return turns(makes, 3 * rounds, np.median)
+    return turns(makes, 3 * rounds)
 
 
-def turns(makes: dict, rounds: int, choose: Callable) -> tuple[dict, dict[str, str]]:
+def turns(makes: dict, rounds: int) -> tuple[dict, dict[str, str]]:
     with Ways(makes) as ways:
-        seconds = {name: choose(found, axis=0) for name, found in ways.rounds(rounds).items()}
+        seconds = {name: np.array(found) for name, found in ways.rounds(rounds).items()}
         return seconds, {name[0]: reason for name, reason in ways.missing.items()}
+
+
+def faster(one: np.ndarray, other: np.ndarray | None) -> float | None:
+    """How many times as fast ``one`` is by the clock, the median of the rounds; None where ``other`` is missing."""
+    return None if other is None else float(np.median(other[:, 0] / one[:, 0]))
 
 
 def loading_rows(seconds: dict) -> list[dict]:
@@ -192,19 +199,19 @@ def loading_rows(seconds: dict) -> list[dict]:
         {
             "way": way,
             "workers": workers,
-            "clips_per_s": round(1 / clock, 1),
-            "of_simplejpeg_alone": round(seconds["simplejpeg alone", workers][0] / clock, 2),
-            "cpu_ms_per_clip": round(1e3 * cores, 1),
+            "clips_per_s": round(1 / np.median(found[:, 0]), 1),
+            "of_simplejpeg_alone": round(faster(found, seconds["simplejpeg alone", workers]), 2),
+            "cpu_ms_per_clip": round(1e3 * np.median(found[:, 1]), 1),
         }
-        for (way, workers), (clock, cores) in seconds.items()
+        for (way, workers), found in seconds.items()
     ]
 
 
 def chain_rows(seconds: dict) -> list[dict]:
     """Processor time a clip by part, and at the default probabilities, where a part costs what it adds, as often."""
     rows = collections.defaultdict(dict)
-    for (library, part), (_, cores) in seconds.items():
-        rows[library][part] = 1e3 * cores
+    for (library, part), found in seconds.items():
+        rows[library][part] = 1e3 * np.median(found[:, 1])
     odds, base, *extra = Augment(), *PARTS
     for row in rows.values():
         more = zip((odds.blur, odds.jpeg), extra, strict=True)
@@ -212,15 +219,15 @@ def chain_rows(seconds: dict) -> list[dict]:
     return [{"ms_per_clip": library} | {k: round(v, 2) for k, v in row.items()} for library, row in rows.items()]
 
 
-def targets(rows: list[dict], alone: list[dict]) -> list[dict]:
+def targets(seconds: dict, alone: list[dict]) -> list[dict]:
     """Of the clock where loaders are compared, of the cores where one thread is."""
-    speed = {(row["way"], row["workers"]): row["clips_per_s"] for row in rows}
     cost = {row["ms_per_clip"]: row["as configured"] for row in alone}
     found = []
     for workers in THREADS:
-        ours, who = speed["ours", workers], f"{workers} worker{'s' * (workers > 1)}"
+        who = f"{workers} worker{'s' * (workers > 1)}"
         for name, least in (("simplejpeg alone", 0.9), ("tf.data", 1.2), ("torch, cv2", 1.4)):
-            found.append(target(f"ours / {name}, {who}", least, ratio(ours, speed.get((name, workers)))))
+            measured = faster(seconds["ours", workers], seconds.get((name, workers)))
+            found.append(target(f"ours / {name}, {who}", least, measured))
     return [*found, target("augmentation: albumentations / ours", 2.5, ratio(cost.get("albumentations"), cost["ours"]))]
 
 
@@ -230,14 +237,14 @@ def measure(size: int, rounds: int) -> dict:
         jpeg = len(example.decode(table.open_split(folder, "train").source[0]).frames[0])
         seconds, missing = loading(path, size, rounds)
     alone, also = chains(size, rounds)
-    rows, parts = loading_rows(seconds), chain_rows(alone)
+    parts = chain_rows(alone)
     return {
         "size": size,
         "frames": FRAMES,
         "jpeg_bytes": jpeg,
-        "loading": rows,
+        "loading": loading_rows(seconds),
         "augmentation": parts,
-        "targets": targets(rows, parts),
+        "targets": targets(seconds, parts),
         "missing": missing | also,
     }
 

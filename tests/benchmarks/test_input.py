@@ -87,6 +87,13 @@ def test_the_limit_decodes_what_the_others_give(path):
 
 
 def test_as_configured_weighs_the_parts():
-    seconds = {("ours", part): (0.0, cost) for part, cost in zip(benchmark.PARTS, (0.010, 0.020, 0.030), strict=True)}
+    costs = zip(benchmark.PARTS, (0.010, 0.020, 0.030), strict=True)
+    seconds = {("ours", part): np.array([[0.0, cost]]) for part, cost in costs}
     (row,) = benchmark.chain_rows(seconds)
     assert row["as configured"] == 10 + 0.1 * 10 + 0.3 * 20
+
+
+def test_a_ratio_is_of_the_turns_of_one_round():
+    ours, peer = np.array([[1.0, 0], [5.0, 0], [2.0, 0]]), np.array([[3.0, 0], [10.0, 0], [8.0, 0]])
+    assert benchmark.faster(ours, peer) == 3
+    assert benchmark.faster(ours, None) is None
