@@ -26,7 +26,7 @@ from fusion_dfd import config as c
 from fusion_dfd.training import cost, optim, state, step
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "fusion.py"
-AXES = {"clips": (4, 8, 16, 32), "frames": (6, 12, 24), "pixels": (48, 64, 96), "devices": (1, 2, 4)}
+AXES = {"clips": (4, 8, 16, 32), "frames": (6, 12, 24), "pixels": (48, 64, 96), "devices": (1, 2, 4, 8)}
 BATCH = 8
 STEPS = 2
 """Timed a turn."""

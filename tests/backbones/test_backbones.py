@@ -1,6 +1,7 @@
 """Every registered backbone keeps the contract; the ResNets have the published sizes."""
 
 import functools
+import itertools
 import pathlib
 
 import jax
@@ -277,12 +278,16 @@ def test_mean_pool_counts_padding_as_its_library_does(padding, rng):
     np.testing.assert_allclose(conv.mean_pool(jnp.asarray(x), 3, padding), want, rtol=1e-4, atol=1e-5)
 
 
-def test_kernel_gradient_is_the_same_in_groups_of_any_size(monkeypatch, rng):
-    x, slope = (jnp.asarray(rng.normal(size=(6, 5, 5, c)), jnp.float32) for c in (2, 3))
-    whole = conv._kernel_gradient(x, slope, (3, 3, 2, 3), 1)
-    for group in (1, 4, 6):
-        monkeypatch.setattr(conv, "_GROUP", group * 25 * 9 * 2)
-        np.testing.assert_allclose(conv._kernel_gradient(x, slope, (3, 3, 2, 3), 1), whole, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(3, 3), (1, 5), (5, 1)])
+def test_kernel_gradient_is_the_same_in_groups_of_any_size_and_alone_or_by_twos(monkeypatch, size, stride, rng):
+    shape, sides = (*size, 2, 3), [-(-side // stride) for side in (7, 5)]
+    x, slope = (jnp.asarray(rng.normal(size=(6, *of)), jnp.float32) for of in ((7, 5, 2), (*sides, 3)))
+    whole = conv._kernel_gradient(x, slope, shape, stride)
+    for narrow, values in itertools.product((0, 64), (1, 1000, 10**6)):
+        monkeypatch.setattr(conv, "_NARROW", narrow)
+        monkeypatch.setattr(conv, "_GROUP", values)
+        np.testing.assert_allclose(conv._kernel_gradient(x, slope, shape, stride), whole, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, "valid"), (3, 2, "symmetric"), (3, 2, "same")])
