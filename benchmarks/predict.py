@@ -25,11 +25,11 @@ from collections.abc import Callable
 import cv2
 import jax
 import numpy as np
+import stages
 from apart import Unavailable, Ways, ratio, target, timed
 
 from fusion_dfd import config as c
 from fusion_dfd.export import engine, programs
-from fusion_dfd.faces import extract
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import inputs
 from fusion_dfd.sample import take
@@ -42,34 +42,11 @@ SMALLEST = 71
 """Side of the smallest frames that Xception reads."""
 
 
-class Clock:
-    """Seconds by stage."""
-
-    def __init__(self):
-        self.seconds = collections.Counter()
-
-    def wrap(self, stage: str, work):
-        def timed(*given):
-            begun = time.perf_counter()
-            try:
-                return jax.block_until_ready(work(*given))
-            finally:
-                self.seconds[stage] += time.perf_counter() - begun
-
-        return timed
-
-    def watch(self, detector: detectors.Detector) -> None:
-        """Have the stages of a detector timed."""
-        plain = extract.decode.__iter__
-
-        def iterate(video):
-            frames = plain(video)
-            step = self.wrap("decode", lambda: next(frames, None))
-            return iter(step, None)
-
-        extract.decode.__iter__ = iterate
-        detector._finder.detect = self.wrap("detect", detector._finder.detect)
-        detector._predict = self.wrap("model", detector._predict)
+def watch(clock: stages.Clock, detector: detectors.Detector) -> None:
+    """Have the stages of a detector timed."""
+    clock.watch_decoding()
+    detector._finder.detect = clock.wrap("detect", detector._finder.detect)
+    detector._predict = clock.wrap("model", detector._predict)
 
 
 def fresh(folder: str) -> str:
@@ -108,10 +85,9 @@ def scoring(folder: str, paths: list[str]) -> tuple[dict, list[detectors.Piece]]
     detector = detectors.load(folder)
     (first,) = detector.score(paths[:1], keep=lambda piece: True)
     alone, seconds, _ = min((score(detector, paths[:1]) for _ in range(3)), key=operator.itemgetter(0))
-    clock = Clock()
-    clock.watch(detector)
+    clock = stages.Clock()
+    watch(clock, detector)
     wall, length, said = score(detector, paths)
-    clock.seconds["rest"] = wall - clock.seconds.total()
     return {
         "one": {"seconds_of_video": round(seconds, 1), "wall_s": round(alone, 2), **_factor(alone, seconds)},
         "many": {
@@ -122,7 +98,7 @@ def scoring(folder: str, paths: list[str]) -> tuple[dict, list[detectors.Piece]]
             **_factor(wall, length),
         },
         "verdicts": said,
-        "shares": {stage: round(seconds / wall, 3) for stage, seconds in clock.seconds.items()},
+        "shares": clock.shares(wall),
     }, first.pieces[: detectors.BATCH]
 
 

@@ -7,7 +7,9 @@ one: OpenCV decodes, the ``mtcnn`` package (wants TensorFlow: ``pip install -e '
 missing) looks at every frame. The boxes are compared frame by frame with those of our detector on every frame and with
 the plain recipe's. Scaling is ``prepare`` with one and with two worker processes on the rendered videos. A folder of
 1000 files of which 50 are bad must report just those. Memory is the peak of one process that cuts a clip of 48 frames
-out of a 3840 x 2160 video. At last, what each video costs under the default options.
+out of a 3840 x 2160 video. At last, what each video costs under the default options, its records included: processor
+time, seconds of video per second of the clock, and shares of the stages: ``decode`` (container and codec), ``detect``
+(finding faces), ``crop``, ``encode`` (JPEG, records), and the ``rest``.
 """
 
 import json
@@ -18,17 +20,20 @@ import struct
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 import av
 import cv2
 import numpy as np
+import stages
 
 from fusion_dfd import config
 from fusion_dfd.datasets import faceforensics
 from fusion_dfd.datasets import folder as folder_set
 from fusion_dfd.faces import detector, extract
 from fusion_dfd.sample import generate
-from fusion_dfd.shards import prepare, workers
+from fusion_dfd.shards import example, prepare, workers
+from fusion_dfd.types import ORIGINAL, Video
 
 PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (6, 1, 1), 96, 480
 
@@ -92,19 +97,32 @@ def speed(paths: list[str]) -> dict:
 
 
 def costs(paths: list[str]) -> list[dict]:
-    """Processor time of each video under the default options: what docs/scale.md multiplies."""
-    found = detector.build(config.Faces())
-    rows = []
-    for path in paths:
-        extract.extract(path, config.Faces(), found)
-        start = time.process_time()
-        made = extract.extract(path, config.Faces(), found)
-        cores = time.process_time() - start
-        info, crops = made.info, sum(map(len, made.clips))
-        rows.append(
-            {"size": f"{info.width}x{info.height}", "frames": info.frames, "crops": crops, "cpu_s": round(cores, 2)}
-        )
-    return rows
+    """What each video takes in one process: docs/SCALE.md multiplies ``cpu_s``."""
+    found, clock = detector.build(config.Faces()), stages.Clock()
+    clock.watch_decoding()
+    found.detect = clock.wrap("detect", found.detect)
+    extract.track.cut = clock.wrap("crop", extract.track.cut)
+    encode = clock.wrap("encode", example.encode)
+    return [cost(path, found, clock, encode) for path in paths]
+
+
+def cost(path: str, found: detector.Detector, clock: stages.Clock, encode: Callable[..., bytes]) -> dict:
+    video = Video("", path, 0, "bench", ORIGINAL, "", "train", "", "")
+    extract.extract(path, config.Faces(), found)  # what is compiled for frames of this size is not counted
+    clock.seconds.clear()
+    begun, cores = time.perf_counter(), time.process_time()
+    made = extract.extract(path, config.Faces(), found)
+    size = sum(len(encode(video, i, face, "")) for i, face in enumerate(made.clips))
+    wall, cores = time.perf_counter() - begun, time.process_time() - cores
+    return {
+        "size": f"{made.info.width}x{made.info.height}",
+        "frames": made.info.frames,
+        "crops": sum(map(len, made.clips)),
+        "mb": round(size / 1e6, 1),
+        "cpu_s": round(cores, 2),
+        "video_s_per_s": round(made.info.frames / made.info.fps / wall, 2) if made.info.fps else None,
+        **clock.shares(wall),
+    }
 
 
 def scaling(root: str, out: str) -> dict:

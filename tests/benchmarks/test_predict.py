@@ -7,6 +7,7 @@ import predict
 import pytest
 
 from fusion_dfd import config as c
+from fusion_dfd.faces import extract
 from fusion_dfd.training import checkpoint
 
 
@@ -38,7 +39,7 @@ def test_frames_that_are_large_enough_stay():
 
 def test_measure(run, here, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "ROUNDS", 1)
-    monkeypatch.setattr(predict.extract.decode, "__iter__", predict.extract.decode.__iter__)  # put back afterwards
+    monkeypatch.setattr(extract.decode, "__iter__", extract.decode.__iter__)  # put back afterwards
     monkeypatch.setattr(predict, "make_keras", refuse)
     monkeypatch.setattr(predict, "render", render)
     found = predict.measure(run, [predict.render(str(tmp_path))] * 2)
