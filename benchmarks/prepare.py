@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py [VIDEO ...]
 
-Without videos, six rendered ones of 96 frames at 480 px; 80 of them for scaling. The plain recipe is the field's usual
+Without videos, six rendered ones of 96 frames at 480 px; 40 of them for scaling. The plain recipe is the field's usual
 one: OpenCV decodes, the ``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is
 missing) looks at every frame. The boxes are compared frame by frame with those of our detector on every frame and with
 the plain recipe's. Scaling is ``prepare`` with one and with two worker processes on the rendered videos. A folder of
@@ -35,7 +35,7 @@ from fusion_dfd.sample import generate
 from fusion_dfd.shards import example, prepare, workers
 from fusion_dfd.types import ORIGINAL, Video
 
-PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (6, 1, 1), 96, 480
+PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (2, 1, 1), 96, 480
 
 
 def options(path: str, every: int) -> config.Faces:

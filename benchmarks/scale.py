@@ -12,6 +12,7 @@ all that is measured there: what splitting itself costs. On GPUs -1 is the best.
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import runpy
 from collections.abc import Callable
@@ -22,14 +23,17 @@ from apart import Ways, timed
 from jax.sharding import AxisType
 from matplotlib.figure import Figure
 
+from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.training import cost, optim, state, step
 
 CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "fusion.py"
-AXES = {"clips": (4, 8, 16, 32), "frames": (6, 12, 24), "pixels": (48, 64, 96), "devices": (1, 2, 4, 8)}
+AXES = {"clips": (8, 16, 32), "frames": (6, 12, 24), "pixels": (48, 64, 96), "devices": (1, 2, 4, 8)}
 BATCH = 8
 STEPS = 2
 """Timed a turn."""
+IN_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
+"""Of XLA on CPUs: a step takes a seventh longer."""
 
 
 def configure(base: c.Config, axis: str, size: int) -> tuple[c.Config, int, int]:
@@ -46,11 +50,15 @@ def configure(base: c.Config, axis: str, size: int) -> tuple[c.Config, int, int]
 def use_devices(count: int) -> None:
     """Have this process's CPU count as several devices; before JAX is first used."""
     jax.config.update("jax_num_cpu_devices", count)
+    # Else sums over devices that do not wait for each other take all threads of a pool as large as the cores, and with
+    # four devices on two cores none ends. At every size, so that all are compared alike.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {IN_ORDER}"
 
 
 def make(config: c.Config, batch: int, devices: int) -> Callable[[], dict[str, float]]:
     """Milliseconds of a step and of a forward pass."""
     use_devices(devices)
+    cache.keep_programs()  # the same point is part of every axis
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     replicated, split = state.shardings(mesh)
     tx = optim.build(config.optim, config.train.steps)
