@@ -40,7 +40,7 @@ BENCH := input recurrent train_step predict prepare detectors scale
 ARGS_train_step = --size $(SIZE)
 ARGS_predict = $(RUN)
 ARGS_detectors = $(MEDIA) $(WEIGHTS)
-ARGS_scale = --plot build/bench/scale.svg
+ARGS_scale = --plot docs/images/scale.svg
 
 bench: $(VENV)-bench/.done
 	rm -rf build/bench

@@ -110,17 +110,27 @@ def exponent(sizes: list[int], values: list[float]) -> float:
 
 def plot(found: dict, path: str) -> None:
     """A panel per axis, both scales logarithmic."""
-    figure = Figure(figsize=(2.7 * len(found["growth"]), 2.8), layout="constrained")
-    for axes, slopes in zip(figure.subplots(1, len(found["growth"]), squeeze=False)[0], found["growth"], strict=True):
+    figure = Figure(figsize=(2.7 * len(found["growth"]), 3), layout="constrained")
+    panels = figure.subplots(1, len(found["growth"]), squeeze=False, sharey=True)[0]
+    for axes, slopes in zip(panels, found["growth"], strict=True):
         points = [point for point in found["points"] if point["axis"] == slopes["axis"]]
         sizes = [point["size"] for point in points]
         for name, mark in (("step", "o-"), ("forward", "s-")):
             label = f"{name}, exponent {slopes[f'exponent_{name}']}"
             axes.plot(sizes, [point[f"ms_{name}"] for point in points], mark, markersize=4, label=label)
-        axes.set(xscale="log", yscale="log", xlabel=slopes["axis"], ylabel="ms")
+        axes.set(xscale="log", yscale="log", xlabel=slopes["axis"])
         axes.set_xticks(sizes, [str(size) for size in sizes])
         axes.minorticks_off()
-        axes.legend(fontsize=7, frameon=False)
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
+    least, most = (
+        end(point[name] for point in found["points"] for name in ("ms_forward", "ms_step")) for end in (min, max)
+    )
+    # Room for the legends above the highest line.
+    panels[0].set(ylabel="milliseconds", ylim=(least / 1.2, 2.5 * most))
+    ticks = [
+        digit * 10**power for power in range(7) for digit in (1, 2, 5) if least / 1.2 < digit * 10**power < 2.5 * most
+    ]
+    panels[0].set_yticks(ticks, [str(tick) for tick in ticks])
     figure.savefig(path)
 
 
