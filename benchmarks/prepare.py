@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py [VIDEO ...]
 
-Without videos, six rendered ones of 96 frames at 480 px; 40 of them for scaling. The plain recipe is the field's usual
+Without videos, six rendered ones of 96 frames at 480 px; 40 such for scaling. The plain recipe is the field's usual
 one: OpenCV decodes, the ``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is
 missing) looks at every frame. The boxes are compared frame by frame with those of our detector on every frame and with
 the plain recipe's. Scaling is ``prepare`` with one and with two worker processes on the rendered videos. A folder of
