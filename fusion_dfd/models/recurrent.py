@@ -1,7 +1,8 @@
 """Recurrent layers for padded sequences, over ``lax.scan``.
 
 The input projection of all steps is one matrix product before the scan, all gates of a step and a direction are one
-product inside it, and the two directions of a bidirectional layer advance together in one scan. Beyond a sequence's
+product inside it, and the two directions of a bidirectional layer advance together in one scan; the gradients of both
+kernels are one product after it. Beyond a sequence's
 length the carry stands still and the output is zero, so the backward direction starts at the last valid step. No random
 state.
 """
@@ -16,12 +17,16 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+Step = Callable[[tuple[Array, ...], Array, Array], tuple[Array, ...]]
+"""The carry after one step, hidden state [b, d, units] first, from the carry, what the input gives to the step
+[b, d, e], and the product of hidden state and ``recurrent`` [b, d, g * units], added to the first columns of it."""
+
 _INPUT_INIT = nnx.initializers.xavier_uniform()
 _RECURRENT_INIT = nnx.initializers.orthogonal()
 
 
 class _Recurrent(nnx.Module):
-    """What LSTM and GRU share. Sub-classes give ``gates``, ``carries``, ``step`` and the ``_weights`` it reads.
+    """What LSTM and GRU share. Sub-classes give ``gates``, ``carries`` and ``step``.
 
     Parameters, for ``d`` directions (0 forward, 1 backward) and ``g`` gates: ``kernel`` [inputs, d, g * units],
     ``recurrent`` [d, units, g * units], ``bias`` [d, g * units].
@@ -29,9 +34,7 @@ class _Recurrent(nnx.Module):
 
     gates: int
     carries: int
-    step: Callable[[tuple[Array, ...], Array, tuple[Array, ...]], tuple[Array, ...]]
-    """The carry after one step, hidden state first, from the carry, the projected inputs [b, d, g * units] and the
-    weights."""
+    step: Step
 
     def __init__(self, inputs: int, units: int, *, bidirectional: bool = True, rngs: nnx.Rngs):
         self.units = units
@@ -47,15 +50,16 @@ class _Recurrent(nnx.Module):
         square = (self.units, self.units)
         return jnp.concatenate([_RECURRENT_INIT(rngs.params(), square) for _ in range(self.gates)], axis=1)
 
-    def _weights(self) -> tuple[Array, ...]:
-        return (self.recurrent[...],)
+    def _begin(self, rows: Float[Array, "t b d g"]) -> Float[Array, "t b d e"]:
+        """What ``step`` reads of the projected inputs ``rows``."""
+        return rows
 
     def __call__(self, x: Float[Array, "b t c"], length: Int[Array, " b"]) -> Float[Array, "b t d"]:
         """Hidden states, forward then backward along the last axis; 0 at and beyond ``length``."""
-        inputs = _project(x, self.kernel[...]) + self.bias[...]
+        inputs = self._begin(_project(x, self.kernel[...]) + self.bias[...])
         valid = jnp.arange(x.shape[1])[:, None] < length[None, :]
         valid = jnp.stack([valid] * self.directions, axis=-1)[..., None]
-        hidden = _scan(type(self).step, self.carries, self._face(inputs), self._face(valid), self._weights())
+        hidden = _scan(type(self).step, self.carries, self._face(inputs), self._face(valid), self.recurrent[...])
         return jnp.moveaxis(self._face(hidden), 0, 1).reshape(*x.shape[:2], self.features)
 
     def _face(self, rows: Array) -> Array:
@@ -78,18 +82,49 @@ def _advance(hidden: Float[Array, "b d u"], recurrent: Float[Array, "d u g"]) ->
 
 # Compiled as one, so that code that runs operation by operation compiles it once a shape and not once a call.
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _scan(step: Callable, carries: int, inputs: Array, valid: Array, weights: tuple[Array, ...]) -> Array:
-    """Hidden states [t, b, d, units] of ``inputs`` [t, b, d, g * units]; where not valid the carry stands still."""
+def _walk(step: Step, carries: int, inputs: Array, valid: Array, recurrent: Array) -> Array:
+    """Hidden states [t, b, d, units] of ``inputs`` [t, b, d, ...]; where not valid the carry stands still."""
 
     def advance(carry, now):
         row, keep = now
-        new = step(carry, row, weights)
+        new = step(carry, row, _advance(carry[0], recurrent))
         carry = tuple(jnp.where(keep, fresh, old) for fresh, old in zip(new, carry, strict=True))
         return carry, jnp.where(keep, new[0], 0.0)
 
     # Made from the inputs rather than from shapes, so that the carry inherits their sharding.
-    start = jnp.zeros_like(inputs[0, :, :, : weights[0].shape[1]])
+    start = jnp.zeros_like(inputs[0, :, :, : recurrent.shape[1]])
     return jax.lax.scan(advance, (start,) * carries, (inputs, valid))[1]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _scan(step: Step, carries: int, inputs: Array, valid: Array, recurrent: Array) -> Array:
+    """As ``_walk``; the gradient of ``recurrent`` is one product over all steps, and not a sum of one in each."""
+    return _walk(step, carries, inputs, valid, recurrent)
+
+
+def _forward(step: Step, carries: int, inputs: Array, valid: Array, recurrent: Array):
+    hidden, back = jax.vjp(lambda inputs: _walk(step, carries, inputs, valid, recurrent), inputs)
+    return hidden, (back, hidden, recurrent)
+
+
+def _backward(step: Step, carries: int, kept: tuple, slope: Array) -> tuple[Array, None, Array]:
+    back, hidden, recurrent = kept
+    (inputs,) = back(slope)
+    # The state before a step is what the layer returned a step earlier: 0 before the first valid one, as the carry is.
+    return inputs, None, _outer(hidden[:-1], inputs[1:, ..., : recurrent.shape[-1]])
+
+
+@jax.jit
+def _outer(states: Float[Array, "t b d u"], slope: Float[Array, "t b d g"]) -> Float[Array, "d u g"]:
+    """Sum of outer products over steps and sequences, for each direction."""
+
+    def rows(values: Array, place: int) -> Array:
+        return values[:, :, place].reshape(-1, values.shape[-1])
+
+    return jnp.stack([jnp.dot(rows(states, place).T, rows(slope, place)) for place in range(slope.shape[2])])
+
+
+_scan.defvjp(_forward, _backward)
 
 
 def last(hidden: Float[Array, "b t d"], length: Int[Array, " b"], directions: int) -> Float[Array, "b d"]:
@@ -116,11 +151,9 @@ class LSTM(_Recurrent):
         self.bias[...] = self.bias[...].at[:, units : 2 * units].set(1.0)
 
     @staticmethod
-    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
-        (hidden, cell), (recurrent,) = carry, weights
-        gates = inputs + _advance(hidden, recurrent)
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
+    def step(carry: tuple[Array, ...], inputs: Array, heard: Array) -> tuple[Array, ...]:
+        i, f, g, o = jnp.split(inputs + heard, 4, axis=-1)
+        cell = jax.nn.sigmoid(f) * carry[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
         return jax.nn.sigmoid(o) * jnp.tanh(cell), cell
 
 
@@ -137,17 +170,18 @@ class GRU(_Recurrent):
         super().__init__(inputs, units, bidirectional=bidirectional, rngs=rngs)
         self.hidden_bias = nnx.Param(jnp.zeros((self.directions, units)))
 
-    def _weights(self) -> tuple[Array, ...]:
-        return self.recurrent[...], self.hidden_bias[...]
+    def _begin(self, rows: Float[Array, "t b d g"]) -> Float[Array, "t b d e"]:
+        """``c`` in the place of the new gate's inputs, which come last: ``r`` comes between them."""
+        heard, new = jnp.split(rows, [2 * self.units], axis=-1)
+        return jnp.concatenate([heard, jnp.broadcast_to(self.hidden_bias[...], new.shape), new], axis=-1)
 
     @staticmethod
-    def step(carry: tuple[Array, ...], inputs: Array, weights: tuple[Array, ...]) -> tuple[Array, ...]:
-        (hidden,), (recurrent, bias) = carry, weights
-        xr, xz, xn = jnp.split(inputs, 3, axis=-1)
-        hr, hz, hn = jnp.split(_advance(hidden, recurrent), 3, axis=-1)
+    def step(carry: tuple[Array, ...], inputs: Array, heard: Array) -> tuple[Array, ...]:
+        xr, xz, c, xn = jnp.split(inputs, 4, axis=-1)
+        hr, hz, hn = jnp.split(heard, 3, axis=-1)
         update = jax.nn.sigmoid(xz + hz)
-        new = jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * (hn + bias))
-        return (update * hidden + (1 - update) * new,)
+        new = jnp.tanh(xn + jax.nn.sigmoid(xr + hr) * (hn + c))
+        return (update * carry[0] + (1 - update) * new,)
 
 
 class Stack(nnx.Module):
