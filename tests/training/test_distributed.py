@@ -118,7 +118,9 @@ def story(configured, tmp_path_factory) -> Story:
     root = tmp_path_factory.mktemp("story")
     run, by_one, file = root / "run", root / "by_one", root / "config.json"
     config = configured(run)
-    config.train.steps, config.train.eval_every = STEPS, EVERY
+    # With seed 0 a value comes so close to a kink of a ReLU or a maximum that rounding, which differs with the number
+    # of devices, decides on its side: the loss agrees to the last digit, and the gradient jumps by a thousandth.
+    config.train.steps, config.train.eval_every, config.seed = STEPS, EVERY, 1
     file.write_text(c.to_json(config))
     with pytest.MonkeyPatch.context() as patch:
         stopped(patch, 1)
