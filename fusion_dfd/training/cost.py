@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 
@@ -28,31 +29,31 @@ def measure(config: c.Config) -> Cost:
     weights = dict(zip(("params", "stats"), made, strict=True))
     size = divisible(config.evaluate.batch_size)
     batch = jax.device_put(noise(size, config.data), split)
-    lowered = step.make_predict(state.graphs(config.model), replicated).lower(weights, batch)
-    program = lowered.compile()
+    program = step.make_predict(state.graphs(config.model), replicated).lower(weights, batch).compile()
     jax.block_until_ready(program(weights, batch))
     seconds = []
     for _ in range(CALLS):
         begun = time.perf_counter()
         jax.block_until_ready(program(weights, batch))
         seconds.append(time.perf_counter() - begun)
-    return Cost(state.count(weights["params"]), _flops(lowered, size), size / statistics.median(seconds))
+    return Cost(state.count(weights["params"]), flops(config), size / statistics.median(seconds))
 
 
 def flops(config: c.Config) -> float:
     """Arithmetic of one clip, forward; nothing is compiled or run.
 
-    It is XLA's own count of the program before the compiler's optimisation, so it does not depend on the device. It
-    counts the body of a loop once: of recurrent layers it holds the products with the inputs, not those of each step
-    with the state.
+    It is XLA's own count of the program for a CPU before the compiler's optimisation, whatever device will run it: of
+    others JAX has no such count. It counts the body of a loop once: of recurrent layers it holds the products with the
+    inputs, not those of each step with the state. NaN where this process may not use its CPU (``JAX_PLATFORMS=cuda``).
     """
     batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), noise(1, config.data))
     predict = step.make_predict(state.graphs(config.model))
-    return _flops(predict.lower(state.abstract_variables(config.model), batch), 1)
-
-
-def _flops(lowered: jax.stages.Lowered, clips: int) -> float:
-    return lowered.cost_analysis()["flops"] / clips
+    try:
+        (cpu, *_) = jax.local_devices(backend="cpu")
+    except RuntimeError:
+        return math.nan
+    with jax.default_device(cpu):
+        return predict.lower(state.abstract_variables(config.model), batch).cost_analysis()["flops"]
 
 
 def noise(size: int, data: c.Data) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import numpy as np
 from rich.console import Console
@@ -34,7 +36,8 @@ def show(config: c.Config, console: Console) -> None:
         column.footer = text
     console.print(table)
     flops = cost.flops(config)
-    console.print(f"{flops / 1e9:.2f} GFLOPs a clip of {config.data.frames} frames, forward", highlight=False)
+    if not math.isnan(flops):
+        console.print(f"{flops / 1e9:.2f} GFLOPs a clip of {config.data.frames} frames, forward", highlight=False)
 
 
 def _rate(group: Group) -> str:

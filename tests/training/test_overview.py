@@ -2,6 +2,8 @@
 
 import io
 
+import jax
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -34,5 +36,26 @@ def test_a_group_that_fits_nothing_is_refused(tiny):
         shown(tiny)
 
 
-def test_a_measured_cost_counts_the_same_arithmetic(tiny):
-    assert cost.measure(tiny).flops == pytest.approx(cost.flops(tiny), rel=0.01)
+def test_arithmetic_is_that_of_the_product_where_a_model_is_little_else(tiny):
+    tiny.model = c.Model(branches=("spatial",), backbone=c.Backbone("resnet18", width=64, stages=1), head=(4,), token=4)
+    tiny.data = c.Data(frames=2, size=64)
+    stem, others = taps(64, 7, 2) ** 2 * 3 * 64, 4 * taps(16, 3, 1) ** 2 * 64 * 64
+    assert cost.flops(tiny) == pytest.approx(2 * tiny.data.frames * (stem + others), rel=0.03)
+
+
+def taps(side: int, kernel: int, stride: int) -> int:
+    """How often a kernel's places meet a pixel, and not the padding, along one axis."""
+    first = np.arange(-(kernel // 2), side - kernel // 2, stride)
+    places = first[:, None] + np.arange(kernel)
+    return int(((places >= 0) & (places < side)).sum())
+
+
+def test_arithmetic_is_counted_on_the_cpu_and_left_out_without_one(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jax, "local_devices", lambda backend: asked.append(backend) or refuse())
+    assert "GFLOPs" not in shown(tiny)
+    assert asked == ["cpu"]
+
+
+def refuse():
+    raise RuntimeError("Unknown backend cpu")
