@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-BIN_bench := $(VENV)-bench/bin
 CONFIG ?= fusion.py
 WORKERS ?= 2
 RUN ?=
@@ -35,22 +34,25 @@ test-docs: $(VENV)-docs/.done
 	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
 
 # Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
-# its own, 3 GB. RUN=FOLDER is a trained run for predict, SIZE=full wants a GPU, MEDIA=FOLDER and WEIGHTS=FILE are for detectors.
+# its own, 3 GB (SIZE=full: another, with CUDA, for a GPU). RUN=FOLDER is a trained run for predict, MEDIA=FOLDER and
+# WEIGHTS=FILE are for detectors. What peers do on a CPU, ours does there too, whatever the machine has.
 BENCH := input recurrent train_step predict prepare detectors scale
 ARGS_train_step = --size $(SIZE)
 ARGS_predict = $(RUN)
-ARGS_detectors = $(MEDIA) $(WEIGHTS)
+ARGS_detectors = $(MEDIA:%=--media %) $(WEIGHTS:%=--weights %)
+BENCH_VENV := $(VENV)-bench$(if $(filter full,$(SIZE)),-gpu)
+ON_CPU := predict prepare detectors
 ARGS_scale = --plot docs/images/scale.svg
 
-bench: $(VENV)-bench/.done
+bench: $(BENCH_VENV)/.done
 	rm -rf build/bench
 	$(MAKE) -j1 $(BENCH:%=build/bench/%.json)
-	$(BIN_bench)/python benchmarks/results.py build/bench > build/bench/RESULTS.md
+	$(BENCH_VENV)/bin/python benchmarks/results.py build/bench > build/bench/RESULTS.md
 	mv build/bench/RESULTS.md benchmarks/RESULTS.md
 
 build/bench/%.json:
 	mkdir -p build/bench
-	$(BIN_bench)/python benchmarks/$*.py $(ARGS_$*) > build/bench/$*.line
+	$(if $(filter $*,$(ON_CPU)),JAX_PLATFORMS=cpu )$(BENCH_VENV)/bin/python benchmarks/$*.py $(ARGS_$*) > build/bench/$*.line
 	mv build/bench/$*.line $@
 
 docs: $(VENV)-docs/.done
@@ -78,6 +80,7 @@ EXTRAS_parity := test,parity
 EXTRAS_app := test,app,app-test
 EXTRAS_docs := test,app,docs
 EXTRAS_bench := bench
+EXTRAS_bench-gpu := bench,cuda12
 
 $(VENV)-%/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-$*
@@ -85,4 +88,4 @@ $(VENV)-%/.done: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs $(VENV)-bench build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs $(VENV)-bench $(VENV)-bench-gpu build dist *.egg-info

@@ -13,14 +13,23 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
+import jax
 import numpy as np
 
-# Else the first process that uses a GPU through JAX takes most of its memory from all others.
+# Else the first process that uses a GPU through JAX takes most of its memory from all others, and it may not use all.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.95")
 
 
 class Unavailable(Exception):
     """A way that cannot be taken here; the message says why."""
+
+
+def same_device(peer: str) -> None:
+    """Raise Unavailable where a peer would run on another kind of device (``cpu``, ``cuda``) than JAX does."""
+    ours = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if peer != ours:
+        raise Unavailable(f"JAX runs on {ours} here, this on {peer}")
 
 
 class Apart:

@@ -1,16 +1,16 @@
 """Faces found in pictures that show one each, and processor time per picture, for every detector; one JSON line.
 
-    JAX_PLATFORMS=cpu python benchmarks/detectors.py [MEDIA [WEIGHTS]]
+    JAX_PLATFORMS=cpu python benchmarks/detectors.py [--media FOLDER] [--weights FILE]
 
-MEDIA is a folder with ``faces.csv`` (column ``file``) and the pictures; without it, faces of the embedded data set.
-WEIGHTS is a file of RetinaFace's weights, which otherwise is left out. Each picture is scaled to 256 pixels a side.
+``media`` is a folder with ``faces.csv`` (column ``file``) and the pictures; without it, faces of the embedded data set.
+``weights`` is a file of RetinaFace's weights, which otherwise is left out. Each picture is scaled to 256 pixels a side.
 Ratios within one run can be trusted, times of different runs cannot.
 """
 
+import argparse
 import csv
 import json
 import pathlib
-import sys
 import tempfile
 import time
 
@@ -64,11 +64,14 @@ def measure(options: config.Faces, frames: np.ndarray) -> dict:
 
 
 def main() -> None:
-    media, weights = (*sys.argv[1:], "", "")[:2]
-    frames = pictures(pathlib.Path(media)) if media else rendered(PAIRS)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--media", type=pathlib.Path)
+    parser.add_argument("--weights")
+    given = parser.parse_args()
+    frames = pictures(given.media) if given.media else rendered(PAIRS)
     asked = [config.Faces(min_size=24)]
-    if weights:
-        asked.append(config.Faces(min_size=24, detector="retinaface", weights=weights))
+    if given.weights:
+        asked.append(config.Faces(min_size=24, detector="retinaface", weights=given.weights))
     print(json.dumps({"pictures": len(frames), "detectors": [measure(options, frames) for options in asked]}))
 
 

@@ -1,23 +1,23 @@
 """Frames per second from video to face clips, against the plain recipe. Prints one JSON line.
 
-    python benchmarks/prepare.py [VIDEO ...]
+    JAX_PLATFORMS=cpu python benchmarks/prepare.py [VIDEO ...]
 
 Without videos, six rendered ones of 96 frames at 480 px; 40 such for scaling. The plain recipe is the field's usual
 one: OpenCV decodes, the ``mtcnn`` package (wants TensorFlow: ``pip install -e '.[tfds]'``; left out where that is
-missing) looks at every frame. The boxes are compared frame by frame with those of our detector on every frame and with
-the plain recipe's. Scaling is ``prepare`` with one and with two worker processes on the rendered videos. A folder of
-1000 files of which 50 are bad must report just those. Memory is the peak of one process that cuts a clip of 48 frames
-out of a 3840 x 2160 video. At last, what each video costs under the default options, its records included: processor
-time, seconds of video per second of the clock, and shares of the stages: ``decode`` (container and codec), ``detect``
-(finding faces), ``crop``, ``encode`` (JPEG, records), and the ``rest``.
+missing) looks at every frame for faces of the same least size, in the same process, after ours. The boxes are compared
+frame by frame with those of our detector on every frame and with the plain recipe's. Scaling is ``prepare`` with one
+and with two worker processes on the rendered videos. A folder of 1000 files of which 50 are bad must report just those.
+Memory is the peak of one process that cuts a clip of 48 frames out of a 3840 x 2160 video. At last, what each video
+costs under the default options, its records included: processor time, seconds of video per second of the clock, and
+shares of the stages: ``decode`` (container and codec), ``detect`` (finding faces), ``crop``, ``encode`` (JPEG,
+records), and the ``rest``.
 """
 
+import argparse
 import json
 import multiprocessing
 import os
-import resource
 import struct
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +26,7 @@ import av
 import cv2
 import numpy as np
 import stages
+from memory import resident
 
 from fusion_dfd import config
 from fusion_dfd.datasets import faceforensics
@@ -58,7 +59,7 @@ def plain(path: str, found) -> dict[int, np.ndarray]:
     """The same by the usual recipe: the most confident face of every frame."""
     capture, boxes = cv2.VideoCapture(path), {}
     while (read := capture.read())[0]:
-        faces = found.detect_faces(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
+        faces = found.detect_faces(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), min_face_size=config.Faces().min_size)
         if faces:
             x, y, w, h = max(faces, key=lambda face: face["confidence"])["box"]
             boxes[len(boxes)] = np.array([x, y, x + w, y + h])
@@ -162,8 +163,8 @@ def crowd(folder: str) -> dict:
     return {"files_1000_s": time.perf_counter() - start, "bad_reported": len(named)}
 
 
-def memory(path: str) -> dict:
-    """Peak of a fresh process, MiB."""
+def peak(path: str) -> dict:
+    """Most memory of a fresh process, MiB."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return {"peak_4k_mib": pool.apply(_cut_peak, (path,))}
 
@@ -171,7 +172,8 @@ def memory(path: str) -> dict:
 def _cut_peak(path: str) -> float:
     found = detector.build(config.Faces())
     assert extract.extract(path, config.Faces(clips=1, clip_length=48), found).clips
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not of getrusage, whose peak a process inherits from the one that started it.
+    return resident("VmHWM") / 2**20
 
 
 def enlarge(path: str, out: str) -> str:
@@ -187,14 +189,17 @@ def enlarge(path: str, out: str) -> str:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("videos", nargs="*")
+    given = parser.parse_args().videos
     with tempfile.TemporaryDirectory() as folder:
         root = generate.generate(os.path.join(folder, "videos"), config.Sample(0, PAIRS, FRAMES, SIDE))
         rendered = [video.path for video in faceforensics.videos(root) if not video.label]
-        paths = sys.argv[1:] or rendered
+        paths = given or rendered
         result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": workers.cores()}
         result |= speed(paths)
         many = generate.generate(os.path.join(folder, "many"), config.Sample(0, MANY, FRAMES, SIDE))
-        result |= scaling(many, folder) | crowd(folder) | memory(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
+        result |= scaling(many, folder) | crowd(folder) | peak(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
         rounded = {name: round(value, 3) for name, value in result.items()}
         print(json.dumps(rounded | {"default_options": costs(paths)}))
 

@@ -6,7 +6,9 @@
 exponent is the slope of log(time) over log(size) by least squares: 1 is a straight line through the origin, less is a
 fixed cost that is shared, more is worse than in proportion. Of pixels a side 2 is in proportion to the area. Devices
 share a batch of the same size; on a CPU they are made of the same cores, so that 0 is the best there can be, and 0 is
-all that is measured there: what splitting itself costs. On GPUs -1 is the best. The least of the rounds counts.
+all that is measured there: what splitting itself costs. On GPUs -1 is the best. The least of the rounds counts. One
+point is on every axis, and measured on each: its figures lie apart by what else the machine does, and smaller
+differences between axes mean nothing.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from apart import Ways, timed
+from apart import Unavailable, Ways, timed
 from jax.sharding import AxisType
 from matplotlib.figure import Figure
 
@@ -58,6 +60,8 @@ def use_devices(count: int) -> None:
 def make(config: c.Config, batch: int, devices: int) -> Callable[[], dict[str, float]]:
     """Milliseconds of a step and of a forward pass."""
     use_devices(devices)
+    if len(jax.devices()) < devices:
+        raise Unavailable(f"{len(jax.devices())} devices")
     cache.keep_programs()  # the same point is part of every axis
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     replicated, split = state.shardings(mesh)
@@ -90,8 +94,9 @@ def measure(base: c.Config, axes: dict[str, tuple[int, ...]], rounds: int) -> di
             {"axis": axis, "size": size, "ms_step": round(ms["step"], 1), "ms_forward": round(ms["forward"], 1)}
             for size, ms in least.items()
         ]
-        slopes = {name: exponent(list(least), [ms[name] for ms in least.values()]) for name in ("step", "forward")}
-        growth.append({"axis": axis, **{f"exponent_{name}": round(slope, 2) for name, slope in slopes.items()}})
+        if len(least) > 1:
+            slopes = {name: exponent(list(least), [ms[name] for ms in least.values()]) for name in ("step", "forward")}
+            growth.append({"axis": axis, **{f"exponent_{name}": round(slope, 2) for name, slope in slopes.items()}})
     return {
         "configuration": "fusion.py:sample",
         "clips": BATCH,

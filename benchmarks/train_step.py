@@ -8,10 +8,12 @@ is most of the time of ``small``: it has bfloat16 for the fusion only, and not `
 optical flow out, but for the row ``as configured``. A step is forward, backward, clip, AdamW and averaged weights, on a
 batch that lies on the device. The peer has channels last, and no masks.
 
-``peak_mib`` is what the GPU's allocator gave out at most; without a GPU, what the process held at most while steps
-were taken, above what it held with its libraries imported (of ours, with what the compiler left behind). Utilisation is
-three times the arithmetic of a forward pass (``training/cost.py``) in the time of a step, as a share of the fastest
-product of two square matrices in the same dtype that either library managed in the same run.
+On a GPU no two ways share its memory, so they do not take turns. ``peak_mib`` is what the GPU's allocator gave out at
+most; without a GPU, what the process held at most while steps were taken, above what it held with its libraries
+imported (of ours, with what the compiler left behind). ``first_step_s`` of PyTorch has building the model in it.
+Utilisation is three times the arithmetic of a forward pass (``training/cost.py``; optical flow, through which no
+gradient goes, counts like the rest) in the time of a step, as a share of the fastest product of two square matrices in
+the same dtype that either library managed in the same run.
 """
 
 import argparse
@@ -27,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from apart import Unavailable, Ways, ratio, target
 from jax.sharding import AxisType
+from memory import forget_peak, resident
 
 from fusion_dfd import config as c
 from fusion_dfd.limits import BRANCHES
@@ -84,7 +87,8 @@ class Turn:
     """Most bytes that a GPU's allocator gave out; None without one."""
 
     def __call__(self) -> dict[str, float]:
-        forget_peak()
+        if self.peak() is None:
+            forget_peak()
         begun = time.perf_counter()
         for _ in range(self.steps):
             self.go()
@@ -149,19 +153,6 @@ def jax_peak() -> int | None:
     return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
-def resident(line: str = "VmRSS") -> int:
-    """Bytes of memory that this process holds, or (``VmHWM``) held at most since :func:`forget_peak`."""
-    for text in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if text.startswith(line):
-            return 1024 * int(text.split()[1])
-    raise Unavailable(f"/proc/self/status has no {line}")
-
-
-def forget_peak() -> None:
-    # See proc_pid_clear_refs(5).
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-
-
 def make_product(library: str, size: int, dtype: str) -> Callable[[], float]:
     """Arithmetic a second of one product of two matrices, the best of several."""
     multiply = {"ours": _product, "PyTorch": _torch_product}[library](size, dtype)
@@ -222,16 +213,18 @@ def ceilings(size: Size, rounds: int) -> dict[str, float]:
 
 
 def measure(base: c.Config, size: Size, rounds: int) -> dict:
-    """The rows are in groups that took turns: of one part, one batch size."""
-    makes, found, missing = ways(base, size), {}, {}
-    groups = dict.fromkeys((way.part, way.batch) for inside in makes.values() for way in inside)
-    for group in groups:
-        some = {name: inside for name, inside in makes.items() for way in inside if (way.part, way.batch) == group}
+    """The rows of one part and one batch size took turns; on a GPU, whose memory they would share, each came alone."""
+    groups, found, missing = {}, {}, {}
+    for name, inside in ways(base, size).items():
+        (way,) = inside
+        together = (way.part, way.batch) if jax.default_backend() == "cpu" else way
+        groups.setdefault(together, {})[name] = inside
+    flops = {part: cost.flops(configure(base, part, "float32")) for part in (*PARTS, "as configured")}
+    for some in groups.values():
         with Ways(some) as taking:
             found |= taking.rounds(rounds)
             missing |= {f"{way.library}, {way.part}, {way.dtype}": why for way, why in taking.missing.items()}
     ceiling = ceilings(size, rounds)
-    flops = {part: cost.flops(configure(base, part, "float32")) for part in (*PARTS, "as configured")}
     rows = [row(way, turns, base.data.frames, flops[way.part], ceiling[way.dtype]) for way, turns in found.items()]
     return {
         "configuration": f"fusion.py:{size.variant}",

@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> c.Config:
 
 
 def sample() -> c.Config:
-    """Small enough for a laptop: 64 px, 16 frames, a ResNet-18 of width 16 without its last stage."""
+    """Small enough for a laptop: 64 px, 12 frames, a ResNet-18 of width 16 without its last stage."""
     return c.Config(
         name="fusion",
         faces=c.Faces(size=80, clip_length=48, clips=1),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from apart import same_device
 
 
 def layer(inputs: int, units: int) -> torch.nn.LSTM:
@@ -29,9 +30,10 @@ def load(made: torch.nn.LSTM, weights: dict[str, np.ndarray]) -> None:
             getattr(made, f"{name}_l0{suffix}").data.copy_(torch.from_numpy(np.array(values)))
 
 
-def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], torch.Tensor], Callable[[], None]]:
+def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], torch.Tensor], Callable[[], tuple]]:
     """Forward, and gradients of the mean square with respect to weights and input."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    same_device(device)
     if device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on such GPUs.
     made = layer(weights["kernel"].shape[0], weights["recurrent"].shape[1])
@@ -50,6 +52,7 @@ def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], 
         given.grad = None
         made(given)[0].square().mean().backward()
         _wait(device)
+        return [weight.grad for weight in made.parameters()], given.grad
 
     return forward, gradient
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from apart import Unavailable
+from apart import Unavailable, same_device
 from peers.torch_fusion import FusionDetector
 from torch import Tensor
 
@@ -16,7 +16,10 @@ from fusion_dfd import config as c
 
 
 def device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Raises Unavailable where JAX uses another."""
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    same_device(kind)
+    return kind
 
 
 def use_tf32() -> None:
