@@ -2,9 +2,8 @@
 
 The input projection of all steps is one matrix product before the scan, all gates of a step and a direction are one
 product inside it, and the two directions of a bidirectional layer advance together in one scan; the gradients of both
-kernels are one product after it. Beyond a sequence's
-length the carry stands still and the output is zero, so the backward direction starts at the last valid step. No random
-state.
+kernels are one product after it. Beyond a sequence's length the carry stands still and the output is zero, so the
+backward direction starts at the last valid step. No random state.
 """
 
 from __future__ import annotations
