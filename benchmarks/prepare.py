@@ -37,11 +37,14 @@ from fusion_dfd.shards import example, prepare, workers
 from fusion_dfd.types import ORIGINAL, Video
 
 PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (2, 1, 1), 96, 480
+LEAST = 20
+"""Pixels of the smallest face that both recipes look for: the ``mtcnn`` package's, which larger ones break on some
+sizes of pictures (its pyramid then ends below what its network reads)."""
 
 
 def options(path: str, every: int) -> config.Faces:
     """One clip of the whole video."""
-    return config.Faces(every=every, clips=1, clip_length=count(path))
+    return config.Faces(every=every, clips=1, clip_length=count(path), min_size=LEAST)
 
 
 def count(path: str) -> int:
@@ -59,7 +62,7 @@ def plain(path: str, found) -> dict[int, np.ndarray]:
     """The same by the usual recipe: the most confident face of every frame."""
     capture, boxes = cv2.VideoCapture(path), {}
     while (read := capture.read())[0]:
-        faces = found.detect_faces(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB), min_face_size=config.Faces().min_size)
+        faces = found.detect_faces(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
         if faces:
             x, y, w, h = max(faces, key=lambda face: face["confidence"])["box"]
             boxes[len(boxes)] = np.array([x, y, x + w, y + h])
@@ -83,7 +86,7 @@ def iou(one: list[dict], other: list[dict]) -> float:
 
 
 def speed(paths: list[str]) -> dict:
-    found = detector.build(config.Faces())
+    found = detector.build(config.Faces(min_size=LEAST))
     fps, boxes = timed(lambda path: ours(path, found, config.Faces().every), paths)
     dense_fps, dense = timed(lambda path: ours(path, found, 1), paths)
     result = {"fps": fps, "fps_every_frame": dense_fps, "iou_every_frame": iou(boxes, dense)}
