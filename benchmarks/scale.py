@@ -85,10 +85,11 @@ def make(config: c.Config, batch: int, devices: int) -> Callable[[], dict[str, f
 
 def measure(base: c.Config, axes: dict[str, tuple[int, ...]], rounds: int) -> dict:
     """Every point in a process of its own; those of an axis take turns."""
-    points, growth = [], []
+    points, growth, missing = [], [], {}
     for axis, sizes in axes.items():
         with Ways({str(size): {size: (make, *configure(base, axis, size))} for size in sizes}) as ways:
             found = ways.rounds(rounds)
+            missing |= {f"{axis}, {size}": why for size, why in ways.missing.items()}
         least = {size: {name: min(turn[name] for turn in turns) for name in turns[0]} for size, turns in found.items()}
         points += [
             {"axis": axis, "size": size, "ms_step": round(ms["step"], 1), "ms_forward": round(ms["forward"], 1)}
@@ -105,6 +106,7 @@ def measure(base: c.Config, axes: dict[str, tuple[int, ...]], rounds: int) -> di
         "device": jax.devices()[0].device_kind,
         "points": points,
         "growth": growth,
+        "missing": missing,
     }
 
 

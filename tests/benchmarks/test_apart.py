@@ -5,6 +5,7 @@ import time
 
 import apart
 import numpy as np
+import pytest
 
 
 def make(number):
@@ -45,3 +46,9 @@ def test_targets():
     assert apart.target("x", 2.0, 1.999)["met"] is False
     assert apart.target("x", 2.0, apart.ratio(None, 1.0))["met"] is None
     assert np.isclose(apart.ratio(3.0, 2.0), 1.5)
+
+
+def test_a_peer_on_another_device_is_none():
+    apart.same_device("cpu")
+    with pytest.raises(apart.Unavailable, match="JAX runs on cpu here, this on cuda"):
+        apart.same_device("cuda")
