@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from fusion_dfd import config as c
-from fusion_dfd.training import cost, overview, state
+from fusion_dfd.training import cost, overview, state, step
 
 
 def shown(config: c.Config) -> str:
@@ -41,6 +41,16 @@ def test_arithmetic_is_that_of_the_product_where_a_model_is_little_else(tiny):
     tiny.data = c.Data(frames=2, size=64)
     stem, others = taps(64, 7, 2) ** 2 * 3 * 64, 4 * taps(16, 3, 1) ** 2 * 64 * 64
     assert cost.flops(tiny) == pytest.approx(2 * tiny.data.frames * (stem + others), rel=0.03)
+
+
+def test_a_batch_counts_the_same_arithmetic_a_clip(tiny):
+    variables, clips = state.abstract_variables(tiny.model), cost.noise(8, tiny.data)
+    batch = step.make_predict(state.graphs(tiny.model)).lower(variables, clips)
+    assert batch.cost_analysis()["flops"] / 8 == pytest.approx(cost.flops(tiny), rel=0.01)
+    measured = cost.measure(tiny)
+    assert measured.flops == cost.flops(tiny)
+    assert measured.parameters == state.count(state.abstract_variables(tiny.model)["params"])
+    assert measured.clips_per_second > 0
 
 
 def taps(side: int, kernel: int, stride: int) -> int:
