@@ -19,7 +19,7 @@ import numpy as np
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.sample import generate
+from fusion_dfd.synthetic import generate
 
 SIDE = 256
 PAIRS = 8

@@ -28,7 +28,8 @@ from apart import Ways, ratio, target, timed
 
 from fusion_dfd.config import Augment, Data
 from fusion_dfd.input import augment, pipeline
-from fusion_dfd.shards import example, table, tfrecord
+from fusion_dfd.shards import clip_index, tfrecord
+from fusion_dfd.shards import records as example
 from fusion_dfd.types import ORIGINAL, FaceTrack, Video
 
 STORED, FRAMES, VIDEOS, BATCH = 32, 16, 64, 16
@@ -68,15 +69,15 @@ def make_record(number: int, method: str, side: int) -> bytes:
 def make_split(folder: str, side: int) -> str:
     """Write the shard that all ways read; its path."""
     records = [make_record(i, (ORIGINAL, "fake")[i % 2], side) for i in range(VIDEOS)]
-    path = os.path.join(folder, table.shard_name("bench", "train", 0, 1))
-    table.write_index(path, tfrecord.write(path, records), [table.describe(record) for record in records], {})
+    path = os.path.join(folder, clip_index.shard_name("bench", "train", 0, 1))
+    clip_index.write_index(path, tfrecord.write(path, records), [clip_index.describe(record) for record in records], {})
     return path
 
 
 def make_tight(folder: str, threads: int, decoder: str) -> Seconds:
     """Decodes as many JPEGs as a batch holds, and does nothing else."""
     cv2.setNumThreads(0)
-    split = table.open_split(folder, "train")
+    split = clip_index.open_split(folder, "train")
     clips = [example.decode(split.source[row]).frames[:FRAMES] for row in range(len(split))]
     pool = ThreadPoolExecutor(threads)
     decode = {"simplejpeg": simplejpeg.decode_jpeg, "cv2": _decode_cv2}[decoder]
@@ -96,7 +97,7 @@ def _decode_cv2(frame: bytes) -> np.ndarray:
 
 def make_ours(folder: str, size: int, threads: int, options: Augment) -> Seconds:
     data = Data(frames=FRAMES, size=size, threads=threads, augment=options)
-    batches = pipeline.train_batches(table.open_split(folder, "train"), data, BATCH, 0)
+    batches = pipeline.train_batches(clip_index.open_split(folder, "train"), data, BATCH, 0)
 
     def turn():
         iterator = iter(batches)
@@ -234,7 +235,7 @@ def targets(seconds: dict, alone: list[dict]) -> list[dict]:
 def measure(size: int, rounds: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = make_split(folder, size)
-        jpeg = len(example.decode(table.open_split(folder, "train").source[0]).frames[0])
+        jpeg = len(example.decode(clip_index.open_split(folder, "train").source[0]).frames[0])
         seconds, missing = loading(path, size, rounds)
     alone, also = chains(size, rounds)
     parts = chain_rows(alone)

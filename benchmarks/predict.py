@@ -31,11 +31,13 @@ import stages
 from apart import Unavailable, Ways, ratio, target, timed
 
 from fusion_dfd import config as c
-from fusion_dfd.export import engine, programs
+from fusion_dfd.export import runtime
 from fusion_dfd.predict import detector as detectors
-from fusion_dfd.predict import inputs
-from fusion_dfd.sample import take
-from fusion_dfd.training import checkpoint, experiment, optim, state, step
+from fusion_dfd.predict import video_paths
+from fusion_dfd.predict.verdict import Piece
+from fusion_dfd.runs import experiment
+from fusion_dfd.synthetic import take
+from fusion_dfd.training import checkpoint, optim, state, step
 from fusion_dfd.types import ORIGINAL, Batch, DataError
 
 ROUNDS, COPIES = 5, 8
@@ -82,7 +84,7 @@ def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float,
     return time.perf_counter() - begun, length, said
 
 
-def scoring(folder: str, paths: list[str]) -> tuple[dict, list[detectors.Piece]]:
+def scoring(folder: str, paths: list[str]) -> tuple[dict, list[Piece]]:
     """Latency of the first video, throughput of all, shares of the stages; and clips of the first."""
     detector = detectors.load(folder)
     (first,) = detector.score(paths[:1], keep=lambda piece: True)
@@ -117,12 +119,12 @@ def make_onnx(folder: str, batch: Batch) -> Callable[[], float]:
     """The program that an export of the run would hold."""
     trained = checkpoint.load_best(folder)
     with tempfile.TemporaryDirectory() as out:
-        pathlib.Path(out, engine.ONNX).write_bytes(programs.onnx(trained.config, trained.weights, {}))
+        pathlib.Path(out, runtime.ONNX).write_bytes(runtime.onnx(trained.config, trained.weights, {}))
         try:
-            program = engine.onnx_program(out)
+            program = runtime.onnx_program(out)
         except DataError as error:
             raise Unavailable(str(error).rpartition(": ")[2]) from error
-    given = programs.arrays(batch)
+    given = runtime.arrays(batch)
     return lambda: timed(lambda: program(given), 2)[0]
 
 
@@ -198,7 +200,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         run = given.run or fresh(os.path.join(folder, "run"))
-        paths = inputs.expand(given.videos, sys.stdin) if given.videos else COPIES * [render(folder)]
+        paths = video_paths.expand(given.videos, sys.stdin) if given.videos else COPIES * [render(folder)]
         print(json.dumps(measure(run, paths)))
 
 

@@ -32,8 +32,8 @@ from fusion_dfd import config
 from fusion_dfd.datasets import faceforensics
 from fusion_dfd.datasets import folder as folder_set
 from fusion_dfd.faces import detector, extract
-from fusion_dfd.sample import generate
-from fusion_dfd.shards import example, prepare, workers
+from fusion_dfd.shards import prepare, process_pool, records
+from fusion_dfd.synthetic import generate
 from fusion_dfd.types import ORIGINAL, Video
 
 PAIRS, MANY, FRAMES, SIDE = (1, 1, 1), (2, 1, 1), 96, 480
@@ -106,7 +106,7 @@ def costs(paths: list[str]) -> list[dict]:
     clock.watch_decoding()
     found.detect = clock.wrap("detect", found.detect)
     extract.track.cut = clock.wrap("crop", extract.track.cut)
-    encode = clock.wrap("encode", example.encode)
+    encode = clock.wrap("encode", records.encode)
     return [cost(path, found, clock, encode) for path in paths]
 
 
@@ -136,7 +136,7 @@ def scaling(root: str, out: str) -> dict:
     for number, processes in enumerate((2, 1, 2)):
         start = time.perf_counter()
         folder = os.path.join(out, str(number))
-        prepare.prepare(listed, folder, config.Faces(), "bench", workers.pool(processes), videos_per_shard=4)
+        prepare.prepare(listed, folder, config.Faces(), "bench", process_pool.pool(processes), videos_per_shard=4)
         seconds[processes] = time.perf_counter() - start
     return {"seconds_1": seconds[1], "seconds_2": seconds[2], "times_2_of_1": seconds[1] / seconds[2]}
 
@@ -199,7 +199,7 @@ def main() -> None:
         root = generate.generate(os.path.join(folder, "videos"), config.Sample(0, PAIRS, FRAMES, SIDE))
         rendered = [video.path for video in faceforensics.videos(root) if not video.label]
         paths = given or rendered
-        result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": workers.cores()}
+        result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": process_pool.cores()}
         result |= speed(paths)
         many = generate.generate(os.path.join(folder, "many"), config.Sample(0, MANY, FRAMES, SIDE))
         result |= scaling(many, folder) | crowd(folder) | peak(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))

@@ -1,6 +1,6 @@
 """What ``scripts/tune.py`` may change of ``fusion.py``'s recipe; the recipe's own values are its first trial."""
 
-from fusion_dfd.training.space import Choice, Float, Int
+from fusion_dfd.runs.search_space import Choice, Float, Int
 
 
 def get_space():

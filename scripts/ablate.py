@@ -21,8 +21,7 @@ LEAVE_OUT = flags.DEFINE_list("leave_out", [], "manipulations, each of which one
 def main(_: list[str]) -> None:
     config = CONFIG.value.validate()  # before the imports that take seconds
     rows = cli.config_rows(config)
-    from fusion_dfd.evaluation import protocols
-    from fusion_dfd.training import ablation
+    from fusion_dfd.runs import ablation, protocols
 
     if GRID.value:
         rows = ablation.grid(config, GRID.value)

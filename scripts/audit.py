@@ -11,8 +11,7 @@ DATASET = cli.define_dataset()
 
 
 def main(_: list[str]) -> int:
-    from fusion_dfd.datasets.overview import overview
-    from fusion_dfd.datasets.splits import findings
+    from fusion_dfd.datasets.splits import findings, overview
 
     videos = DATASET.open()
     console.Console().print(overview(videos))

@@ -26,12 +26,12 @@ def main(_: list[str]) -> None:
     cli.check_evaluation(CHECKPOINT.value, DATA.value, SCORES.value, PROTOCOL.value, CALIBRATE.value)
     out = OUT.value or "report-scores"
     if SCORES.value:
-        from fusion_dfd.evaluation import submissions
+        from fusion_dfd.runs import external_scores
 
         options = config.Evaluate(aggregate=AGGREGATE.value, tracks=TRACKS.value)
-        made = submissions.publish(SCORES.value, out, options, PROTOCOL.value, SEEDS.value)
+        made = external_scores.publish(SCORES.value, out, options, PROTOCOL.value, SEEDS.value)
     else:
-        from fusion_dfd.training import experiment
+        from fusion_dfd.runs import experiment
 
         made = experiment.publish(CHECKPOINT.value, DATA.value, SPLIT.value, OUT.value, PROTOCOL.value, CALIBRATE.value)
     print("\n".join(f"report: {path}" for path in made))

@@ -15,16 +15,16 @@ PUSH = flags.DEFINE_string("push", None, "repository OWNER/NAME on the Hugging F
 
 
 def main(_: list[str]) -> None:
-    from fusion_dfd.export import folder, hub
+    from fusion_dfd.export import bundle
 
     if PUSH.value:
-        hub.check_name(PUSH.value)  # before the work
-    facts = folder.write(CHECKPOINT.value, OUT.value, DATA.value, ONNX.value)
+        bundle.check_name(PUSH.value)  # before the work
+    facts = bundle.write(CHECKPOINT.value, OUT.value, DATA.value, ONNX.value)
     for name, difference in facts["compared"]["largest_difference_of_a_logit"].items():
         print(f"{name}: logits within {difference:.1e} of the live model's")
     print(f"exported: {OUT.value}")
     if PUSH.value:
-        print(f"uploaded: {hub.push(OUT.value, PUSH.value)}")
+        print(f"uploaded: {bundle.push(OUT.value, PUSH.value)}")
 
 
 if __name__ == "__main__":

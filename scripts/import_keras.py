@@ -17,9 +17,9 @@ FAKE = flags.DEFINE_integer("fake_class", 1, "number of the class that is fake",
 def main(words: list[str]) -> None:
     if len(words) != 1:
         raise ConfigError("give one file, .keras or .h5")
-    from fusion_dfd.training import imported
+    from fusion_dfd.runs import from_keras
 
-    imported.xception_lstm(words[0], OUT.value, FRAMES.value, SIZE.value, FAKE.value)
+    from_keras.xception_lstm(words[0], OUT.value, FRAMES.value, SIZE.value, FAKE.value)
     print(f"run: {OUT.value}")
 
 

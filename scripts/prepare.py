@@ -28,12 +28,12 @@ def main(_: list[str]) -> int:
         from fusion_dfd.quality.check import check
 
         return int(bool(check(DATASET.open(), OUT.value, WORKERS.value)))
-    from fusion_dfd.shards import prepare, runners
+    from fusion_dfd.shards import prepare
 
-    job = {"runner": runners.choose(RUNNER.value, BEAM.value, WORKERS.value), "salt": SALT.value}
+    job = {"runner": prepare.choose(RUNNER.value, BEAM.value, WORKERS.value), "salt": SALT.value}
     place = DATASET.open(), OUT.value, faces, DATASET.name.value
     if SHARD.value:
-        there, total = prepare.prepare_part(*place, runners.part(SHARD.value), **job)
+        there, total = prepare.prepare_part(*place, prepare.part(SHARD.value), **job)
         print(f"{there} of {total} shards are in {OUT.value}; when all are, run once without --shard")
         return 0
     print(f"{prepare.prepare(*place, **job).summary()}\nshards and manifest: {OUT.value}")

@@ -21,7 +21,7 @@ OUT = flags.DEFINE_string("out", None, "folder of the page; default <checkpoint>
 
 def main(_: list[str]) -> None:
     from fusion_dfd.evaluation import perturb
-    from fusion_dfd.training import experiment
+    from fusion_dfd.runs import experiment
 
     name = os.path.basename(os.path.normpath(DATA.value))
     out = OUT.value or os.path.join(CHECKPOINT.value, f"robustness-{name}-{FRAMES.value}")

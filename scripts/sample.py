@@ -19,7 +19,7 @@ _WORKERS = flags.DEFINE_integer("workers", None, "Processes; default one per cor
 
 def main(argv):
     # Imported late: the worker processes import this file anew and need nothing of it.
-    from fusion_dfd.sample.generate import generate
+    from fusion_dfd.synthetic.generate import generate
     from fusion_dfd.types import DataError
 
     if len(argv) > 1:

@@ -18,7 +18,8 @@ STOPPED = 75
 
 def main(_: list[str]) -> int:
     config = CONFIG.value.validate()  # before the imports that take seconds
-    from fusion_dfd.training import distributed, experiment
+    from fusion_dfd.runs import experiment
+    from fusion_dfd.training import distributed
 
     with distributed.joined(PROCESS.value):
         result = experiment.run(config)

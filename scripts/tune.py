@@ -20,7 +20,7 @@ PRUNER = flags.DEFINE_string("pruner", "median", "what ends a trial early: media
 
 def main(_: list[str]) -> None:
     config = CONFIG.value.validate()  # before the imports that take seconds
-    from fusion_dfd.training import tune
+    from fusion_dfd.runs import search as tune
 
     root = config.workdir or os.path.join("runs", f"{config.name}-study")
     storage = STORAGE.value or f"sqlite:///{os.path.join(root, 'study.db')}"

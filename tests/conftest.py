@@ -16,6 +16,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # worker processes of one tes
 import absl.flags
 import numpy as np
 import pytest
+from score_rows import make  # noqa: F401  a fixture
 
 absl.flags.FLAGS.mark_as_parsed()
 

@@ -11,7 +11,8 @@ import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd import limits
-from fusion_dfd.evaluation import calibrate, protocols, scores
+from fusion_dfd.evaluation import calibrate, scores
+from fusion_dfd.runs import protocols
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -8,9 +8,9 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
 LAYERS = [
-    "types", "atomic", "cache", "limits", "config", "weights", "datasets", "sample", "faces", "shards", "input",
-    "backbones", "models", "evaluation", "quality", "training", "export", "predict", "explain", "serve", "commands",
-    "cli",
+    "types", "atomic", "cache", "limits", "config", "weights", "datasets", "synthetic", "faces", "shards", "input",
+    "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "export", "predict", "explain",
+    "serve", "commands", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 

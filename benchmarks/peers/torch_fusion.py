@@ -299,7 +299,7 @@ def motion(faces: Tensor, inputs: tuple[str, ...]) -> Tensor:
 
 
 def stabilise(frames: Tensor, landmarks: Tensor, size: int) -> Tensor:
-    """Faces [b, t, 3, size, size], held still by smoothed landmarks; see ``fusion_dfd/models/stabilise.py``."""
+    """Faces [b, t, 3, size, size], held still by smoothed landmarks; see ``fusion_dfd/models/geometry.py``."""
     b, t, h, w, _ = frames.shape
     factor = max(1, int(min(h, w) / (1.25 * size)))
     images = frames.flatten(0, 1).permute(0, 3, 1, 2).float()

@@ -10,7 +10,7 @@ import simplejpeg
 import torch
 
 from fusion_dfd.config import Augment
-from fusion_dfd.shards import example, table
+from fusion_dfd.shards import clip_index, records
 
 DECODERS: dict[str, Callable[[bytes], np.ndarray]] = {
     "cv2": lambda frame: cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR_RGB),
@@ -22,7 +22,7 @@ class Clips(torch.utils.data.Dataset):
     """Random windows of ``frames`` frames, uint8 [frames, h, w, 3], with the label; ``length`` of them."""
 
     def __init__(self, folder: str, frames: int, length: int, decoder: str, augment: Augment | None, size: int):
-        self._split = table.open_split(folder, "train")
+        self._split = clip_index.open_split(folder, "train")
         self._frames, self._length, self._decoder = frames, length, decoder
         self._augment, self._size = augment, size
         self._chain = None
@@ -32,7 +32,7 @@ class Clips(torch.utils.data.Dataset):
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
         cv2.setNumThreads(0)
-        record = example.decode(self._split.source[number % len(self._split)])
+        record = records.decode(self._split.source[number % len(self._split)])
         start = int(torch.randint(len(record) - self._frames + 1, ()))
         decode = DECODERS[self._decoder]
         clip = np.stack([decode(frame) for frame in record.frames[start : start + self._frames]])

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from fusion_dfd.backbones.conv import Conv, Depthwise
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.types import DataError
 
 Arrays = Mapping[str, np.ndarray]

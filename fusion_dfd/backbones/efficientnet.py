@@ -18,8 +18,8 @@ from flax import nnx
 
 from fusion_dfd.backbones.convert import Layout
 from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
+from fusion_dfd.backbones.layers import Style
 from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, timm
-from fusion_dfd.backbones.unit import Style
 
 STYLE = Style("same", 1e-3, 0.99)
 B0 = (

@@ -22,8 +22,8 @@ from jaxtyping import Array, Bool, Float
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, max_pool, mean_pool
 from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.layers import MaxPool, Style, Unit, scaled
 from fusion_dfd.backbones.spec import HALF, Spec, keras, timm
-from fusion_dfd.backbones.unit import MaxPool, Style, Unit, scaled
 
 Step = tuple[str, int, int, int]
 """Name of a unit, its channels, height and width of its kernel."""

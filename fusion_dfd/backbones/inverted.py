@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, Depthwise
-from fusion_dfd.backbones.unit import Style, Unit, scaled
+from fusion_dfd.backbones.layers import Style, Unit, scaled
 
 Activation = Callable[[Array], Array]
 

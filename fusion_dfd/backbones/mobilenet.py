@@ -16,8 +16,8 @@ from flax import nnx
 
 from fusion_dfd.backbones.convert import Layout
 from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
+from fusion_dfd.backbones.layers import Style
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
-from fusion_dfd.backbones.unit import Style
 
 GROUPS = (
     Group(1, 16, 1, 1),

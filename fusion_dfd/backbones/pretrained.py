@@ -15,16 +15,16 @@ from fusion_dfd import cache, config
 from fusion_dfd.backbones import convert, registry
 from fusion_dfd.backbones.spec import Published
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import hub, keras_file, npz_file, safetensors_file, torch_file
+from fusion_dfd.weights import array_files, hub, keras_file, torch_file
 
 PUBLISHED = "imagenet"
 """The word for the file that the backbone's ``Spec.published`` names."""
 
 _READERS = {
-    ".safetensors": lambda path: safetensors_file.read(path)[0],
+    ".safetensors": lambda path: array_files.read_safetensors(path)[0],
     ".pth": torch_file.read,
     ".pt": torch_file.read,
-    ".npz": npz_file.read,
+    ".npz": array_files.read_npz,
     ".h5": keras_file.read,
     ".keras": keras_file.read,
 }

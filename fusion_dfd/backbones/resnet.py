@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, max_pool
 from fusion_dfd.backbones.convert import Layout
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 
 

@@ -20,8 +20,8 @@ from jaxtyping import Array, Bool, Float
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv
 from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.layers import MaxPool, scaled
 from fusion_dfd.backbones.spec import CAFFE_MEAN, CAFFE_STD, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
-from fusion_dfd.backbones.unit import MaxPool, scaled
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and convolutions of each."""

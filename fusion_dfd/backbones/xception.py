@@ -21,9 +21,8 @@ from jaxtyping import Array, Bool, Float
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, Depthwise, max_pool
 from fusion_dfd.backbones.convert import Layout
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm, Style, Unit, scaled
 from fusion_dfd.backbones.spec import HALF, Published, Spec, keras
-from fusion_dfd.backbones.unit import Style, Unit, scaled
 
 MIDDLE = 8
 """Blocks of the middle flow."""

@@ -11,7 +11,7 @@ import sys
 from absl import flags
 
 from fusion_dfd import limits
-from fusion_dfd.predict import inputs
+from fusion_dfd.predict import video_paths
 
 
 def define() -> dict[str, flags.FlagHolder]:
@@ -30,17 +30,17 @@ def define() -> dict[str, flags.FlagHolder]:
 
 
 def main(words: list[str], given: dict[str, flags.FlagHolder]) -> int:
-    paths = inputs.expand(words, sys.stdin)  # before the imports that take seconds
-    from fusion_dfd.predict import console, detector
+    paths = video_paths.expand(words, sys.stdin)  # before the imports that take seconds
+    from fusion_dfd.predict import detector, terminal
 
     form = "json" if given["json"].value else "csv" if given["csv"].value else "table"
     loaded = detector.load(given["checkpoint"].value, given["clips"].value, given["engine"].value)
     if not given["report"].value:
-        return console.report(loaded, paths, form)
-    from fusion_dfd.explain.folder import Pages
+        return terminal.report(loaded, paths, form)
+    from fusion_dfd.explain.page import Pages
 
     pages = Pages(loaded, given["report"].value)
-    code = console.report(pages, paths, form)
+    code = terminal.report(pages, paths, form)
     # Programs that read verdicts from standard output find nothing else there.
     print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)
     return code

@@ -28,9 +28,8 @@ import re
 from collections.abc import Sequence
 
 from fusion_dfd.datasets import disk
-from fusion_dfd.datasets.draw import FRACTIONS, draw
-from fusion_dfd.datasets.groups import components
-from fusion_dfd.datasets.splits import SPLITS
+from fusion_dfd.datasets.grouping import components
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 
 LIST = "List_of_testing_videos.txt"

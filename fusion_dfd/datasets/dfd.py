@@ -16,7 +16,7 @@ import os
 import re
 
 from fusion_dfd.datasets import disk, faceforensics
-from fusion_dfd.datasets.groups import components
+from fusion_dfd.datasets.grouping import components
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
 NAME = "dfd"

@@ -18,8 +18,7 @@ import re
 from collections.abc import Sequence
 
 from fusion_dfd.datasets import disk
-from fusion_dfd.datasets.draw import FRACTIONS, draw
-from fusion_dfd.datasets.splits import SPLITS
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
 NAME, SAMPLE, TEST = "dfdc", "dfdc_sample", "dfdc_test"

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 from fusion_dfd.datasets import disk
-from fusion_dfd.datasets.groups import components
+from fusion_dfd.datasets.grouping import components
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 

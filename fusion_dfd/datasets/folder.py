@@ -21,11 +21,14 @@ import dataclasses
 import logging
 import os
 import re
+import shutil
+import zipfile
+import zlib
 from collections.abc import Sequence
 
-from fusion_dfd.datasets import archive, disk, kinship, table
-from fusion_dfd.datasets.draw import FRACTIONS, draw
-from fusion_dfd.datasets.splits import SPLITS
+from fusion_dfd import atomic
+from fusion_dfd.datasets import disk, grouping
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 
 NAME = "folder"
@@ -55,11 +58,11 @@ def videos(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
     """
     kind = os.path.splitext(root)[1].lower() if os.path.isfile(root) else ""
     if kind == ".csv":
-        found = table.read(root, NAME, METHOD)
+        found = read_list(root, NAME, METHOD)
     else:
-        found = _tree(archive.unpack(root) if kind == ".zip" else root)
+        found = _tree(unpack(root) if kind == ".zip" else root)
     _check(found)
-    found = kinship.by_content(_grouped(found))
+    found = grouping.by_content(_grouped(found))
     found = found if found[0].split else draw(found, seed, fractions)
     found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
     disk.account(os.path.dirname(os.path.abspath(root)) if os.path.isfile(root) else root, found)
@@ -80,7 +83,7 @@ def _check(found: list[Video]) -> None:
 
 def _grouped(found: list[Video]) -> list[Video]:
     """Groups as the table says them; else by names. A video without a group is one."""
-    named = kinship.by_name(found)
+    named = grouping.by_name(found)
     if not any(video.group for video in found):
         return named
     return [
@@ -105,7 +108,7 @@ def _tree(root: str) -> list[Video]:
             if place is None:
                 unsaid.append(os.path.relpath(path, root))
             else:
-                found.append(_video(path, parts, place))
+                found.append(_tree_video(path, parts, place))
     for label, name in enumerate(LABELS):
         if not any(video.label == label for video in found):
             raise DataError(
@@ -128,8 +131,113 @@ def _says(name: str) -> int | None:
     return labels[0] if labels else None
 
 
-def _video(path: str, parts: list[str], place: int) -> Video:
+def _tree_video(path: str, parts: list[str], place: int) -> Video:
     """A video by the folders it lies in; the one at ``place`` says its label and is no part of its id."""
     label, name = _says(parts[place]), "/".join([*parts[:place], *parts[place + 1 :], disk.stem(path)])
-    split = next((table.SPLIT_NAMES[part.lower()] for part in parts if part.lower() in table.SPLIT_NAMES), "")
+    split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), "")
     return Video(name, path, label, NAME, METHOD if label else ORIGINAL, "", split, group="", source="")
+
+
+# MERGED from datasets.archive: Unpacking a .zip of videos beside itself, once.
+def unpack(path: str) -> str:
+    """Folder with the videos of a .zip: the archive's path without ``.zip``, made or completed.
+
+    Only video files are unpacked, each whole or not at all, and those that are there in full size are kept. Raises
+    DataError when the file is no .zip, damaged or encrypted, a name in it leads out of the folder, or it cannot be
+    written.
+    """
+    folder = os.path.splitext(path)[0]
+    try:
+        with zipfile.ZipFile(path) as file:
+            entries = [entry for entry in file.infolist() if disk.is_video(os.path.basename(entry.filename))]
+            if not entries:
+                raise DataError(
+                    f"{path} holds no video, but {disk.some(file.namelist())}; check that it is the right one"
+                )
+            for entry in entries:
+                _unpack_one(file, entry, folder, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} is no whole .zip ({error}); copy or download it again") from error
+    except RuntimeError as error:  # zipfile's for an encrypted entry, or a compression this Python lacks
+        raise DataError(f"{path} cannot be unpacked here ({error}); unpack it by hand and give its folder") from error
+    except OSError as error:
+        raise DataError(
+            f"cannot unpack {path} to {folder}: {error.strerror}; unpack it by hand and give its folder"
+        ) from error
+    return folder
+
+
+def _unpack_one(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: str, path: str) -> None:
+    parts = entry.filename.replace("\\", "/").split("/")
+    if not all(parts) or ".." in parts or ":" in parts[0]:
+        raise DataError(
+            f"{path} has an entry {entry.filename!r}, which leads out of its folder; do not trust this file"
+        )
+    target = os.path.join(folder, *parts)
+    if os.path.isfile(target) and os.path.getsize(target) == entry.file_size:
+        return
+    with file.open(entry) as source, atomic.binary(target) as out:
+        shutil.copyfileobj(source, out)
+
+
+# MERGED from datasets.table: A CSV table of paths and labels as a data set.
+PATH = ("path", "file", "filename", "video")
+"""Names of the column of paths; they are relative to the folder of the table."""
+OPTIONAL = ("group", "method", "compression", "split", "id")
+LABEL_NAMES = {"real": 0, "0": 0, "fake": 1, "1": 1}
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), SPLITS[0]),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), SPLITS[1]),
+    **dict.fromkeys(("test", "testing"), SPLITS[2]),
+}
+"""What the splits are called, in lower case, by tables and folders."""
+
+_log = logging.getLogger(__name__)
+
+
+def read_list(path: str, dataset: str, method: str) -> list[Video]:
+    """The videos of a table, in its order, with empty ``group`` and ``split`` where the table says none.
+
+    Args:
+      path: of the table; its first line names the columns.
+      dataset: of the videos.
+      method: of fakes for which the table says none.
+
+    The id is the path below the folder that holds all videos, without its extension, unless the table says one. In a
+    method a slash becomes a hyphen, since slashes part the key of a video. Other columns are ignored and named in a
+    logged warning. Raises DataError when path or label is missing, or a label or a split is not known.
+    """
+    rows = disk.read_csv(path, ("label",))
+    column = next((name for name in PATH if name in rows[0]), None)
+    if column is None:
+        raise DataError(
+            f"the first line of {path} has no column path, but {', '.join(rows[0])}; begin it with path,label"
+        )
+    if odd := [name for name in rows[0] if name not in (column, "label", *OPTIONAL)]:
+        _log.warning("%s: columns that mean nothing here: %s", path, ", ".join(odd))
+    if empty := [row for row in rows if not row[column]]:
+        raise DataError(f"{path}: {len(empty)} rows have no path; fill it in")
+    paths = [os.path.join(os.path.dirname(path), row[column].replace("\\", "/")) for row in rows]
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(at)) for at in paths])
+    return [_listed_video(path, row, at, base, dataset, method) for row, at in zip(rows, paths, strict=True)]
+
+
+def _listed_video(table: str, row: dict[str, str], path: str, base: str, dataset: str, method: str) -> Video:
+    label = LABEL_NAMES.get(row["label"].lower())
+    if label is None:
+        raise DataError(f"{table}: {path} has label {row['label']!r}, want real or fake, 0 (real) or 1 (fake)")
+    split = row.get("split", "").lower()
+    if split and split not in SPLIT_NAMES:
+        raise DataError(f"{table}: {path} has split {row['split']!r}, want {', '.join(SPLITS)}, or none at all")
+    below = os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
+    return Video(
+        id=row.get("id") or os.path.splitext(below)[0],
+        path=path,
+        label=label,
+        dataset=dataset,
+        method=(row.get("method") or method).replace("/", "-") if label else ORIGINAL,
+        compression=row.get("compression", ""),
+        split=SPLIT_NAMES.get(split, ""),
+        group=row.get("group", ""),
+        source="",
+    )

@@ -8,17 +8,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from fusion_dfd.datasets import (
-    celebdf,
-    deeperforensics,
-    dfd,
-    dfdc,
-    dfdc_preview,
-    faceforensics,
-    folder,
-    splitfile,
-    uadfv,
-)
+from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, folder, uadfv
+from fusion_dfd.datasets import splits as splitfile
 from fusion_dfd.types import DataError, Video
 
 ADAPTERS: dict[str, Callable[..., list[Video]]] = {
@@ -53,7 +44,7 @@ def open_dataset(name: str, root: str, splits: str | None = None, **options) -> 
     Args:
       name: of an adapter.
       root: folder of the data set.
-      splits: file of the splits to keep to, see :mod:`fusion_dfd.datasets.splitfile`; written if it is not there.
+      splits: file of the splits to keep to, see :mod:`fusion_dfd.datasets.splits`; written if it is not there.
       options: of the adapter.
 
     Raises DataError for an unknown name, an option that the adapter does not have, and what adapter or file refuse.

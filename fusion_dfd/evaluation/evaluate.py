@@ -12,14 +12,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 from rich.progress import Progress
 
-from fusion_dfd.evaluation.console import print_summary
 from fusion_dfd.evaluation.scores import FrameScore
-from fusion_dfd.evaluation.summary import UNSCORED, Summary, Unscored, summarise
+from fusion_dfd.evaluation.summary import UNSCORED, Unscored
 from fusion_dfd.input.sampling import Windows
-from fusion_dfd.shards.table import MANIFEST, ClipTable
+from fusion_dfd.shards.clip_index import MANIFEST, ClipTable
 from fusion_dfd.types import Batch, DataError, Outputs, Score
-
-__all__ = ["Summary", "Unscored", "print_summary", "score_clips", "summarise", "unscored"]
 
 
 def score_clips(

@@ -17,11 +17,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
-from fusion_dfd.evaluation import regions
-from fusion_dfd.explain import graph as graphs
+from fusion_dfd.evaluation import face_regions
+from fusion_dfd.explain import true_gradient as graphs
 from fusion_dfd.predict import detector as predict
+from fusion_dfd.predict import verdict
 
-HIDDEN = ("eyes", "nose", "mouth", "cheeks", regions.OUTER, regions.BACKGROUND)
+HIDDEN = ("eyes", "nose", "mouth", "cheeks", face_regions.OUTER, face_regions.BACKGROUND)
 """Parts that are hidden, names of ``regions.masks``; the background for comparison."""
 BLUR = 1 / 8
 """Standard deviation of the blur that fills a hidden part, in sides of the frame."""
@@ -29,7 +30,7 @@ EDGE = 1 / 64
 """The same of a hidden part's soft edge."""
 
 
-def without_branches(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> dict[str, np.ndarray]:
+def without_branches(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH pieces without each branch in turn; empty for systems with fewer than two.
 
     The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
@@ -85,9 +86,9 @@ def fused_without(
     return jnp.stack(logits)
 
 
-def without_regions(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> dict[str, np.ndarray]:
+def without_regions(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH pieces with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
-    found = [regions.masks(piece.landmarks, piece.frames.shape[1]) for piece in pieces]
+    found = [face_regions.masks(piece.landmarks, piece.frames.shape[1]) for piece in pieces]
     logits = {}
     for name in HIDDEN:
         if any(masks[name].any() for masks in found):

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fusion_dfd.evaluation import anomaly
+from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import counterfactual, gradcam, motionmaps
 from fusion_dfd.explain.motionmaps import Motion
-from fusion_dfd.explain.pieces import Keeper, choose
-from fusion_dfd.predict.detector import BATCH, Detector, Piece, Scored, Told
-from fusion_dfd.predict.judge import people
-from fusion_dfd.predict.verdict import Face, Verdict
+from fusion_dfd.explain.selection import Keeper, choose
+from fusion_dfd.predict.detector import BATCH, Detector, Told
+from fusion_dfd.predict.verdict import Face, Piece, Scored, Verdict, people
 from fusion_dfd.types import DataError, FaceTrack
 
 EXPLAINED = BATCH
@@ -52,7 +51,7 @@ class Pace:
 
     seconds: tuple[tuple[int, float], ...]
     """``(second of the video, distance)``, the mean over the pieces that cover the second."""
-    reference: anomaly.Reference
+    reference: real_motion.Reference
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,26 +129,26 @@ def _explicable(piece: Piece) -> bool:
     return piece.frames is not None and bool(np.isfinite(piece.outputs.logit))
 
 
-def _reference(detector: Detector) -> tuple[anomaly.Reference | None, str | None]:
+def _reference(detector: Detector) -> tuple[real_motion.Reference | None, str | None]:
     """How real faces move, or why that is not known; neither where frames lie apart and show no motion."""
     if detector.config.faces.sampling == "uniform":
         return None, None
     found = None
     try:
-        found = anomaly.load(detector.run) if detector.run else None
+        found = real_motion.load(detector.run) if detector.run else None
     except DataError as error:
         return None, str(error)
     if found:
         return found, None
     return None, (
-        f"The run holds no {anomaly.NAME}, which says how the faces of real videos move, so that this face cannot be "
+        f"The run holds no {real_motion.NAME}, which says how the faces of real videos move, so that this face cannot be "
         "compared with them: start the run's training command again (a finished run trains no further and makes what "
-        "is missing), or call fusion_dfd.training.experiment.motion_run(RUN, SHARDS)."
+        "is missing), or call fusion_dfd.runs.experiment.motion_run(RUN, SHARDS)."
     )
 
 
 def _pace(
-    pieces: Sequence[Piece], motions: Sequence[np.ndarray], fps: float, reference: anomaly.Reference
+    pieces: Sequence[Piece], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
 ) -> tuple[Pace | None, str | None]:
     """The distances by second, or why there are none."""
     if not fps:
@@ -160,7 +159,10 @@ def _pace(
             if np.isfinite(distance):
                 seconds.setdefault(second, []).append(float(distance))
     if not seconds:
-        return None, f"The face is seen too briefly for its motion to be measured: {anomaly.LEAST} frames are needed."
+        return (
+            None,
+            f"The face is seen too briefly for its motion to be measured: {real_motion.LEAST} frames are needed.",
+        )
     return Pace(tuple((second, float(np.mean(seconds[second]))) for second in sorted(seconds)), reference), None
 
 

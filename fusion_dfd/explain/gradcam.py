@@ -21,8 +21,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from fusion_dfd import config as c
-from fusion_dfd.explain import graph as graphs
+from fusion_dfd.explain import true_gradient as graphs
 from fusion_dfd.predict import detector as predict
+from fusion_dfd.predict import verdict
 
 
 class Tap(nnx.Module):
@@ -49,7 +50,7 @@ def has_maps(model: c.Model) -> bool:
     return model.system != "timesformer"
 
 
-def maps(detector: predict.Detector, pieces: Sequence[predict.Piece]) -> list[np.ndarray]:
+def maps(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> list[np.ndarray]:
     """Grad-CAM of at most BATCH pieces: float32 [t, h', w'] >= 0 of each, in units of the logit.
 
     Of a system with flow, the map of a frame is that of the motion into it, and the first is 0; of one that strides

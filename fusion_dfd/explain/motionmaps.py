@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import regions
+from fusion_dfd.evaluation import face_regions
 from fusion_dfd.models.flow_lstm import flow_pictures
+from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.models.micro import motion
-from fusion_dfd.models.stabilise import stabilise
-from fusion_dfd.predict.detector import Piece
+from fusion_dfd.predict.verdict import Piece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +48,13 @@ def of(piece: Piece, model: c.Model) -> Motion | None:
         flow = np.asarray(jax.device_get(motion(faces, ("flow",))))[0]
         pictures = np.asarray(jax.device_get(faces))[0].round().astype(np.uint8)
         weight = np.asarray(outputs.micro_frame_attention)[:count].copy()
-        parts = {name: mask[None] for name, mask in regions.template_masks(size).items()}
+        parts = {name: mask[None] for name, mask in face_regions.template_masks(size).items()}
     else:
         flow = np.asarray(jax.device_get(flow_pictures(frames)))[0]
         flow = np.concatenate([np.zeros_like(flow[:1]), flow])
         pictures, size = piece.frames, piece.frames.shape[1]
         weight = np.asarray(outputs.motion_anomaly)[:count].copy()
-        parts = regions.masks(piece.landmarks, size)
+        parts = face_regions.masks(piece.landmarks, size)
     attention = np.asarray(outputs.motion_attention, np.float32)[:count]
     weight[0] = 0  # nothing leads to the first frame
     at = int(np.argmax(weight)) or 1
@@ -67,7 +67,7 @@ def of(piece: Piece, model: c.Model) -> Motion | None:
         v=flow[at, ..., 1],
         strain=flow[at, ..., 2],
         attention=attention[at],
-        part=regions.strongest(_enlarged(looked, size), middle),
+        part=face_regions.strongest(_enlarged(looked, size), middle),
     )
 
 

@@ -11,15 +11,20 @@ import os
 import re
 import sys
 import textwrap
+from collections.abc import Iterator, Sequence
+from html import escape
+from urllib.parse import quote
 
 from fusion_dfd import atomic
-from fusion_dfd.evaluation import provenance, report
-from fusion_dfd.evaluation.provenance import Facts
+from fusion_dfd.evaluation import training_data
+from fusion_dfd.evaluation.training_data import Facts
+from fusion_dfd.explain import annotated_video, page_sections, sentences
 from fusion_dfd.explain import evidence as evidences
-from fusion_dfd.explain import footage, parts, words
 from fusion_dfd.explain.evidence import Evidence
-from fusion_dfd.predict.detector import Detector, Scored, Told
-from fusion_dfd.predict.verdict import Verdict
+from fusion_dfd.predict.detector import Detector, Told
+from fusion_dfd.predict.verdict import Scored, Verdict
+from fusion_dfd.reports import evaluation_page
+from fusion_dfd.reports.sections import cell, section, table
 
 COMMAND = 1000
 """Most letters of the command line that are shown: it may name thousands of files."""
@@ -38,7 +43,7 @@ def write(detector: Detector, path: str, directory: str, told: Told | None = Non
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
     """
-    facts = provenance.load(detector.run) if detector.run else None
+    facts = training_data.load(detector.run) if detector.run else None
     video, verdict, found = evidences.gather(detector, path, told)
     name = os.path.join(directory, file_name(path))
     film = None
@@ -47,7 +52,7 @@ def write(detector: Detector, path: str, directory: str, told: Told | None = Non
         with atomic.binary(f"{name}.mp4") as file:
             file.write(film)
     body = "\n".join(sections(detector, video, verdict, found, film, facts))
-    whole = report.page(f"{TITLE}: {os.path.basename(path)}", body)
+    whole = evaluation_page.page(f"{TITLE}: {os.path.basename(path)}", body)
     return verdict, atomic.write_text(f"{name}.html", printable(whole))
 
 
@@ -64,7 +69,9 @@ def file_name(path: str) -> str:
 
 def _film(video: Scored, verdict: Verdict, found: Evidence) -> bytes:
     faces = sorted(verdict.faces, key=lambda face: face.track != found.face.track)
-    return footage.annotate(video.path, video.scan.info, video.windows, found.tracks, faces, words.burnt_in(verdict))
+    return annotated_video.annotate(
+        video.path, video.scan.info, video.windows, found.tracks, faces, sentences.burnt_in(verdict)
+    )
 
 
 def sections(
@@ -77,22 +84,70 @@ def sections(
 ) -> list[str]:
     """The parts of the page in their order, each HTML; what a system does not know of is left out."""
     command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
-    head = parts.head(TITLE, verdict, words.warnings(detector.judge, facts, detector.run))
-    tail = parts.origin(detector, video, verdict, found, command)
+    head = page_sections.head(TITLE, verdict, sentences.warnings(detector.judge, facts, detector.run))
+    tail = page_sections.origin(detector, video, verdict, found, command)
     if found is None:
-        return [head, parts.unscored(verdict), tail]
+        return [head, page_sections.unscored(verdict), tail]
     fps = video.scan.info.fps
     made = [
         head,
-        parts.summary(words.summary(verdict, found, detector.judge)),
-        parts.film(film, video.scan.info),
-        parts.timeline(verdict.faces, found.face),
-        parts.frames(found.seen, fps),
-        parts.attention(found.explained, fps),
-        parts.motion(found.seen, fps),
-        parts.pace(found.pace, found.lacks),
-        parts.branches(found.branches, found.baseline, len(found.explained)),
-        parts.regions(found.regions, found.baseline, len(found.explained)),
+        page_sections.summary(sentences.summary(verdict, found, detector.judge)),
+        page_sections.film(film, video.scan.info),
+        page_sections.timeline(verdict.faces, found.face),
+        page_sections.frames(found.seen, fps),
+        page_sections.attention(found.explained, fps),
+        page_sections.motion(found.seen, fps),
+        page_sections.pace(found.pace, found.lacks),
+        page_sections.branches(found.branches, found.baseline, len(found.explained)),
+        page_sections.regions(found.regions, found.baseline, len(found.explained)),
         tail,
     ]
     return [part for part in made if part]
+
+
+# MERGED from explain.folder: Pages of several videos in one folder, and one that lists them.
+INDEX = "index.html"
+_NAME = "white-space: normal; overflow-wrap: anywhere"
+
+
+class Pages:
+    """A detector that leaves a page of every video it scores in ``directory``."""
+
+    def __init__(self, detector: Detector, directory: str):
+        self._detector, self._directory = detector, directory
+        self.written: list[tuple[Verdict, str]] = []
+        """Verdicts so far, and the paths of their pages."""
+
+    def predict_many(self, paths: Sequence[str], told: Told | None = None) -> Iterator[Verdict]:
+        """As :meth:`Detector.predict_many`; of several videos the list of pages is brought up to date after each."""
+        for path in paths:
+            verdict, written = write(self._detector, path, self._directory, told)
+            self.written.append((verdict, written))
+            if len(paths) > 1:
+                self._list()
+            yield verdict
+
+    @property
+    def entrance(self) -> str | None:
+        """The page to open first: the list, or that of the only video; None before any."""
+        if len(self.written) > 1:
+            return os.path.join(self._directory, INDEX)
+        return self.written[0][1] if self.written else None
+
+    def _list(self) -> None:
+        rows = [
+            [
+                f'<td style="{_NAME}"><a style="color: inherit" href="{quote(os.path.basename(written))}">'
+                f"{escape(verdict.path)}</a></td>",
+                cell(sentences.SAID[verdict.verdict].lower()),
+                cell("-" if verdict.probability is None else f"{verdict.probability:.2f}"),
+                cell("-" if verdict.seconds is None else f"{verdict.seconds:.1f}"),
+                cell(verdict.reason or ""),
+            ]
+            for verdict, written in self.written
+        ]
+        found = table(["video", "verdict", "probability", "seconds", "note"], rows, "text wide")
+        body = f"<h1>{escape(TITLE)}</h1>{section(f'{len(rows)} videos', found)}"
+        atomic.write_text(
+            os.path.join(self._directory, INDEX), printable(evaluation_page.page("Deepfake checks", body))
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 
@@ -40,3 +42,30 @@ def moved(boxes: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """
     side = boxes[:, 2:] - boxes[:, :2] + 1
     return boxes + offset * np.concatenate([side, side], -1)
+
+
+# MERGED from faces.chunks: Running a compiled network over any number of pictures.
+def in_chunks(network, weights, images: np.ndarray, chunk: int) -> list[np.ndarray]:
+    """``network`` over all images, always ``chunk`` of them at a time, so that it is compiled for one shape only."""
+    outputs = []
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk]
+        full = np.zeros((chunk, *images.shape[1:]), np.uint8)
+        full[: len(part)] = part
+        outputs.append(network(weights, full))
+    return [np.concatenate([np.asarray(part) for part in parts])[: len(images)] for parts in zip(*outputs, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Detections:
+    """The faces of one frame, the most confident first."""
+
+    boxes: np.ndarray
+    """float32 [m, 4], x0, y0, x1, y1 in pixels of the frame, inside it."""
+    scores: np.ndarray
+    """float32 [m] in 0..1, descending."""
+    landmarks: np.ndarray
+    """float32 [m, 5, 2], x and y in pixels of the frame, ordered as in :mod:`fusion_dfd.types`; may lie outside."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -10,22 +9,8 @@ import numpy as np
 
 from fusion_dfd import config
 from fusion_dfd.faces import retinaface_weights
+from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.types import DataError
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Detections:
-    """The faces of one frame, the most confident first."""
-
-    boxes: np.ndarray
-    """float32 [m, 4], x0, y0, x1, y1 in pixels of the frame, inside it."""
-    scores: np.ndarray
-    """float32 [m] in 0..1, descending."""
-    landmarks: np.ndarray
-    """float32 [m, 5, 2], x and y in pixels of the frame, ordered as in :mod:`fusion_dfd.types`; may lie outside."""
-
-    def __len__(self) -> int:
-        return len(self.boxes)
 
 
 class Detector(Protocol):

@@ -5,21 +5,27 @@ The networks run compiled on the device, the choice among boxes on the host. Com
 R-Net, one for the O-Net, one P-Net per size class of frames.
 
 Thresholds and box conventions are those of the package ``mtcnn`` 1.0.0, where the weights come from; patches are cut
-more carefully than there (:func:`fusion_dfd.faces.pyramid.sample`).
+more carefully than there (:func:`fusion_dfd.faces.mtcnn.sample`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
+import importlib.util
+import io
+import pathlib
+from collections.abc import Iterator
 
+import cv2
 import jax
+import jax.numpy as jnp
+import joblib
 import numpy as np
 
-from fusion_dfd.faces.boxes import covered, moved, squared
-from fusion_dfd.faces.chunks import in_chunks
-from fusion_dfd.faces.detector import Detections
-from fusion_dfd.faces.mtcnn_networks import load, onet, pnet, rnet
-from fusion_dfd.faces.pyramid import lay_out, sample
+from fusion_dfd.faces.boxes import Detections, covered, in_chunks, moved, squared
+from fusion_dfd.types import DataError
 
 PNET_THRESHOLD, RNET_THRESHOLD = 0.6, 0.7
 """Least confidence to pass on to the next stage."""
@@ -133,3 +139,209 @@ class _Boxes:
 
     def detections(self) -> Detections:
         return Detections(self.boxes.astype(np.float32), self.score, self.landmarks.astype(np.float32))
+
+
+# MERGED from faces.mtcnn_networks: The three networks of MTCNN as JAX functions, and their weights out of the installed wheel ``mtcnn`` 1.0.0.
+Arrays = tuple[np.ndarray, ...]
+
+SHA256 = {
+    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
+    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
+    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
+}
+REMEDY = "reinstall it: pip install --force-reinstall --no-deps mtcnn==1.0.0"
+
+
+@functools.cache
+def load(name: str) -> Arrays:
+    """Weights of ``pnet``, ``rnet`` or ``onet``, float32, in layer order: kernel (HWIO), bias, PReLU slope, ...
+
+    Raises :class:`DataError` where the wheel is not installed or its file is not the known one.
+    """
+    path = _folder() / "assets" / "weights" / f"{name}.lz4"
+    if not path.is_file():
+        raise DataError(f"{path}: missing from the mtcnn package, {REMEDY}")
+    content = path.read_bytes()
+    # joblib unpickles, and a pickle can run anything: nothing but the known bytes is ever given to it.
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataError(f"{path}: not the weights of mtcnn 1.0.0 (their SHA-256 differs), {REMEDY}")
+    return tuple(np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(content)))
+
+
+def _folder() -> pathlib.Path:
+    """Where the package lies, found without importing it."""
+    spec = importlib.util.find_spec("mtcnn")
+    if spec is None or not spec.submodule_search_locations:
+        raise DataError(f"the mtcnn package, which carries the face detector's weights, is not installed; {REMEDY}")
+    return pathlib.Path(spec.submodule_search_locations[0])
+
+
+@jax.jit
+def pnet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """uint8 [n, h, w, 3] -> face probability [n, h', w'] and box offsets [n, h', w', 4] of all windows of 12 x 12."""
+    w = iter(weights)
+    x = _pool(_conv(_normal(images), w), 2)
+    x = _conv(_conv(x, w), w)
+    offset = _conv(x, w, activate=False)
+    return jax.nn.softmax(_conv(x, w, activate=False))[..., 1], offset
+
+
+@jax.jit
+def rnet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """uint8 [n, 24, 24, 3] -> face probability [n], box offsets [n, 4]."""
+    w = iter(weights)
+    x = _pool(_conv(_normal(images), w), 3, "SAME")
+    x = _pool(_conv(x, w), 3)
+    x = _dense(_flat(_conv(x, w)), w)
+    offset = _dense(x, w, activate=False)
+    return jax.nn.softmax(_dense(x, w, activate=False))[..., 1], offset
+
+
+@jax.jit
+def onet(weights: Arrays, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """uint8 [n, 48, 48, 3] -> face probability [n], box offsets [n, 4], landmarks [n, 5, 2] in 0..1 of the square."""
+    w = iter(weights)
+    x = _pool(_conv(_normal(images), w), 3, "SAME")
+    x = _pool(_conv(x, w), 3)
+    x = _pool(_conv(x, w), 2)
+    x = _dense(_flat(_conv(x, w)), w)
+    offset = _dense(x, w, activate=False)
+    points = _dense(x, w, activate=False)
+    return jax.nn.softmax(_dense(x, w, activate=False))[..., 1], offset, points.reshape(-1, 2, 5).swapaxes(1, 2)
+
+
+def _normal(images: jax.Array) -> jax.Array:
+    return (images.astype(jnp.float32) - 127.5) * 0.0078125
+
+
+def _conv(x: jax.Array, w: Iterator[jax.Array], activate: bool = True) -> jax.Array:
+    dims = ("NHWC", "HWIO", "NHWC")
+    x = jax.lax.conv_general_dilated(x, next(w), (1, 1), "VALID", dimension_numbers=dims) + next(w)
+    return _prelu(x, next(w)) if activate else x
+
+
+def _dense(x: jax.Array, w: Iterator[jax.Array], activate: bool = True) -> jax.Array:
+    x = x @ next(w) + next(w)
+    return _prelu(x, next(w)) if activate else x
+
+
+def _prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
+    return jnp.where(x > 0, x, slope * x)
+
+
+def _pool(x: jax.Array, size: int, padding: str = "VALID") -> jax.Array:
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, size, size, 1), (1, 2, 2, 1), padding)
+
+
+def _flat(x: jax.Array) -> jax.Array:
+    """[n, h, w, c] -> [n, w h c]: the authors' networks read columns first."""
+    return x.swapaxes(1, 2).reshape(len(x), -1)
+
+
+# MERGED from faces.pyramid: The pictures that the networks of a cascade look at: image pyramids laid out on mosaics, and patches.
+CELL, STRIDE = 12, 2
+"""Window and step of the scanning network, pixels of a pyramid level."""
+FACTOR = 0.709
+"""Ratio of successive pyramid levels: half the area."""
+LONGEST = 640
+"""Longest side of the finest pyramid level; larger frames lose their smallest faces rather than cost seconds."""
+MULTIPLE = 32
+"""Mosaic sides are multiples of this, so that videos of similar size share a compiled program."""
+GREY = (127, 127, 127)
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One level of the image pyramid, and its place on the mosaic (even coordinates)."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    scale: tuple[float, float]
+    """Pixels of the frame per pixel of the level, horizontally and vertically."""
+
+    def pick(self, score: np.ndarray, threshold: float) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Where ``score`` [n, h', w'] of the mosaics' windows exceeds ``threshold`` within this level.
+
+        Returns the index into ``score`` (frame, row, column; each int [m]) and the windows in pixels of the frame,
+        float64 [m, 4].
+        """
+        top, left = self.y // STRIDE, self.x // STRIDE
+        rows, columns = ((side - CELL) // STRIDE + 1 for side in (self.height, self.width))
+        frame, row, column = np.nonzero(score[:, top : top + rows, left : left + columns] > threshold)
+        corner = np.stack([column, row], -1) * STRIDE
+        windows = np.concatenate([corner, corner + CELL], -1) * np.tile(self.scale, 2)
+        return (frame, row + top, column + left), windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Where the pyramid levels of frames of one size lie on their mosaic of ``height`` x ``width`` pixels."""
+
+    levels: tuple[Level, ...]
+    height: int
+    width: int
+
+    def draw(self, frame: np.ndarray) -> np.ndarray:
+        """uint8 [height, width, 3], the mosaic of one frame uint8 [h, w, 3]."""
+        mosaic = np.zeros((self.height, self.width, 3), np.uint8)
+        for level in self.levels:
+            small = cv2.resize(frame, (level.width, level.height), interpolation=cv2.INTER_AREA)
+            mosaic[level.y : level.y + level.height, level.x : level.x + level.width] = small
+        return mosaic
+
+
+@functools.lru_cache(maxsize=64)
+def lay_out(height: int, width: int, min_size: int) -> Layout | None:
+    """The pyramid of frames of height x width, for faces from ``min_size`` pixels up; None if no window fits in.
+
+    Each level goes into the first column of the mosaic that has room below, else into a new one at the right.
+    """
+    shorter = min(height, width)
+    scales = [min(CELL / min_size, LONGEST / max(height, width))]
+    while scales[-1] * FACTOR * shorter > CELL:
+        scales.append(scales[-1] * FACTOR)
+    scales.append(CELL / shorter)  # the window that holds the whole frame, for pictures that are all face
+    levels, columns = [], []
+    for scale in scales:
+        # Even sides and places, so that no window of the network's 2 x 2 pooling straddles a border.
+        h, w = (2 * round(side * scale / 2) for side in (height, width))
+        if min(h, w) < CELL or scale > scales[0]:
+            continue
+        tall = levels[0].height if levels else h
+        column = next((column for column in columns if w <= column["width"] and column["y"] + h <= tall), None)
+        if column is None:
+            column = {"x": sum(other["width"] for other in columns), "y": 0, "width": w}
+            columns.append(column)
+        levels.append(Level(column["x"], column["y"], w, h, (width / w, height / h)))
+        column["y"] += h
+    if not levels:
+        return None
+    sides = levels[0].height, sum(column["width"] for column in columns)
+    return Layout(tuple(levels), *(-(-side // MULTIPLE) * MULTIPLE for side in sides))
+
+
+def sample(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [m, size, size, 3]: the squares [m, 4] of ``frames[frame]``, grey outside the picture.
+
+    Bilinear samples at subpixel places, taken from the frame halved as often as it stays finer than the patch: samples
+    of a full-size frame alias, and the landmarks found in them jitter with it.
+    """
+    out = np.empty((len(squares), size, size, 3), np.uint8)
+    halves: dict[int, list[np.ndarray]] = {}
+    for number, (index, square) in enumerate(zip(frame, squares, strict=True)):
+        chain = halves.setdefault(index, [frames[index]])
+        step = (square[2] - square[0]) / size
+        times = max(0, int(np.log2(max(step, 1))))
+        while len(chain) <= times and min(chain[-1].shape[:2]) > 1:
+            half = chain[-1].shape[1] // 2, chain[-1].shape[0] // 2
+            chain.append(cv2.resize(chain[-1], half, interpolation=cv2.INTER_AREA))
+        picture = chain[min(times, len(chain) - 1)]
+        ratio = np.array(picture.shape[1::-1]) / frames.shape[2:0:-1]
+        # Pixel centres lie at + 0.5: sample k is at square + (k + 0.5) * step.
+        start = (square[:2] + step / 2) * ratio - 0.5
+        matrix = np.array([[step * ratio[0], 0, start[0]], [0, step * ratio[1], start[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cv2.warpAffine(picture, matrix, (size, size), out[number], flags, cv2.BORDER_CONSTANT, GREY)
+    return out

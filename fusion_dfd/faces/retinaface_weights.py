@@ -18,7 +18,7 @@ import numpy as np
 
 from fusion_dfd.faces.retinaface_networks import NETWORKS, PER_PLACE, STRIDES, Weights, layers
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import onnx_file, safetensors_file, torch_file
+from fusion_dfd.weights import array_files, onnx_file, torch_file
 
 PUBLISHED_NAME = re.compile(r"(body|fpn|ssh\d|\w+Head)\.")
 EPSILON = 1e-5
@@ -146,7 +146,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], Recipe]:
         shown = {"slope": str(*slopes)} if len(slopes) == 1 else {}
         return _named(path, graph), _stated(path, shown | graph.metadata)
     if kind == ".safetensors":
-        arrays, metadata = safetensors_file.read(path)
+        arrays, metadata = array_files.read_safetensors(path)
         return arrays, _stated(path, metadata)
     if kind in (".pth", ".pt"):
         return torch_file.read(path), Recipe()

@@ -15,8 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from fusion_dfd import config
 from fusion_dfd.faces import align
-from fusion_dfd.faces.boxes import overlap
-from fusion_dfd.faces.detector import Detections
+from fusion_dfd.faces.boxes import Detections, overlap
 from fusion_dfd.types import FaceTrack
 
 REACH = 0.5

@@ -17,11 +17,11 @@ import jax
 import numpy as np
 
 from fusion_dfd.config import ConfigError, Data
-from fusion_dfd.input import augment, batches
-from fusion_dfd.input.batches import Batches, Frames
+from fusion_dfd.input import augment, loader
+from fusion_dfd.input.loader import Batches, Frames
 from fusion_dfd.input.sampling import PairIndex, Windows, windows
-from fusion_dfd.shards import example
-from fusion_dfd.shards.table import Split
+from fusion_dfd.shards import records
+from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.types import Batch, DataError
 
 REPLACEMENTS = 100
@@ -123,8 +123,8 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
     Raises :class:`DataError` for a damaged record.
     """
     reader = FrameClips(split, data)
-    count = batches.threads(data)
-    return batches.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
+    count = loader.threads(data)
+    return loader.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
 
 
 class _Block:
@@ -134,7 +134,7 @@ class _Block:
     which goes by row, then hides the same, however many processes there are.
     """
 
-    def __init__(self, fill: batches.Fill, part: int, process: tuple[int, int]):
+    def __init__(self, fill: loader.Fill, part: int, process: tuple[int, int]):
         self._fill, self._part, (self._index, self._processes) = fill, part, process
 
     def __call__(self, number: int, batch: Batch, first: int) -> None:
@@ -203,11 +203,11 @@ class FrameClips:
             raise DataError(f"{self._place(row)}: {error}") from error
 
     def _write(self, jpegs: list[bytes], landmarks: np.ndarray, params: augment.Params, out: np.ndarray) -> np.ndarray:
-        shape = example.frames_shape(jpegs)
+        shape = records.frames_shape(jpegs)
         if params == augment.Params() and shape == out.shape:
-            example.decode_frames(jpegs, out)
+            records.decode_frames(jpegs, out)
             return landmarks
-        frames = example.decode_frames(jpegs, self._scratch(shape))
+        frames = records.decode_frames(jpegs, self._scratch(shape))
         return augment.apply(frames, landmarks, params, self._data.size, out)[1]
 
     def _scratch(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -218,7 +218,7 @@ class FrameClips:
         return found
 
     def _cut(self, record: bytes, row: int, window: slice) -> tuple[list[bytes], np.ndarray]:
-        clip = example.decode_part(record, window)
+        clip = records.decode_part(record, window)
         stored = int(self._split.table.frames[row])
         if clip.count != stored:
             raise DataError(f"holds {clip.count} frames where the index says {stored}; prepare the folder again")

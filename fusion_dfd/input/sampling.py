@@ -13,7 +13,7 @@ import functools
 
 import numpy as np
 
-from fusion_dfd.shards.table import ClipTable
+from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError
 
 _METHODS, _CLIPS, _REALS = range(3)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fusion_dfd.models.stabilise import bilinear
+from fusion_dfd.models.geometry import bilinear
 
 LUMA = (0.299, 0.587, 0.114)
 """Brightness of R, G, B (ITU-R BT.601)."""

@@ -29,10 +29,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from fusion_dfd import config
 from fusion_dfd.backbones import registry
 from fusion_dfd.config import ConfigError
-from fusion_dfd.models.attention import SpatialAttention, masked_mean
+from fusion_dfd.models.attention import SpatialAttention, clear, masked_mean
 from fusion_dfd.models.flow import LUMA, dense, strain
-from fusion_dfd.models.padding import clear
-from fusion_dfd.models.readout import Readout
+from fusion_dfd.models.heads import Readout
 from fusion_dfd.models.sequence import Summary
 from fusion_dfd.types import Outputs
 

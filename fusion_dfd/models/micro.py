@@ -13,12 +13,12 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config
 from fusion_dfd.backbones.conv import Conv, check_map, max_pool
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.models.attention import SelfAttention, SpatialAttention, TemporalAttention, masked_mean
 from fusion_dfd.models.flow import LUMA, flow, strain
-from fusion_dfd.models.readout import Dense
+from fusion_dfd.models.geometry import stabilise
+from fusion_dfd.models.heads import Dense
 from fusion_dfd.models.recurrent import Stack
-from fusion_dfd.models.stabilise import stabilise
 
 CHANNELS = {"rgb": 3, "difference": 3, "flow": 3}
 

@@ -19,11 +19,10 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config
 from fusion_dfd.backbones.conv import HE_FAN_OUT, Conv
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.config import ConfigError
-from fusion_dfd.models.attention import masked_mean
-from fusion_dfd.models.padding import clear
-from fusion_dfd.models.readout import Readout
+from fusion_dfd.models.attention import clear, masked_mean
+from fusion_dfd.models.heads import Readout
 from fusion_dfd.types import Outputs
 
 MEAN = (0.43216, 0.394666, 0.37645)

@@ -26,9 +26,9 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config
 from fusion_dfd.backbones import registry
-from fusion_dfd.backbones.norm import BatchNorm
-from fusion_dfd.models.padding import clear
-from fusion_dfd.models.readout import Readout
+from fusion_dfd.backbones.layers import BatchNorm
+from fusion_dfd.models.attention import clear
+from fusion_dfd.models.heads import Readout
 from fusion_dfd.models.recurrent import GRU, LSTM, last
 from fusion_dfd.types import Outputs
 

@@ -27,10 +27,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config
 from fusion_dfd.config import ConfigError
-from fusion_dfd.models.attention import MultiHeadAttention, masked_mean
-from fusion_dfd.models.padding import clear
-from fusion_dfd.models.readout import Readout
-from fusion_dfd.models.transformer import FeedForward
+from fusion_dfd.models.attention import FeedForward, MultiHeadAttention, clear, masked_mean
+from fusion_dfd.models.heads import Readout
 from fusion_dfd.types import Outputs
 
 MEAN, STD = 0.45, 0.225

@@ -21,14 +21,14 @@ import numpy as np
 
 from fusion_dfd import cache
 from fusion_dfd import config as c
-from fusion_dfd.export import engine as engines
+from fusion_dfd.evaluation.appearance import looks
+from fusion_dfd.export import runtime as engines
 from fusion_dfd.faces import detector as detectors
 from fusion_dfd.faces.extract import Scan
 from fusion_dfd.input import augment, sampling
-from fusion_dfd.input.looks import looks
-from fusion_dfd.predict.judge import Judge
-from fusion_dfd.predict.verdict import Verdict
-from fusion_dfd.training import checkpoint, experiment
+from fusion_dfd.predict.verdict import Judge, Piece, Scored, Verdict
+from fusion_dfd.runs import experiment
+from fusion_dfd.training import checkpoint
 from fusion_dfd.types import Batch, DataError, FaceTrack, Outputs
 
 BATCH = 8
@@ -43,44 +43,6 @@ Keep = Callable[["Piece"], bool]
 
 Told = Callable[[str, int, int], None]
 """Called with a path, how many of its windows are done, and how many there are."""
-
-
-@dataclasses.dataclass
-class Piece:
-    """As many frames of one face as the model takes, and what the model said of them."""
-
-    window: int
-    face: int
-    """Place among the faces of its window of the video."""
-    indices: np.ndarray
-    """int32 [t], frame numbers in the video."""
-    frames: np.ndarray | None
-    """uint8 [t, size, size, 3], as the model sees them; None once scored and not kept."""
-    landmarks: np.ndarray
-    """float32 [t, 5, 2], pixels of the frames."""
-    looks: np.ndarray
-    """float64 [n], see :func:`fusion_dfd.input.looks.looks`."""
-    outputs: Outputs | None = None
-    """Of this piece alone, numpy without the batch axis; None until scored."""
-
-
-@dataclasses.dataclass
-class Scored:
-    """A video on its way: what was found so far."""
-
-    path: str
-    started: float
-    scan: Scan | None = None
-    windows: list[list[FaceTrack]] = dataclasses.field(default_factory=list)
-    """Faces by window, their crops let go."""
-    pieces: list[Piece] = dataclasses.field(default_factory=list)
-    read: bool = False
-    reason: str | None = None
-    """Why it cannot be scored."""
-
-    @property
-    def ready(self) -> bool:
-        return self.read and all(piece.outputs is not None for piece in self.pieces)
 
 
 class Detector:
@@ -210,7 +172,7 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> Detector:
       run: folder of a run, as ``scripts/train.py`` printed it, or one that ``scripts/export.py`` made.
       clips: most stretches of ``faces.clip_length`` frames looked at in a video, spread evenly over it; 0 = all.
       engine: what runs the model: ``jax``, ``onnx`` (an exported folder's program, with onnxruntime), or ``auto``, see
-        :func:`fusion_dfd.export.engine.choose`.
+        :func:`fusion_dfd.export.runtime.choose`.
 
     Raises:
       DataError: ``run`` holds no usable checkpoint, or no program for the engine.

@@ -14,9 +14,9 @@ from rich import box, console, progress, table
 
 from fusion_dfd import atomic
 from fusion_dfd.datasets.splits import SPLITS
-from fusion_dfd.quality import gallery, media, page, probing, shortcut
-from fusion_dfd.quality.probing import Probe
-from fusion_dfd.shards.workers import cores
+from fusion_dfd.quality import page, probe_files, shortcuts
+from fusion_dfd.quality.probe_files import Probe
+from fusion_dfd.shards.process_pool import cores
 from fusion_dfd.types import LABELS, Video
 
 
@@ -31,16 +31,16 @@ def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict
     Returns the reason by path of every bad file. Raises DataError when ``out`` cannot be written.
     """
     videos = sorted(videos, key=lambda video: video.key)
-    chosen = gallery.choose(videos)
+    chosen = page.choose(videos)
     terminal = console.Console(stderr=True)
     with progress.Progress(*progress.Progress.get_default_columns(), console=terminal) as bar:
         task = bar.add_task("checking", total=len(videos))
         paths = [video.path for video in videos]
-        probes = probing.probe_all(paths, workers or cores(), chosen.paths(), lambda: bar.advance(task))
+        probes = probe_files.probe_all(paths, workers or cores(), chosen.paths(), lambda: bar.advance(task))
     found = bad(videos, probes)
     lines = [f"{path}\t{reason}\n" for path, reason in sorted(found.items())]
     atomic.write_text(os.path.join(out, "bad_files.txt"), "".join(lines))
-    warnings = [str(one) for one in shortcut.shortcuts(videos, probes)]
+    warnings = [str(one) for one in shortcuts.shortcuts(videos, probes)]
     atomic.write_text(os.path.join(out, "check.html"), page.render(videos, probes, found, chosen, warnings))
     console.Console().print(_table(videos, probes, found))
     for line in warnings:
@@ -67,9 +67,9 @@ def bad(videos: Sequence[Video], probes: Sequence[Probe]) -> dict[str, str]:
 def _table(videos: Sequence[Video], probes: Sequence[Probe], found: dict[str, str]) -> table.Table:
     """A row for each split and label; the page tells the methods apart."""
     out = table.Table(box=box.SIMPLE, collapse_padding=True, pad_edge=False)
-    for name in ("split", "label", *media.HEADINGS):
-        out.add_column(name, justify="right" if name in media.HEADINGS else "left", no_wrap=True)
-    kinds = media.by_kind(videos, probes, found, lambda video: (SPLITS.index(video.split), video.label))
+    for name in ("split", "label", *page.HEADINGS):
+        out.add_column(name, justify="right" if name in page.HEADINGS else "left", no_wrap=True)
+    kinds = page.by_kind(videos, probes, found, lambda video: (SPLITS.index(video.split), video.label))
     for (split, label), described in kinds.items():
         out.add_row(SPLITS[split], LABELS[label], *described.cells())
     return out

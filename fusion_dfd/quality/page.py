@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import collections
+import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
 from fusion_dfd.datasets.splits import SPLITS
-from fusion_dfd.evaluation import style
-from fusion_dfd.quality import media
-from fusion_dfd.quality.gallery import Gallery
-from fusion_dfd.quality.probing import Probe
+from fusion_dfd.faces.video import VideoInfo
+from fusion_dfd.quality.probe_files import Probe
+from fusion_dfd.reports import style
 from fusion_dfd.types import LABELS, Video
 
 _CSS = """
@@ -95,12 +96,12 @@ def _bars(name: str, videos: Sequence[Video], largest: int) -> str:
 
 
 def _media(videos: Sequence[Video], probes: Sequence[Probe], bad: Mapping[str, str]) -> str:
-    kinds = media.by_kind(videos, probes, bad, lambda video: (video.label, video.method, SPLITS.index(video.split)))
+    kinds = by_kind(videos, probes, bad, lambda video: (video.label, video.method, SPLITS.index(video.split)))
     rows = [
         _row("td", method, LABELS[label], SPLITS[split], *described.cells())
         for (label, method, split), described in kinds.items()
     ]
-    heads = _row("th", "method", "label", "split", *media.HEADINGS)
+    heads = _row("th", "method", "label", "split", *HEADINGS)
     return (
         '<section><h2>Media</h2><p class="small">The median number of frames, and the most frequent frame rate, size '
         "and codec. Where real and fake differ here, a detector can learn that in place of forgery.</p>"
@@ -148,3 +149,113 @@ def _bad(bad: Mapping[str, str]) -> str:
 
 def _escape(text: str) -> str:
     return html.escape(text)
+
+
+# MERGED from quality.gallery: Which videos of a data set are shown in pictures: spread evenly over it, whatever its size.
+SHOWN = 12
+"""Videos of each label."""
+FAMILIES = 6
+"""Real videos with the fakes made from them."""
+SIBLINGS = 5
+"""Fakes beside a real video."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    labels: list[list[Video]]
+    """Videos of each label."""
+    families: list[list[Video]]
+    """A real video and fakes of it, in each."""
+
+    def paths(self) -> set[str]:
+        return {video.path for videos in (*self.labels, *self.families) for video in videos}
+
+
+def choose(videos: Sequence[Video]) -> Gallery:
+    """Pick from videos in the order given, which decides about nothing but the choice.
+
+    A fake stands beside the video it was made from; where nobody says which, beside the first real one of its group. Of
+    every method one fake comes before a second one of any.
+    """
+    labels = [_spread([video for video in videos if video.label == label], SHOWN) for label in range(len(LABELS))]
+    reals = [video for video in videos if not video.label]
+    original = {("group", video.dataset, video.group): video for video in reversed(reals)}
+    original |= {("source", video.dataset, video.id): video for video in reals}
+    fakes = collections.defaultdict(list)
+    for video in videos:
+        kin = ("source", video.dataset, video.source), ("group", video.dataset, video.group)
+        if video.label and (real := next(filter(None, map(original.get, kin)), None)):
+            fakes[real.key].append(video)
+    families = [[real, *_by_turns(fakes[real.key])[:SIBLINGS]] for real in reals if real.key in fakes]
+    return Gallery(labels, _spread(families, FAMILIES))
+
+
+def _by_turns(fakes: list[Video]) -> list[Video]:
+    turns: collections.Counter[str] = collections.Counter()
+    order = []
+    for fake in fakes:
+        order.append((turns[fake.method], fake.method, len(order), fake))
+        turns[fake.method] += 1
+    return [fake for *_, fake in sorted(order, key=lambda item: item[:3])]
+
+
+def _spread(items: list, count: int) -> list:
+    """At most ``count`` of the items, evenly spaced."""
+    if len(items) <= count:
+        return items
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+# MERGED from quality.media: What the files of each kind are like: a detector can learn any difference between real and fake ones.
+HEADINGS = ("videos", "bad", "frames", "fps", "size", "codec")
+
+
+@dataclasses.dataclass(frozen=True)
+class Media:
+    """The files of one kind in words; of fps, size and codec the most frequent value, with its share if below all."""
+
+    videos: int
+    bad: int
+    frames: str
+    """Median."""
+    fps: str
+    size: str
+    """Width x height as coded, pixels."""
+    codec: str
+
+    def cells(self) -> tuple[str, ...]:
+        return tuple(map(str, dataclasses.astuple(self)))
+
+
+def by_kind(
+    videos: Sequence[Video], probes: Sequence[Probe], bad: Collection[str], kind: Callable[[Video], Hashable]
+) -> dict[Hashable, Media]:
+    """The files of each value of ``kind``, in ascending order of it; ``bad`` holds paths."""
+    members = collections.defaultdict(list)
+    for video, probe in zip(videos, probes, strict=True):
+        members[kind(video)].append((video, probe))
+    return {value: _describe(members[value], bad) for value in sorted(members)}
+
+
+def _describe(members: list[tuple[Video, Probe]], bad: Collection[str]) -> Media:
+    infos = [probe.info for _, probe in members if probe.info]
+    return Media(
+        videos=len(members),
+        bad=sum(video.path in bad for video, _ in members),
+        frames=f"{statistics.median(info.frames for info in infos):g}" if infos else "-",
+        fps=_most(f"{info.fps:.4g}" for info in infos),
+        size=_most(map(_size, infos)),
+        codec=_most(info.codec for info in infos),
+    )
+
+
+def _size(info: VideoInfo) -> str:
+    return f"{info.width}x{info.height}"
+
+
+def _most(values: Iterable[str]) -> str:
+    count = collections.Counter(values)
+    if not count:
+        return "-"
+    value, times = min(count.items(), key=lambda item: (-item[1], item[0]))
+    return value if times == count.total() else f"{value} ({100 * times / count.total():.0f} %)"

@@ -14,12 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from fusion_dfd.evaluation import style
 from fusion_dfd.predict.verdict import Verdict
-from fusion_dfd.serve import jobs, private, upload
-from fusion_dfd.serve.facts import Facts
-from fusion_dfd.serve.guard import Guard
-from fusion_dfd.serve.scoring import Score
+from fusion_dfd.reports import style
+from fusion_dfd.serve import jobs, private_folder, upload
+from fusion_dfd.serve.request_guard import Guard
+from fusion_dfd.serve.scoring import Facts, Score
 
 PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 REPORT_POLICY = (
@@ -71,13 +70,13 @@ def create(score: Score, facts: Facts, limits: upload.Limits, loopback: bool = T
       score: see :func:`fusion_dfd.serve.scoring.score`; called by one thread at a time.
       facts: of the model behind ``score``.
       limits: what is taken.
-      loopback: whether it is bound to a loopback address, see :class:`fusion_dfd.serve.guard.Guard`.
+      loopback: whether it is bound to a loopback address, see :class:`fusion_dfd.serve.request_guard.Guard`.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Here and not around the server: uvicorn passes SIGTERM on once this is left, and the process is gone.
-        with private.folder() as root, jobs.Jobs(score, root, limits.time_limit, limits.queue) as queue:
+        with private_folder.folder() as root, jobs.Jobs(score, root, limits.time_limit, limits.queue) as queue:
             app.state.jobs = queue
             yield
 

@@ -6,11 +6,14 @@ import dataclasses
 import html
 import os
 from collections.abc import Callable
+from importlib import metadata
 
 from fusion_dfd import atomic
+from fusion_dfd.evaluation import training_data
 from fusion_dfd.explain import page
 from fusion_dfd.predict.detector import Detector, Told
-from fusion_dfd.predict.verdict import Verdict
+from fusion_dfd.predict.verdict import THRESHOLD, Verdict
+from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
 Score = Callable[[str, str, Told], tuple[Verdict, str | None]]
 """``(path, directory, told) -> (verdict, page)``, see :func:`score`."""
@@ -43,3 +46,54 @@ def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdi
         atomic.write_text(report, text)
     reason = verdict.reason and verdict.reason.replace(path, name)
     return dataclasses.replace(verdict, path=name, reason=reason)
+
+
+# MERGED from serve.facts: What a user must know about the model that speaks, taken from its run folder.
+EVIDENCE = (
+    "A score is evidence, not proof: forgeries of a kind the model has not met can pass, and real videos can be called "
+    "fake. Let nobody's good name hang on it alone."
+)
+RENDERED = (
+    "This model was trained on rendered faces, the embedded data set, and on nothing else: what it says is no verdict "
+    "on real footage."
+)
+UNKNOWN = "This run does not say what it was trained on."
+UNCALIBRATED = "This run is not calibrated: its numbers rank videos, they are no probabilities."
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """Of a run and the detector made from it."""
+
+    run: str
+    """Name of the run's folder."""
+    version: str
+    """Of this package."""
+    system: str
+    """Kind of model, a name of ``fusion_dfd.models.registry``."""
+    threshold: float
+    """Probabilities above it are called fake."""
+    doubt: tuple[float, float] | None
+    """Probabilities in between get no verdict; None where the run is not calibrated."""
+    trained_on: tuple[str, ...]
+    """``dataset/compression`` of the training data; empty where the run does not say."""
+    notices: tuple[str, ...]
+    """Sentences that belong beside every verdict."""
+
+
+def gather(run: str, detector: Detector) -> Facts:
+    """The facts about a run folder. Raises DataError where its ``data.json`` is damaged."""
+    found = training_data.load(run)
+    sets = tuple(found["train"]["sets"]) if found else ()
+    calibration = detector.judge.calibration
+    rendered = bool(sets) and all(name.partition("/")[0] == EMBEDDED for name in sets)
+    said = {EVIDENCE: True, RENDERED: rendered, UNKNOWN: not sets, UNCALIBRATED: calibration is None}
+    return Facts(
+        run=os.path.basename(os.path.abspath(run)),
+        version=metadata.version("fusion-dfd"),
+        system=detector.config.model.system,
+        threshold=calibration.threshold if calibration else THRESHOLD,
+        doubt=calibration and tuple(calibration.abstain),
+        trained_on=sets,
+        notices=tuple(sentence for sentence, holds in said.items() if holds),
+    )

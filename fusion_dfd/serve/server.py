@@ -14,10 +14,10 @@ import uvicorn
 from fusion_dfd.config import ConfigError, Sample
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict.detector import Detector
-from fusion_dfd.sample import take
-from fusion_dfd.serve import app, facts, scoring
-from fusion_dfd.serve.guard import is_loopback
+from fusion_dfd.serve import app, scoring
+from fusion_dfd.serve.request_guard import is_loopback
 from fusion_dfd.serve.upload import Limits
+from fusion_dfd.synthetic import take
 
 GRACE = 5
 """Seconds that connections get to finish when the server ends."""
@@ -38,7 +38,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
         detector = detectors.load(run)
         warm(detector)
         made = app.create(
-            functools.partial(scoring.score, detector), facts.gather(run, detector), limits, is_loopback(host)
+            functools.partial(scoring.score, detector), scoring.gather(run, detector), limits, is_loopback(host)
         )
         config = uvicorn.Config(
             made,

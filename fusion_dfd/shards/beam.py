@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from fusion_dfd.shards import shard, workers
+from fusion_dfd.shards import process_pool, shard_writer
 from fusion_dfd.shards.plan import ShardPlan
 from fusion_dfd.types import DataError
 
@@ -25,18 +25,18 @@ POLL = 1.0
 class Make(beam.DoFn):
     """A shard's plan -> its file name, with one detector per process."""
 
-    def __init__(self, setup: workers.Setup):
+    def __init__(self, setup: process_pool.Setup):
         self._given = setup
         self._cut = None
 
     def process(self, entry: ShardPlan) -> Iterator[str]:
         if self._cut is None:
-            self._cut = workers.cutter(self._given)
-        shard.write_shard(entry, self._cut)
+            self._cut = process_pool.cutter(self._given)
+        shard_writer.write_shard(entry, self._cut)
         yield entry.path
 
 
-def runner(name: str, options: Sequence[str] = ()) -> workers.Runner:
+def runner(name: str, options: Sequence[str] = ()) -> process_pool.Runner:
     """A pipeline on Beam's runner ``name`` (DirectRunner, FlinkRunner, SparkRunner, DataflowRunner) as a runner.
 
     Args:
@@ -45,7 +45,7 @@ def runner(name: str, options: Sequence[str] = ()) -> workers.Runner:
     Raises DataError for a runner that Beam does not know, and when the pipeline fails.
     """
 
-    def run(entries: Sequence[ShardPlan], setup: workers.Setup, report: workers.Report) -> None:
+    def run(entries: Sequence[ShardPlan], setup: process_pool.Setup, report: process_pool.Report) -> None:
         try:
             with _watched(entries, report), beam.Pipeline(name, PipelineOptions(list(options))) as pipeline:
                 # Without the reshuffle a runner may fuse all plans into one bundle, that is into one worker.
@@ -58,13 +58,13 @@ def runner(name: str, options: Sequence[str] = ()) -> workers.Runner:
 
 
 @contextlib.contextmanager
-def _watched(entries: Sequence[ShardPlan], report: workers.Report) -> Iterator[None]:
+def _watched(entries: Sequence[ShardPlan], report: process_pool.Report) -> Iterator[None]:
     """Report shards as their files appear: workers elsewhere cannot call back."""
     left, stop = list(entries), threading.Event()
 
     def look() -> None:
         for entry in list(left):
-            if index := shard.valid(entry):
+            if index := shard_writer.valid(entry):
                 left.remove(entry)
                 for video, found in zip(entry.videos, index["about"]["videos"], strict=True):
                     report(video.key, found)

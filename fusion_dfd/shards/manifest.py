@@ -12,7 +12,7 @@ import platform
 from importlib import metadata as packages
 
 from fusion_dfd import atomic
-from fusion_dfd.shards import table
+from fusion_dfd.shards import clip_index
 from fusion_dfd.shards.plan import Plan, relative
 from fusion_dfd.types import LABELS, DataError
 
@@ -61,7 +61,7 @@ def gather(plan: Plan) -> Manifest:
     groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
     lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": []}
     for shard in plan.shards:
-        index = table.believed(shard.path)
+        index = clip_index.believed(shard.path)
         if index is None or index["about"].get("fingerprint") != shard.fingerprint:
             raise DataError(f"{shard.path} changed while the folder was prepared; run the same command again")
         content.update(index["sha256"].encode())
@@ -93,13 +93,13 @@ def gather(plan: Plan) -> Manifest:
 
 def save(manifest: Manifest, out: str) -> None:
     """Write ``manifest.json`` atomically."""
-    atomic.write_text(os.path.join(out, table.MANIFEST), json.dumps(dataclasses.asdict(manifest), indent=2))
+    atomic.write_text(os.path.join(out, clip_index.MANIFEST), json.dumps(dataclasses.asdict(manifest), indent=2))
 
 
 def load(out: str) -> Manifest | None:
     """The manifest of a folder; None when there is none or it is of another version."""
     try:
-        with open(os.path.join(out, table.MANIFEST), encoding="utf-8") as file:
+        with open(os.path.join(out, clip_index.MANIFEST), encoding="utf-8") as file:
             return Manifest(**json.load(file))
     except (OSError, ValueError, TypeError):
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import hmac
 import json
 import math
 import os
@@ -16,8 +17,7 @@ from collections.abc import Sequence
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
 from fusion_dfd.faces import detector
-from fusion_dfd.shards import metadata, table
-from fusion_dfd.shards.anonymous import anonymous
+from fusion_dfd.shards import clip_index, tfds_metadata
 from fusion_dfd.types import DataError, Video
 
 QUALITY = 95
@@ -65,12 +65,12 @@ def make(
       faces: options of the extraction.
       name: of the data set, in the shards' file names.
       videos_per_shard: None chooses 8 .. 64, to make about 32 shards.
-      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
+      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.plan`); ``""`` keeps them.
 
     Raises DataError when there is no video, the name is not usable, two splits share a group, a source or a file, or
     the detector cannot be had.
     """
-    metadata.check_name(name)
+    tfds_metadata.check_name(name)
     if not videos:
         raise DataError("there is no video to prepare; check the folder and the options of the data set")
     splits.audit(videos)
@@ -84,11 +84,11 @@ def make(
         total = math.ceil(len(mixed) / size)
         for number in range(total):
             part = tuple(mixed[number * len(mixed) // total : (number + 1) * len(mixed) // total])
-            path = os.path.join(out, table.shard_name(name, split, number, total))
+            path = os.path.join(out, clip_index.shard_name(name, split, number, total))
             fingerprint = _fingerprint(part, root, described)
             shards.append(ShardPlan(path, split, part, root, faces, described["detector"], fingerprint))
     options = {
-        "schema": metadata.VERSION,
+        "schema": tfds_metadata.VERSION,
         "name": name,
         "faces": described,
         "quality": QUALITY,
@@ -137,7 +137,7 @@ def _described(faces: config.Faces) -> dict:
 def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
     return _hash(
         {
-            "schema": metadata.VERSION,
+            "schema": tfds_metadata.VERSION,
             "quality": QUALITY,
             "faces": faces,
             "videos": [[*_describe(video, root), *_sizes(video)] for video in videos],
@@ -172,3 +172,14 @@ def _flatten(value: dict, prefix: str = "") -> dict:
     for name, item in value.items():
         out |= _flatten(item, f"{prefix}{name}.") if isinstance(item, dict) else {prefix + name: item}
     return out
+
+
+# MERGED from shards.anonymous: Videos under other names: shards, tables and reports that say nothing of the source files.
+def anonymous(video: Video, salt: str) -> Video:
+    """The video with ``id``, ``group`` and ``source`` replaced; ``path`` still says where to read it."""
+    names = {field: _salted_hash(getattr(video, field), salt) for field in ("id", "group", "source")}
+    return dataclasses.replace(video, **names)
+
+
+def _salted_hash(name: str, salt: str) -> str:
+    return hmac.new(salt.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]

@@ -19,7 +19,8 @@ from collections.abc import Iterator, Sequence
 from rich import console, progress
 
 from fusion_dfd import atomic, config
-from fusion_dfd.shards import manifest, metadata, plan, shard, table, workers
+from fusion_dfd.config import ConfigError
+from fusion_dfd.shards import clip_index, manifest, plan, process_pool, shard_writer, tfds_metadata
 from fusion_dfd.shards.manifest import Manifest
 from fusion_dfd.types import DataError, Video
 
@@ -29,8 +30,8 @@ def prepare(
     out: str,
     faces: config.Faces,
     name: str,
-    runner: workers.Runner | None = None,
-    extract: shard.Extract | None = None,
+    runner: process_pool.Runner | None = None,
+    extract: shard_writer.Extract | None = None,
     videos_per_shard: int | None = None,
     salt: str = "",
 ) -> Manifest:
@@ -42,9 +43,9 @@ def prepare(
       faces: options of detection and cropping.
       name: of the data set in the shards' names: lower-case letters, digits, underscores.
       runner: what makes the shards; None takes a pool of one process per core of this machine.
-      extract: another :data:`fusion_dfd.shards.shard.Extract` than the package's own, called with detector None.
+      extract: another :data:`fusion_dfd.shards.shard_writer.Extract` than the package's own, called with detector None.
       videos_per_shard: None chooses 8 .. 64.
-      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.anonymous`); ``""`` keeps them.
+      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.plan`); ``""`` keeps them.
 
     A video that cannot be read, or has no face, is listed in the manifest with its reason and stops nothing. It is read
     again when its file has another size, or when its shard was deleted.
@@ -55,7 +56,7 @@ def prepare(
     planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
     with _claimed(out, planned, fcntl.LOCK_EX):
         _sweep(out)
-        todo = [entry for entry in planned.shards if not shard.valid(entry)]
+        todo = [entry for entry in planned.shards if not shard_writer.valid(entry)]
         done = manifest.load(out)
         if todo or done is None:
             _make(planned, todo, out, runner, extract)
@@ -71,8 +72,8 @@ def prepare_part(
     faces: config.Faces,
     name: str,
     part: tuple[int, int],
-    runner: workers.Runner | None = None,
-    extract: shard.Extract | None = None,
+    runner: process_pool.Runner | None = None,
+    extract: shard_writer.Extract | None = None,
     videos_per_shard: int | None = None,
     salt: str = "",
 ) -> tuple[int, int]:
@@ -86,24 +87,24 @@ def prepare_part(
         raise DataError(f"part {number}/{total}: want 0/{total} .. {total - 1}/{total}")
     planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
     with _claimed(out, planned, fcntl.LOCK_SH):
-        if todo := [entry for entry in planned.shards[number::total] if not shard.valid(entry)]:
+        if todo := [entry for entry in planned.shards[number::total] if not shard_writer.valid(entry)]:
             _make(planned, todo, out, runner, extract)
-        return sum(shard.valid(entry) is not None for entry in planned.shards), len(planned.shards)
+        return sum(shard_writer.valid(entry) is not None for entry in planned.shards), len(planned.shards)
 
 
-def _make(planned: plan.Plan, todo: list, out: str, runner: workers.Runner | None, extract) -> None:
+def _make(planned: plan.Plan, todo: list, out: str, runner: process_pool.Runner | None, extract) -> None:
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(out, table.MANIFEST))
+        os.remove(os.path.join(out, clip_index.MANIFEST))
     faces = planned.shards[0].faces
-    setup = workers.Setup(faces, extract, patience=2 * faces.time_limit + 60)
+    setup = process_pool.Setup(faces, extract, patience=2 * faces.time_limit + 60)
     with _progress(planned, todo) as report:
-        (runner or workers.pool())(todo, setup, report)
+        (runner or process_pool.pool())(todo, setup, report)
 
 
 def _finish(planned: plan.Plan, out: str) -> Manifest:
     _sweep(out)
     made = manifest.gather(planned)
-    metadata.write(out, made.name, _sizes(planned), f"Face clips of {made.name}, prepared by fusion_dfd.")
+    tfds_metadata.write(out, made.name, _sizes(planned), f"Face clips of {made.name}, prepared by fusion_dfd.")
     manifest.save(made, out)
     return made
 
@@ -135,7 +136,7 @@ def _sweep(out: str) -> None:
 
 
 def _check_plan(out: str, planned: plan.Plan) -> None:
-    path = os.path.join(out, table.PLAN)
+    path = os.path.join(out, clip_index.PLAN)
     try:
         with open(path, encoding="utf-8") as file:
             before = json.load(file)
@@ -151,7 +152,7 @@ def _check_plan(out: str, planned: plan.Plan) -> None:
 
 
 @contextlib.contextmanager
-def _progress(planned: plan.Plan, todo: list) -> Iterator[workers.Report]:
+def _progress(planned: plan.Plan, todo: list) -> Iterator[process_pool.Report]:
     """A bar over videos, with the time left and the number of those that gave no clip."""
     total = sum(len(entry.videos) for entry in planned.shards)
     kept = total - sum(len(entry.videos) for entry in todo)
@@ -178,13 +179,13 @@ def _progress(planned: plan.Plan, todo: list) -> Iterator[workers.Report]:
         yield report
 
 
-def _sizes(planned: plan.Plan) -> dict[str, metadata.SplitSize]:
+def _sizes(planned: plan.Plan) -> dict[str, tfds_metadata.SplitSize]:
     found = collections.defaultdict(list)
     for entry in planned.shards:
-        index = table.believed(entry.path)
+        index = clip_index.believed(entry.path)
         found[entry.split].append((len(index["columns"]["offset"]), index["bytes"]))
     return {
-        split: metadata.SplitSize(tuple(length for length, _ in sizes), sum(size for _, size in sizes))
+        split: tfds_metadata.SplitSize(tuple(length for length, _ in sizes), sum(size for _, size in sizes))
         for split, sizes in found.items()
     }
 
@@ -192,5 +193,30 @@ def _sizes(planned: plan.Plan) -> dict[str, metadata.SplitSize]:
 def _nothing(done: Manifest, out: str) -> str:
     lost = done.failed + done.faceless
     first = lost[0]["reason"] if lost else "there was none"
-    path = os.path.join(out, table.MANIFEST)
+    path = os.path.join(out, clip_index.MANIFEST)
     return f"none of {len(lost)} videos gave a clip, the first because: {first}; {path} lists all of them"
+
+
+# MERGED from shards.runners: What makes the shards, by the words of a command line.
+def choose(beam: str | None, options: Sequence[str] = (), processes: int | None = None) -> process_pool.Runner:
+    """Apache Beam's runner ``beam`` with its ``options``; where that is None, processes of this machine.
+
+    Raises ConfigError when Beam is not installed, or options are given without a runner.
+    """
+    if beam is None:
+        if options:
+            raise ConfigError(f"{options[0]} is an option of a Beam runner, and none is named: add --runner")
+        return process_pool.pool(processes)
+    try:
+        from fusion_dfd.shards.beam import runner
+    except ImportError as error:
+        raise ConfigError(f"--runner wants Apache Beam ({error}): pip install 'fusion-dfd[beam]'") from error
+    return runner(beam, options)
+
+
+def part(text: str) -> tuple[int, int]:
+    """``"I/N"`` as (I, N). Raises ConfigError for anything else."""
+    number, _, total = text.partition("/")
+    if not (number.isdecimal() and total.isdecimal() and int(number) < int(total)):
+        raise ConfigError(f"shard={text}: want I/N with 0 <= I < N, such as 0/8")
+    return int(number), int(total)

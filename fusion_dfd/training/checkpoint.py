@@ -25,7 +25,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
-from fusion_dfd.training import exported
+from fusion_dfd.runs import bundle
 from fusion_dfd.training import state as s
 from fusion_dfd.types import DataError
 
@@ -92,7 +92,7 @@ class Trained:
 
 
 def load_best(run: str, sharding: Sharding | None = None) -> Trained:
-    """The best checkpoint of a run folder, or what an exported folder (:mod:`fusion_dfd.training.exported`) holds.
+    """The best checkpoint of a run folder, or what an exported folder (:mod:`fusion_dfd.runs.bundle`) holds.
 
     Its weights lie on ``sharding``, or on this process's first device. Of several processes all must call it.
 
@@ -101,8 +101,8 @@ def load_best(run: str, sharding: Sharding | None = None) -> Trained:
     """
     run = os.path.abspath(run)
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    if exported.is_folder(run):
-        config, weights, facts = exported.load(run, sharding)
+    if bundle.is_folder(run):
+        config, weights, facts = bundle.load(run, sharding)
         return Trained(config, weights, facts["step"], facts["metrics"])
     if not os.path.isdir(os.path.join(run, "checkpoints", "best")):
         raise DataError(

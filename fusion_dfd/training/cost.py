@@ -8,11 +8,14 @@ import time
 
 import jax
 import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation.comparison import Cost
-from fusion_dfd.training import state, step
+from fusion_dfd.reports.comparison import Cost
+from fusion_dfd.training import optim, state, step
 from fusion_dfd.training.loop import divisible
+from fusion_dfd.training.optim import Group
 from fusion_dfd.types import Batch
 
 CALLS = 5
@@ -68,3 +71,37 @@ def noise(size: int, data: c.Data) -> Batch:
         weight=np.ones(size, np.float32),
         row=np.zeros(size, np.int32),
     )
+
+
+# MERGED from training.overview: What is about to be trained: the parts of the model, how large they are, and how each of them learns.
+def show(config: c.Config, console: Console) -> None:
+    """Print a table of the model's parts, and what a clip costs.
+
+    Raises ConfigError for groups that fit no parameter or freeze all.
+    """
+    chosen = optim.parse(config.optim.groups)
+    params = state.abstract_variables(config.model)["params"]
+    optim.check(chosen, params)
+    right = {"justify": "right"}
+    table = Table("part", Column("parameters", **right), Column("trained", **right), "learning rate", show_footer=True)
+    assigned = optim.assign(chosen, params)
+    totals = np.zeros(2, np.int64)
+    for part in sorted(params):
+        sizes = [leaf.size for leaf in jax.tree.leaves(params[part])]
+        owners = jax.tree.leaves(assigned[part])
+        counts = sum(sizes), sum(size for size, one in zip(sizes, owners, strict=True) if not one.frozen)
+        totals += counts
+        table.add_row(part, *(f"{count:,}" for count in counts), ", ".join(dict.fromkeys(map(_rate, owners))))
+    for column, text in zip(table.columns, ("all", *(f"{count:,}" for count in totals)), strict=False):
+        column.footer = text
+    console.print(table)
+    per_clip = flops(config)
+    if not math.isnan(per_clip):
+        console.print(f"{per_clip / 1e9:.2f} GFLOPs a clip of {config.data.frames} frames, forward", highlight=False)
+
+
+def _rate(group: Group) -> str:
+    if group.frozen:
+        return "frozen"
+    rate = "full" if group.factor == 1 else f"x {group.factor:g}"
+    return f"{rate} from step {group.start}" if group.start else rate

@@ -22,10 +22,10 @@ from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
-from fusion_dfd.shards.table import Split
-from fusion_dfd.training import distributed, features, groups, optim, state, step
+from fusion_dfd.shards.clip_index import Split
+from fusion_dfd.training import distributed, feature_cache, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
-from fusion_dfd.training.writer import Silent, Writer
+from fusion_dfd.training.logger import Silent, Writer
 from fusion_dfd.types import DataError
 
 GIVE_UP = 10
@@ -70,7 +70,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
-    groups.check(groups.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
+    optim.check(optim.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
     resumed = checkpoints.last_step is not None
     now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
     progress = Progress()
@@ -85,10 +85,10 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
         config.seed,
         split_batch,
         (jax.process_index(), jax.process_count()),
-        features.clips(config, graphs, now, train, workdir),
+        feature_cache.clips(config, graphs, now, train, workdir),
         start,
     )
-    validate = _validation(config, graphs, val, features.clips(config, graphs, now, val, workdir))
+    validate = _validation(config, graphs, val, feature_cache.clips(config, graphs, now, val, workdir))
     _write_config(workdir, config)
     writer = Writer(workdir, start, config.train.steps, resumed) if distributed.is_first() else Silent()
     if resumed:

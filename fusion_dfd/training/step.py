@@ -11,7 +11,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from fusion_dfd import config as c
-from fusion_dfd.training import groups, losses
+from fusion_dfd.training import optim as parameter_groups
 from fusion_dfd.training.state import Graphs, TrainState
 from fusion_dfd.types import Batch, Outputs
 
@@ -28,13 +28,13 @@ def make_train_step(
     ``key`` is folded with the step number, so that a resumed run draws the same dropout.
     """
 
-    parts = groups.parse(optim.groups)
+    parts = parameter_groups.parse(optim.groups)
 
     def gradient(params, stats, batch: Batch, key):
         def loss_fn(params):
-            model = nnx.merge(graphs.train, groups.hold(parts, params), stats)
+            model = nnx.merge(graphs.train, parameter_groups.hold(parts, params), stats)
             outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
-            loss, terms = losses.total(outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary)
+            loss, terms = total(outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary)
             return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
 
         (_, (terms, stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
@@ -90,3 +90,30 @@ def _average(state: TrainState, new: dict, decay: float) -> dict:
     step = state.step.astype(jnp.float32)
     now = jnp.minimum(decay, (1 + step) / (10 + step))
     return optax.incremental_update(new, state.average, 1 - now)
+
+
+# MERGED from training.losses: What training minimises.
+def cross_entropy(logit: jax.Array, batch: Batch, smoothing: float) -> jax.Array:
+    """Mean binary cross-entropy [] over the rows that count, against labels pulled ``smoothing / 2`` from 0 and 1.
+
+    Args:
+      logit: float32 [b].
+      batch: gives ``label`` [b] in {0, 1} and ``weight`` [b].
+      smoothing: 0 .. 1 (Szegedy et al. 2016, section 7, for two classes).
+    """
+    target = batch.label * (1 - smoothing) + smoothing / 2
+    each = optax.sigmoid_binary_cross_entropy(logit, target)
+    return jnp.sum(each * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
+
+
+def total(outputs: Outputs, batch: Batch, *, smoothing: float, auxiliary: float) -> tuple[jax.Array, dict]:
+    """The fused loss plus ``auxiliary`` times that of every branch. Returns it and its terms by name.
+
+    A sum, not a mean: how fast a branch learns must not depend on how many others are trained beside it.
+    """
+    fused = cross_entropy(outputs.logit, batch, smoothing)
+    branches = {name: cross_entropy(logit, batch, smoothing) for name, logit in outputs.branch_logits.items()}
+    loss = fused + auxiliary * sum(branches.values())
+    correct = (outputs.logit > 0) == (batch.label == 1)
+    accuracy = jnp.sum(correct * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
+    return loss, {"loss": loss, "accuracy": accuracy, **{f"loss/{name}": value for name, value in branches.items()}}

@@ -12,7 +12,7 @@ from flax import nnx
 
 from fusion_dfd import config
 from fusion_dfd.backbones import conv, convert, registry
-from fusion_dfd.backbones.norm import BatchNorm
+from fusion_dfd.backbones.layers import BatchNorm
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "BACKBONES.md"
 # torchvision's table of weights, classifier (1000 classes) included.

@@ -1,11 +1,8 @@
 """The benchmarks are importable by their names, and so are they in the processes that they start."""
 
 import os
-import pathlib
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))
 
 import apart
 import pytest

@@ -9,7 +9,7 @@ import simplejpeg
 
 from fusion_dfd.config import Augment
 from fusion_dfd.input import augment
-from fusion_dfd.shards import example, table
+from fusion_dfd.shards import clip_index, records
 
 SIZE = 32
 
@@ -21,12 +21,12 @@ def path(tmp_path_factory):
 
 def stored(path) -> set[bytes]:
     """The pixels of every frame of the shard."""
-    split = table.open_split(str(path).rpartition("/")[0], "train")
+    split = clip_index.open_split(str(path).rpartition("/")[0], "train")
     return {frame.tobytes() for row in range(len(split)) for frame in pixels(split, row)}
 
 
 def pixels(split, row):
-    return example.decode_frames(example.decode(split.source[row]).frames)
+    return records.decode_frames(records.decode(split.source[row]).frames)
 
 
 def test_tf_data_reads_our_clips(path):

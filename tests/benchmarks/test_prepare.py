@@ -7,7 +7,7 @@ import pytest
 import stages
 
 from fusion_dfd import config as c
-from fusion_dfd.sample import take
+from fusion_dfd.synthetic import take
 
 
 def test_a_video_costs_what_its_stages_cost(tmp_path, monkeypatch):

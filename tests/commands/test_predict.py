@@ -7,7 +7,7 @@ import types
 import pytest
 
 from fusion_dfd.commands import predict
-from fusion_dfd.explain import folder
+from fusion_dfd.explain import page
 from fusion_dfd.predict import detector
 from fusion_dfd.predict.verdict import Verdict
 
@@ -22,7 +22,7 @@ def run(monkeypatch, tmp_path):
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
     monkeypatch.setattr(detector, "load", lambda *given: given)
-    monkeypatch.setattr(folder.page, "write", write)
+    monkeypatch.setattr(page.page, "write", write)
     (tmp_path / "out").mkdir()
 
     def made(words, **flags):
@@ -50,4 +50,4 @@ def test_of_several_videos_the_list_is_named_and_programs_read_verdicts_alone(ru
     assert run(["a.mp4", "b.mp4"], json=True) == 11
     told = capsys.readouterr()
     assert [json.loads(line)["path"] for line in told.out.splitlines()] == ["a.mp4", "b.mp4"]
-    assert told.err.splitlines()[-1] == str(tmp_path / "out" / folder.INDEX)
+    assert told.err.splitlines()[-1] == str(tmp_path / "out" / page.INDEX)

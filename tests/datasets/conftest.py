@@ -2,12 +2,10 @@
 
 import os
 import pathlib
-import sys
 
 import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion_dfd.datasets import splits
-from fusion_dfd.datasets.draw import draw
-from fusion_dfd.datasets.groups import components
+from fusion_dfd.datasets.grouping import components
+from fusion_dfd.datasets.splits import draw
 from fusion_dfd.types import DataError, Video
 
 

@@ -1,13 +1,13 @@
 import pytest
 
 from fusion_dfd.datasets.registry import ADAPTERS, open_dataset
-from fusion_dfd.shards import metadata
+from fusion_dfd.shards import tfds_metadata
 from fusion_dfd.types import DataError
 
 
 def test_names_are_names_of_shards():
     for name in ADAPTERS:
-        metadata.check_name(name)
+        tfds_metadata.check_name(name)
 
 
 def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from fusion_dfd import config as c
 from fusion_dfd import limits
-from fusion_dfd.evaluation import calibrate, evaluate, metrics, scores
+from fusion_dfd.evaluation import calibrate, metrics, scores
+from fusion_dfd.evaluation.summary import summarise
 from fusion_dfd.types import DataError
 
 
@@ -184,8 +185,8 @@ def test_it_survives_the_disk(tmp_path, rng, kind):
 def test_a_summary_shows_before_and_after(make):
     clips = make.table(pairs=10, skill=2.0)
     fitted = calibrate.fit(scores.videos(make.table(pairs=10, skill=2.0, seed=1)), _options(calibration="affine"))
-    summary = evaluate.summarise(clips, bootstrap=20, calibration=fitted)
-    plain = evaluate.summarise(clips, bootstrap=20)
+    summary = summarise(clips, bootstrap=20, calibration=fitted)
+    plain = summarise(clips, bootstrap=20)
     assert summary["units"]["video_uncalibrated"]["overall"] == plain["units"]["video"]["overall"]
     assert summary["units"]["clip"] == plain["units"]["clip"]
     after, before = (summary["units"][name]["overall"]["metrics"] for name in ("video", "video_uncalibrated"))
@@ -199,4 +200,4 @@ def test_a_summary_shows_before_and_after(make):
     assert summary["undecided"]["fake"] == sum(row.label for row in unsure)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     with pytest.raises(DataError, match="aggregated by max, first"):
-        evaluate.summarise(clips, bootstrap=0, rule="max", calibration=fitted)
+        summarise(clips, bootstrap=0, rule="max", calibration=fitted)

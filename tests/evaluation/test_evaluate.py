@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.progress import Progress
 
-from fusion_dfd.evaluation import evaluate
+from fusion_dfd.evaluation import evaluate, summary
 from fusion_dfd.types import Batch, DataError, Outputs
 
 
@@ -150,8 +150,8 @@ def test_unscored_videos_of_a_split(tmp_path):
         faceless=[_entry("ff/original/c23/007", "test", 0, "no face")],
     )
     assert evaluate.unscored(tmp_path, "test") == [
-        evaluate.Unscored("ff/FaceSwap/c23/007_008", "ff", "FaceSwap", "c23", "007", 1, "failed", "truncated"),
-        evaluate.Unscored("ff/original/c23/007", "ff", "original", "c23", "007", 0, "faceless", "no face"),
+        summary.Unscored("ff/FaceSwap/c23/007_008", "ff", "FaceSwap", "c23", "007", 1, "failed", "truncated"),
+        summary.Unscored("ff/original/c23/007", "ff", "original", "c23", "007", 0, "faceless", "no face"),
     ]
     assert evaluate.unscored(tmp_path, "train") == []
 

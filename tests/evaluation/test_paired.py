@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from scipy import special, stats
 
-from fusion_dfd.evaluation import metrics, paired, scores
+from fusion_dfd.evaluation import bootstrap, metrics, scores
 from fusion_dfd.types import DataError
 
 GRID = st.integers(0, 6)  # few values: ties are common
@@ -38,7 +38,7 @@ def _slow(y, first, second):
 def test_delong_equals_the_definition_over_all_pairs(rows):
     y, first, second = map(np.array, zip(*rows, strict=True))
     one, other, variance = _slow(y, first, second)
-    got = paired.delong(y, first, second)
+    got = bootstrap.delong(y, first, second)
     assert (got.first, got.second) == pytest.approx((one, other))
     assert got.error**2 == pytest.approx(max(variance, 0), abs=1e-12)
     if variance > 1e-9:
@@ -47,10 +47,10 @@ def test_delong_equals_the_definition_over_all_pairs(rows):
 
 def test_delong_of_equal_scores_finds_nothing(rng):
     y, p = np.arange(20) % 2, rng.normal(size=20)
-    got = paired.delong(y, p, p)
+    got = bootstrap.delong(y, p, p)
     assert (got.difference, got.p) == (0.0, 1.0)
-    assert paired.delong(y, p, np.exp(p)).p == 1.0  # another scale, the same order
-    assert paired.delong(y, -1.0 * y, 1.0 * y).p == 0.0  # all wrong against all right
+    assert bootstrap.delong(y, p, np.exp(p)).p == 1.0  # another scale, the same order
+    assert bootstrap.delong(y, -1.0 * y, 1.0 * y).p == 0.0  # all wrong against all right
 
 
 def test_delong_errs_as_often_as_it_says(rng):
@@ -59,7 +59,7 @@ def test_delong_errs_as_often_as_it_says(rng):
     for _ in range(400):
         y = np.arange(80) % 2
         common = rng.normal(size=80) + y
-        rejected += paired.delong(y, common + rng.normal(size=80), common + rng.normal(size=80)).p < 0.1
+        rejected += bootstrap.delong(y, common + rng.normal(size=80), common + rng.normal(size=80)).p < 0.1
     assert 22 <= rejected <= 60
 
 
@@ -73,7 +73,7 @@ def test_delong_errs_as_often_as_it_says(rng):
 )
 def test_delong_refuses_what_has_no_answer(labels, first, words):
     with pytest.raises(DataError, match=words):
-        paired.delong(labels, first, first)
+        bootstrap.delong(labels, first, first)
 
 
 def _two(rng, groups: int = 12, gain: float = 0.0):
@@ -90,7 +90,7 @@ def _two(rng, groups: int = 12, gain: float = 0.0):
 
 def test_differences_are_those_of_the_metrics(rng):
     y, first, second, member = _two(rng, gain=1.0)
-    got = paired.differences(y, first, second, member, n=200, thresholds=(0.4, 0.6))
+    got = bootstrap.differences(y, first, second, member, n=200, thresholds=(0.4, 0.6))
     one, other = metrics.compute(y, first, 0.4), metrics.compute(y, second, 0.6)
     assert list(got) == list(metrics.METRICS)
     for name, entry in got.items():
@@ -100,51 +100,51 @@ def test_differences_are_those_of_the_metrics(rng):
 
 
 def test_a_clear_lead_is_found(rng):
-    ahead = paired.differences(*_two(rng, gain=3.0), n=400)["auc"]
+    ahead = bootstrap.differences(*_two(rng, gain=3.0), n=400)["auc"]
     assert ahead.low > 0
     assert ahead.p < 0.02
 
 
 def test_of_equal_systems_few_are_called_different(rng):
     # At level .1 more than 10 of 40 would come about once in 1000 times.
-    rejected = sum(paired.differences(*_two(rng), n=60)["auc"].p < 0.1 for _ in range(40))
+    rejected = sum(bootstrap.differences(*_two(rng), n=60)["auc"].p < 0.1 for _ in range(40))
     assert rejected <= 10
 
 
 def test_swapping_the_systems_turns_the_sign(rng):
     y, first, second, member = _two(rng, gain=1.0)
-    one = paired.differences(y, first, second, member, n=100, seed=3)["auc"]
-    other = paired.differences(y, second, first, member, n=100, seed=3)["auc"]
+    one = bootstrap.differences(y, first, second, member, n=100, seed=3)["auc"]
+    other = bootstrap.differences(y, second, first, member, n=100, seed=3)["auc"]
     assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low))
     assert other.p == one.p
 
 
 def test_pairing_narrows_the_interval(rng):
     y, first, second, member = _two(rng, gain=0.5)
-    together = paired.differences(y, first, second, member, n=400)["auc"]
+    together = bootstrap.differences(y, first, second, member, n=400)["auc"]
     order = np.concatenate([rng.permutation(np.flatnonzero(y == label)) for label in (0, 1)])
     places = np.concatenate([np.flatnonzero(y == label) for label in (0, 1)])
     shuffled = second.copy()
     shuffled[places] = second[order]  # the same AUC, of rows that have nothing to do with each other
-    apart = paired.differences(y, first, shuffled, member, n=400)["auc"]
+    apart = bootstrap.differences(y, first, shuffled, member, n=400)["auc"]
     assert apart.value == pytest.approx(together.value)
     assert together.high - together.low < apart.high - apart.low
 
 
 def test_no_interval_where_there_can_be_none():
     for groups, n in (([0, 0, 0, 0], 100), ([0, 1, 2, 3], 0)):
-        got = paired.differences([0, 1, 0, 1], [0.1, 0.6, 0.2, 0.9], [0.3, 0.2, 0.1, 0.9], groups, n=n)["auc"]
-        assert got == paired.Difference(-0.25, None, None, None)
-    lost = paired.differences([0, 1, 0, 1], [0.1, np.nan, 0.2, 0.9], [0.3, 0.2, 0.1, 0.9], range(4), n=10)["auc"]
-    assert lost == paired.Difference(None, None, None, None)
+        got = bootstrap.differences([0, 1, 0, 1], [0.1, 0.6, 0.2, 0.9], [0.3, 0.2, 0.1, 0.9], groups, n=n)["auc"]
+        assert got == bootstrap.Difference(-0.25, None, None, None)
+    lost = bootstrap.differences([0, 1, 0, 1], [0.1, np.nan, 0.2, 0.9], [0.3, 0.2, 0.1, 0.9], range(4), n=10)["auc"]
+    assert lost == bootstrap.Difference(None, None, None, None)
 
 
 def test_only_common_videos_are_compared(make):
     first = scores.videos(make.table(pairs=2))
     second = scores.videos(make.table(pairs=3, seed=1))[::-1]
-    one, other = paired.same_videos(first, second)
+    one, other = bootstrap.same_videos(first, second)
     assert [row.video for row in one] == [row.video for row in other] == [row.video for row in first]
     with pytest.raises(DataError, match="no video is in both"):
-        paired.same_videos(first[:3], second[:3])
+        bootstrap.same_videos(first[:3], second[:3])
     with pytest.raises(DataError, match="has label"):
-        paired.same_videos(first, [dataclasses.replace(row, label=1 - row.label) for row in second])
+        bootstrap.same_videos(first, [dataclasses.replace(row, label=1 - row.label) for row in second])

@@ -11,11 +11,13 @@ import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd.datasets import splits
-from fusion_dfd.evaluation import anyscores, calibrate, evaluate, metrics, provenance, scores
+from fusion_dfd.evaluation import calibrate, evaluate, metrics, scores, training_data
+from fusion_dfd.evaluation.summary import summarise
 from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.quality import check
-from fusion_dfd.quality.probing import Probe
-from fusion_dfd.shards import plan, table
+from fusion_dfd.quality.probe_files import Probe
+from fusion_dfd.runs import external_scores
+from fusion_dfd.shards import clip_index, plan
 from fusion_dfd.types import DataError, Video
 
 
@@ -50,11 +52,13 @@ def test_people_shared_with_another_preparation_are_said_beside_the_numbers(make
     rows = make.table(pairs=4)
     columns = {name: np.array([getattr(row, name) for row in rows]) for name in ("dataset", "compression", "group")}
     columns |= {"method": np.array([row.method for row in rows]), "label": np.array([row.label for row in rows])}
-    empty = {name: np.zeros(len(rows), np.int64) for name in table.COLUMNS if name not in columns}
-    trained = table.ClipTable(**columns, **empty)
+    empty = {name: np.zeros(len(rows), np.int64) for name in clip_index.COLUMNS if name not in columns}
+    trained = clip_index.ClipTable(**columns, **empty)
     moved = [dataclasses.replace(row, group=row.group.replace("00", "50")) for row in rows]
-    assert provenance.warnings(provenance.facts(trained, trained), moved) == []
-    found = provenance.warnings(provenance.facts(trained, trained), [*moved, make.score(0.0, name="900", group="002")])
+    assert training_data.warnings(training_data.facts(trained, trained), moved) == []
+    found = training_data.warnings(
+        training_data.facts(trained, trained), [*moved, make.score(0.0, name="900", group="002")]
+    )
     assert "1 of 41 videos share a person or a source clip with what the run was trained on (e.g. ff/002)" in found[0]
     assert "selected and calibrated on" in found[1]
 
@@ -92,7 +96,7 @@ def test_file_names_shared_by_manipulations_do_not_become_one_video(tmp_path, ma
     lines = "".join(f"000_003,1,{row.logit},{n}\n" for n, row in enumerate(rows))
     (tmp_path / "a.csv").write_text("video,label,logit,n\n" + lines)
     with pytest.raises(DataError, match="add the column method"):
-        anyscores.read(tmp_path / "a.csv")
+        external_scores.read(tmp_path / "a.csv")
 
 
 def test_videos_without_a_face_cannot_raise_a_score_by_being_left_out(tmp_path, make):
@@ -104,8 +108,8 @@ def test_videos_without_a_face_cannot_raise_a_score_by_being_left_out(tmp_path, 
         for key, row in lost.items()
         if key not in kept
     ]
-    (tmp_path / table.MANIFEST).write_text(json.dumps({"failed": [], "faceless": entries}))
-    summary = evaluate.summarise(clips, unscored=evaluate.unscored(tmp_path, "test"), bootstrap=0)
+    (tmp_path / clip_index.MANIFEST).write_text(json.dumps({"failed": [], "faceless": entries}))
+    summary = summarise(clips, unscored=evaluate.unscored(tmp_path, "test"), bootstrap=0)
     units = {name: unit["overall"]["metrics"]["auc"]["value"] for name, unit in summary["units"].items()}
     assert units["video_with_unscored"] < units["video"]
     assert summary["unscored"]["faceless"] == {"real": 0, "fake": len(entries)}
@@ -118,7 +122,7 @@ def test_a_threshold_does_not_follow_the_test_split(make):
     fitted = calibrate.fit(val, c.Evaluate(bootstrap=0))
     for shift in (-3.0, 0.0, 3.0):
         test = [dataclasses.replace(row, logit=row.logit + shift) for row in make.table(pairs=8, skill=1.5)]
-        summary = evaluate.summarise(test, bootstrap=0, calibration=fitted)
+        summary = summarise(test, bootstrap=0, calibration=fitted)
         assert summary["threshold"] == fitted.threshold
         videos = fitted.videos(scores.videos(test))
         want = metrics.compute([row.label for row in videos], [row.probability for row in videos], fitted.threshold)

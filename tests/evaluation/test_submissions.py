@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import metrics, overlay, scores, submissions
+from fusion_dfd.evaluation import metrics, scores
+from fusion_dfd.reports import comparison
+from fusion_dfd.runs import external_scores
 from fusion_dfd.types import DataError
 
 OPTIONS = c.Evaluate(bootstrap=50)
@@ -20,7 +22,7 @@ def _tables(folder, make, count: int = 2) -> list[str]:
 
 
 def test_one_table_gives_a_report(tmp_path, make):
-    (path,) = submissions.run(_tables(tmp_path, make, 1), str(tmp_path / "out"), OPTIONS)
+    (path,) = external_scores.run(_tables(tmp_path, make, 1), str(tmp_path / "out"), OPTIONS)
     assert path == str(tmp_path / "out" / "scores" / "report.html")
     summary = json.loads(pathlib.Path(path).with_name("metrics.json").read_text())
     assert summary["rule"] == "mean_probability"
@@ -30,7 +32,7 @@ def test_one_table_gives_a_report(tmp_path, make):
 
 
 def test_two_tables_are_compared_in_pairs(tmp_path, make):
-    *_, path = submissions.run(_tables(tmp_path, make), str(tmp_path / "out"), OPTIONS)
+    *_, path = external_scores.run(_tables(tmp_path, make), str(tmp_path / "out"), OPTIONS)
     text = pathlib.Path(path).read_text()
     assert "run1-scores against run0-scores" in text
     assert "60 videos in 6 groups" in text
@@ -47,7 +49,7 @@ def test_two_tables_are_compared_in_pairs(tmp_path, make):
 
 def test_videos_of_one_table_alone_are_counted_and_left_out(tmp_path, make):
     rows = scores.videos(make.table(pairs=4))
-    pair = submissions.compare(rows, [*rows[:30], dataclasses.replace(rows[0], video="ff/original/c23/x")], 20)
+    pair = external_scores.compare(rows, [*rows[:30], dataclasses.replace(rows[0], video="ff/original/c23/x")], 20)
     assert (pair.videos, pair.left_out) == (30, (10, 1))
     assert pair.differences["auc"].value == 0.0
 
@@ -55,14 +57,14 @@ def test_videos_of_one_table_alone_are_counted_and_left_out(tmp_path, make):
 def test_where_delong_has_no_answer_the_rest_stands(make):
     rows = scores.videos(make.table(pairs=4))
     few = [row for row in rows if row.label == 1] + [row for row in rows if row.label == 0][:1]
-    pair = submissions.compare(few, few, 20)
+    pair = external_scores.compare(few, few, 20)
     assert pair.delong is None
     assert "two real and two fake" in pair.note
     assert pair.differences["auc"].value == 0.0
 
 
 def test_several_comparisons_say_that_they_are_several(tmp_path, make):
-    *_, path = submissions.run(_tables(tmp_path, make, 3), str(tmp_path / "out"), OPTIONS)
+    *_, path = external_scores.run(_tables(tmp_path, make, 3), str(tmp_path / "out"), OPTIONS)
     text = pathlib.Path(path).read_text()
     assert text.count("against run0-scores") == 2
     assert "2 comparisons were made: no p-value is corrected" in text
@@ -70,7 +72,7 @@ def test_several_comparisons_say_that_they_are_several(tmp_path, make):
 
 def test_seeds_are_averaged(tmp_path, make):
     paths = _tables(tmp_path, make, 3)
-    *_, path = submissions.run(paths, str(tmp_path / "out"), OPTIONS, of_seeds=True)
+    *_, path = external_scores.run(paths, str(tmp_path / "out"), OPTIONS, of_seeds=True)
     assert path.endswith("seeds.md")
     found = json.loads(pathlib.Path(path).with_suffix(".json").read_text())["metrics"]["auc"]
     folders = [tmp_path / "out" / f"run{n}-scores" / "metrics.json" for n in range(3)]
@@ -81,12 +83,12 @@ def test_seeds_are_averaged(tmp_path, make):
 def test_a_table_given_twice_is_refused(tmp_path, make):
     path = _tables(tmp_path, make, 1)[0]
     with pytest.raises(DataError, match="given twice"):
-        submissions.run([path, path], str(tmp_path / "out"), OPTIONS)
+        external_scores.run([path, path], str(tmp_path / "out"), OPTIONS)
 
 
 def test_tables_fill_a_protocol(tmp_path, make):
     paths = _tables(tmp_path, make)
-    path = submissions.by_protocol(paths, str(tmp_path / "out"), OPTIONS, "cross_dataset")
+    path = external_scores.by_protocol(paths, str(tmp_path / "out"), OPTIONS, "cross_dataset")
     text = pathlib.Path(path).read_text()
     assert text.count("absent: no test videos: scripts/prepare.py --dataset celebdf_v2") == 2
     assert "run1-scores" in text
@@ -94,13 +96,13 @@ def test_tables_fill_a_protocol(tmp_path, make):
 
 def test_a_page_without_curves_says_why(make):
     fakes = [row for row in scores.videos(make.table()) if row.label]
-    assert "the common videos lack a class" in overlay.page({"a": fakes, "b": fakes}, [])
+    assert "the common videos lack a class" in comparison.paired_page({"a": fakes, "b": fakes}, [])
 
 
 def test_curves_are_over_common_videos_alone(make):
     rows = scores.videos(make.table(pairs=4, skill=1.0))
     whole = metrics.compute([row.label for row in rows], [row.probability for row in rows])["auc"]
     part = metrics.compute([row.label for row in rows[:25]], [row.probability for row in rows[:25]])["auc"]
-    page = overlay.page({"a": rows, "b": rows[:25]}, [])
+    page = comparison.paired_page({"a": rows, "b": rows[:25]}, [])
     assert page.count(f"AUC {part:.3f}") == 2
     assert f"AUC {whole:.3f}" not in page

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fusion_dfd.evaluation import comparison, evaluate, metrics, scores
-from fusion_dfd.evaluation.paired import Difference
+from fusion_dfd.evaluation import metrics, scores
+from fusion_dfd.evaluation.bootstrap import Difference
+from fusion_dfd.evaluation.summary import Unscored, summarise
+from fusion_dfd.reports import comparison, terminal
 from fusion_dfd.types import ORIGINAL, DataError
 
 
@@ -21,7 +23,7 @@ def _labels(rows):
 def test_units_are_measured_over_their_own_rows(make):
     clips = make.table(clips=3)
     frames = [dataclasses.replace(row, logit=row.logit + row.frame % 3) for row in make.frames(clips)]
-    summary = evaluate.summarise(clips, frames, bootstrap=20)
+    summary = summarise(clips, frames, bootstrap=20)
     videos = scores.videos(clips)
     want = {
         "video": metrics.compute(_labels(videos), [row.probability for row in videos]),
@@ -39,7 +41,7 @@ def test_units_are_measured_over_their_own_rows(make):
 
 def test_each_method_meets_all_reals(make):
     clips = make.table()
-    summary = evaluate.summarise(clips, bootstrap=0)
+    summary = summarise(clips, bootstrap=0)
     assert list(summary["units"]["video"]["methods"]) == sorted(make.methods)
     for method, block in summary["units"]["video"]["methods"].items():
         videos = [row for row in scores.videos(clips) if row.method in (ORIGINAL, method)]
@@ -55,8 +57,8 @@ def test_methods_of_several_sets_meet_the_reals_of_their_own(make):
         dataclasses.replace(row, dataset="celeb", video=row.video.replace("ff", "celeb"), logit=row.logit + 50)
         for row in clips
     ]
-    blocks = evaluate.summarise(clips + other, bootstrap=0)["units"]["video"]["methods"]
-    alone = evaluate.summarise(clips, bootstrap=0)["units"]["video"]["methods"]
+    blocks = summarise(clips + other, bootstrap=0)["units"]["video"]["methods"]
+    alone = summarise(clips, bootstrap=0)["units"]["video"]["methods"]
     assert set(blocks) == {f"{name}/c23/{method}" for name in ("ff", "celeb") for method in make.methods}
     for method in make.methods:
         assert blocks[f"ff/c23/{method}"]["metrics"] == alone[method]["metrics"]
@@ -64,23 +66,23 @@ def test_methods_of_several_sets_meet_the_reals_of_their_own(make):
 
 def test_groups_of_two_sets_are_not_one_group(make):
     rows = [make.score(0.1), make.score(0.2, dataset="celeb", video="celeb/original/c23/000")]
-    assert evaluate.summarise(rows, bootstrap=0)["units"]["video"]["overall"]["counts"]["groups"] == 2
+    assert summarise(rows, bootstrap=0)["units"]["video"]["overall"]["counts"]["groups"] == 2
 
 
 def test_further_faces_do_not_count(make):
     clips = make.table()
     extra = [dataclasses.replace(row, track=1, logit=-row.logit) for row in clips]
-    assert evaluate.summarise(clips + extra, bootstrap=10) == evaluate.summarise(clips, bootstrap=10)
+    assert summarise(clips + extra, bootstrap=10) == summarise(clips, bootstrap=10)
 
 
 def test_unscored_videos_are_counted_and_drawn_at_a_half(make):
     clips = make.table()
     lost = [
-        evaluate.Unscored("ff/original/c23/090", "ff", ORIGINAL, "c23", "090", 0, "faceless", "no face"),
-        evaluate.Unscored("ff/FaceSwap/c23/090_091", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
-        evaluate.Unscored("ff/FaceSwap/c23/091_090", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
+        Unscored("ff/original/c23/090", "ff", ORIGINAL, "c23", "090", 0, "faceless", "no face"),
+        Unscored("ff/FaceSwap/c23/090_091", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
+        Unscored("ff/FaceSwap/c23/091_090", "ff", "FaceSwap", "c23", "090", 1, "failed", "truncated"),
     ]
-    summary = evaluate.summarise(clips, unscored=lost, bootstrap=10)
+    summary = summarise(clips, unscored=lost, bootstrap=10)
     videos = scores.videos(clips)
     want = metrics.compute([*_labels(videos), 0, 1, 1], [*(row.probability for row in videos), 0.5, 0.5, 0.5])
     block = summary["units"]["video_with_unscored"]
@@ -88,11 +90,11 @@ def test_unscored_videos_are_counted_and_drawn_at_a_half(make):
     assert block["methods"]["FaceSwap"]["counts"]["fake"] == 10
     assert (summary["unscored"]["real"], summary["unscored"]["fake"]) == (1, 2)
     assert summary["unscored"]["videos"][0]["reason"] == "no face"
-    assert summary["units"]["video"] == evaluate.summarise(clips, bootstrap=10)["units"]["video"]
+    assert summary["units"]["video"] == summarise(clips, bootstrap=10)["units"]["video"]
 
 
 def test_curves_count_every_video(make):
-    block = evaluate.summarise(make.table(), bootstrap=0, threshold=0.4)["units"]["video"]["overall"]
+    block = summarise(make.table(), bootstrap=0, threshold=0.4)["units"]["video"]["overall"]
     confusion, recall = block["confusion"], block["metrics"]["recall"]["value"]
     assert confusion["tn"] + confusion["fp"] == 8
     assert confusion["tp"] / (confusion["tp"] + confusion["fn"]) == recall
@@ -107,7 +109,7 @@ def test_curves_count_every_video(make):
 
 def test_long_roc_curves_are_thinned_but_keep_their_ends(make):
     rows = [make.score(np.sin(n), ("original", "FaceSwap")[n % 2], f"{n:04d}") for n in range(3000)]
-    roc = evaluate.summarise(rows, bootstrap=0)["units"]["video"]["overall"]["roc"]
+    roc = summarise(rows, bootstrap=0)["units"]["video"]["overall"]["roc"]
     assert len(roc["fpr"]) <= 400
     assert (roc["fpr"][0], roc["tpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (0, 0, 1, 1)
 
@@ -121,7 +123,7 @@ def test_long_roc_curves_are_thinned_but_keep_their_ends(make):
     ],
 )
 def test_what_is_undefined_is_said(make, rows, note):
-    summary = evaluate.summarise(rows(make), bootstrap=20)
+    summary = summarise(rows(make), bootstrap=20)
     auc = summary["units"]["video"]["overall"]["metrics"]["auc"]
     assert auc == {"value": None, "low": None, "high": None, "note": note}
     json.dumps(summary, allow_nan=False)
@@ -132,43 +134,43 @@ def test_what_is_undefined_is_said(make, rows, note):
 
 def test_why_there_is_no_interval_is_said(make):
     one_group = [dataclasses.replace(row, group="all") for row in make.table()]
-    auc = evaluate.summarise(one_group, bootstrap=20)["units"]["video"]["overall"]["metrics"]["auc"]
+    auc = summarise(one_group, bootstrap=20)["units"]["video"]["overall"]["metrics"]["auc"]
     assert auc["value"] is not None
     assert auc["low"] is None
     assert "1 group, too few" in auc["note"]
-    none = evaluate.summarise(make.table(), bootstrap=0)["units"]["video"]["overall"]["metrics"]["auc"]
+    none = summarise(make.table(), bootstrap=0)["units"]["video"]["overall"]["metrics"]["auc"]
     assert "no resamples" in none["note"]
 
 
 def test_json_round_trip_and_reproducible(make):
-    summary = evaluate.summarise(make.table(), make.frames(make.table()), bootstrap=20)
+    summary = summarise(make.table(), make.frames(make.table()), bootstrap=20)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert evaluate.summarise(make.table(), make.frames(make.table()), bootstrap=20) == summary
+    assert summarise(make.table(), make.frames(make.table()), bootstrap=20) == summary
 
 
 def test_scores_that_cannot_be_evaluated(make):
     with pytest.raises(DataError, match="no scores"):
-        evaluate.summarise([])
+        summarise([])
     with pytest.raises(DataError, match="unknown label"):
-        evaluate.summarise([make.score(0.0, label=-1)], bootstrap=0)
+        summarise([make.score(0.0, label=-1)], bootstrap=0)
 
 
 def _printed(summary) -> str:
     console = Console(file=io.StringIO(), width=140)
-    evaluate.print_summary(summary, console)
+    terminal.print_summary(summary, console)
     return console.file.getvalue()
 
 
 def test_terminal_tables_hold_every_metric_and_method(make):
-    text = _printed(evaluate.summarise(make.table(), bootstrap=20))
+    text = _printed(summarise(make.table(), bootstrap=20))
     for name in [*(metric.title for metric in metrics.METRICS.values()), *make.methods, "Video AUC 1.000"]:
         assert name in text
 
 
 def test_comparison(make):
-    strong, weak = (evaluate.summarise(make.table(skill=skill), bootstrap=20) for skill in (4, 1))
+    strong, weak = (summarise(make.table(skill=skill), bootstrap=20) for skill in (4, 1))
     del weak["units"]["video"]["methods"]["FaceSwap"]
-    blind = evaluate.summarise([row for row in make.table() if row.label], bootstrap=20)
+    blind = summarise([row for row in make.table() if row.label], bootstrap=20)
     found = comparison.comparison({"fusion": strong, "a|b": weak, "blind": blind})
     header, _, first, second, third = found.markdown.splitlines()
     auc = strong["units"]["video"]["overall"]["metrics"]["auc"]
@@ -185,7 +187,7 @@ def test_comparison(make):
 
 def test_comparison_of_costs_and_further_metrics(make):
     strong, blind = make.table(), [row for row in make.table() if row.label]
-    summaries = {"a, <b>": evaluate.summarise(strong, bootstrap=0), "blind": evaluate.summarise(blind, bootstrap=0)}
+    summaries = {"a, <b>": summarise(strong, bootstrap=0), "blind": summarise(blind, bootstrap=0)}
     costs = {"a, <b>": comparison.Cost(31_505_325, 2.5e9, 12.34)}
     found = comparison.comparison(summaries, also=("accuracy", "f1"), costs=costs)
     assert found.header[2:7] == ["Accuracy", "F1", "parameters", "GFLOPs a clip", "clips a second"]
@@ -204,7 +206,7 @@ def test_comparison_of_costs_and_further_metrics(make):
 
 
 def test_comparison_with_the_first_row(make):
-    strong, weak = (evaluate.summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
+    strong, weak = (summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
     against = {"weak": Difference(-0.25, -0.31, -0.2, 0.004)}
     found = comparison.comparison({"strong": strong, "weak": weak}, against=against)
     assert found.header[2] == "minus the first [95 % interval], p"
@@ -214,7 +216,7 @@ def test_comparison_with_the_first_row(make):
 
 
 def test_comparison_prefers_low_errors(make):
-    strong, weak = (evaluate.summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
+    strong, weak = (summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
     found = comparison.comparison({"strong": strong, "weak": weak}, metric="eer")
     assert found.best == {"strong"}
     assert "**" in found.markdown.splitlines()[2]

@@ -2,21 +2,16 @@
 
 import dataclasses
 import functools
-import pathlib
-import sys
 
 import jax
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "faces"))
-
 from barcodes import barcode, write
 from scripted import POINTS, Scripted
 
 from fusion_dfd import config as c
-from fusion_dfd.predict.detector import Detector, Piece
-from fusion_dfd.predict.judge import Judge
+from fusion_dfd.predict.detector import Detector
+from fusion_dfd.predict.verdict import Judge, Piece
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Trained
 from fusion_dfd.types import Outputs

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from fusion_dfd.explain import counterfactual as module
-from fusion_dfd.explain import graph
+from fusion_dfd.explain import true_gradient
 from fusion_dfd.predict import detector as predict
 
 
@@ -40,7 +40,7 @@ def test_a_dropped_branch_is_a_model_that_never_had_it(build, piece):
 
     @jax.jit
     def logits(frames, landmarks, length):
-        return nnx.merge(graph.evaluating(other), params, stats)(frames, landmarks, length).logit
+        return nnx.merge(true_gradient.evaluating(other), params, stats)(frames, landmarks, length).logit
 
     batch = predict.batch(pieces, config.data)
     expected = logits(batch.frames, batch.landmarks, batch.length)[:2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.backbones import registry
-from fusion_dfd.explain import gradcam, graph
+from fusion_dfd.explain import gradcam, true_gradient
 from fusion_dfd.predict import detector as predict
 
 EPSILON = 0.02
@@ -21,12 +21,12 @@ def test_the_maps_are_those_of_finite_differences(build, piece):
 
     @jax.jit
     def maps_of(frames):
-        model = graph.merged(graph.evaluating(detector.config), weights)
+        model = true_gradient.merged(true_gradient.evaluating(detector.config), weights)
         return model.backbone(registry.get(model.spec_name).normalise(frames), jnp.ones(len(frames), bool))
 
     @jax.jit
     def logits_of(maps):
-        model = graph.merged(graph.evaluating(detector.config), weights)
+        model = true_gradient.merged(true_gradient.evaluating(detector.config), weights)
         valid, length = jnp.ones(maps.shape[:2], bool), jnp.full(len(maps), maps.shape[1])
         tokens = [model.spatial(maps, valid)[0], model.temporal(maps, valid, length)[0]]
         return model.head(model.fusion(tokens, None)[0], None)

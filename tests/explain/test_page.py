@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from fusion_dfd.evaluation import anomaly
-from fusion_dfd.explain import evidence, folder, footage, page, words
+from fusion_dfd.evaluation import real_motion
+from fusion_dfd.explain import annotated_video, evidence, page, sentences
 from fusion_dfd.models import registry
 from fusion_dfd.types import DataError
 
@@ -111,7 +111,7 @@ def test_a_file_without_a_frame_rate_tells_nothing_by_second(build, video, tmp_p
 
     def timeless(self, scored, told):
         yield from probe(self, scored, told)
-        scored.scan.info = footage.VideoInfo(30, 0.0, 64, 48, "h264", 0)
+        scored.scan.info = annotated_video.VideoInfo(30, 0.0, 64, 48, "h264", 0)
 
     monkeypatch.setattr(evidence.Detector, "_read", timeless)
     _, place = page.write(detector, video(30), str(tmp_path))
@@ -136,8 +136,8 @@ def test_every_person_has_a_line_and_one_speaks(build, video, tmp_path):
 def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tmp_path, rng):
     run = tmp_path / "run"
     run.mkdir()
-    moves = rng.normal(-5, 1, (60, anomaly.FEATURES))
-    anomaly.save(anomaly.fit(moves, moves[:19]), str(run))
+    moves = rng.normal(-5, 1, (60, real_motion.FEATURES))
+    real_motion.save(real_motion.fit(moves, moves[:19]), str(run))
     detector = build("sequence", run=str(run))
     _, verdict, found = evidence.gather(detector, video(30))
     assert [second for second, _ in found.pace.seconds] == [second for second, _ in verdict.faces[0].timeline]
@@ -154,11 +154,11 @@ def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tm
 
 def _motions(detector, path: str) -> tuple[list, list]:
     (scored,) = detector.score([path], keep=lambda _: True)
-    return scored.pieces, [anomaly.motion(piece.frames, piece.landmarks) for piece in scored.pieces]
+    return scored.pieces, [real_motion.motion(piece.frames, piece.landmarks) for piece in scored.pieces]
 
 
 def test_a_damaged_reference_is_said_on_the_page(build, video, tmp_path):
-    (tmp_path / anomaly.NAME).write_bytes(b"nothing")
+    (tmp_path / real_motion.NAME).write_bytes(b"nothing")
     _, place = written(build, video(20), tmp_path / "out", "sequence", run=str(tmp_path))
     assert "no reference of real motion of this version" in place.read_text()
 
@@ -213,16 +213,16 @@ def test_pages_never_share_a_name(tmp_path):
 def test_several_videos_have_a_list_and_one_has_none(build, video, tmp_path):
     bad = tmp_path / "bad [1].mp4"
     bad.write_text("text " * 99)
-    pages = folder.Pages(build("sequence"), str(tmp_path / "out"))
+    pages = page.Pages(build("sequence"), str(tmp_path / "out"))
     verdicts = list(pages.predict_many([video(20), str(bad)]))
     assert [verdict.verdict == "none" for verdict in verdicts] == [False, True]
     listed = pathlib.Path(pages.entrance).read_text()
     for _, place in pages.written:
         assert f'href="{pathlib.Path(place).name}"' in listed
-    alone = folder.Pages(build("sequence"), str(tmp_path / "alone"))
+    alone = page.Pages(build("sequence"), str(tmp_path / "alone"))
     list(alone.predict_many([str(bad)]))
     assert alone.entrance == alone.written[0][1]
-    assert not (tmp_path / "alone" / folder.INDEX).exists()
+    assert not (tmp_path / "alone" / page.INDEX).exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(build, tmp_path):
@@ -232,6 +232,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(build, tmp_path):
 
 
 def test_headlines_never_say_certain():
-    assert words.number(0.99999) == "above 0.99"
-    assert words.number(1e-9) == "below 0.01"
-    assert words.number(0.5) == "0.50"
+    assert sentences.number(0.99999) == "above 0.99"
+    assert sentences.number(1e-9) == "below 0.01"
+    assert sentences.number(0.5) == "0.50"

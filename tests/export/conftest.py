@@ -1,20 +1,15 @@
 """A run of the tiny shards (``tiny``: of tests/training) whose weights are fresh, and what was exported of it."""
 
-import pathlib
 import shutil
-import sys
 
 import jax
-import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "training"))
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "models"))
-
 import optax
+import pytest
 import tiny
 
-from fusion_dfd.export import folder
-from fusion_dfd.training import experiment, state
+from fusion_dfd.export import bundle
+from fusion_dfd.runs import experiment
+from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Checkpoints
 
 
@@ -45,7 +40,7 @@ def written(tmp_path_factory, run) -> str:
     """An exported folder with all there is; not to be changed."""
     pytest.importorskip("onnxruntime")
     out = str(tmp_path_factory.mktemp("exported") / "folder")
-    folder.write(run, out)
+    bundle.write(run, out)
     return out
 
 

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from fusion_dfd.export import hub
+from fusion_dfd.export import bundle
 from fusion_dfd.types import DataError
 
 
@@ -31,7 +31,7 @@ def calls(monkeypatch):
 
 def test_what_was_exported_is_uploaded_and_nothing_else(calls, exported):
     os.makedirs(os.path.join(exported, "report-x"))
-    assert hub.push(exported, "me/detector") == "https://hub/commit/1"
+    assert bundle.push(exported, "me/detector") == "https://hub/commit/1"
     assert calls.made == [("me/detector", {"private": True, "exist_ok": True})]
     (upload,) = calls.uploaded
     assert (upload["repo_id"], upload["folder_path"]) == ("me/detector", exported)
@@ -46,24 +46,24 @@ def test_a_failure_is_one_sentence(calls, exported, error):
     with pytest.raises(
         DataError, match=r"^me/detector: not uploaded \([^\n]+\); check the network and the token[^\n]+$"
     ):
-        hub.push(exported, "me/detector")
+        bundle.push(exported, "me/detector")
 
 
 def test_a_changed_folder_is_not_uploaded(calls, exported):
     with open(os.path.join(exported, "config.json"), "a") as file:
         file.write(" ")
     with pytest.raises(DataError, match="is not what was exported"):
-        hub.push(exported, "me/detector")
+        bundle.push(exported, "me/detector")
     assert not calls.made
 
 
 @pytest.mark.parametrize("name", ["detector", "me/", "a/b/c", "me/de tector"])
 def test_a_name_without_an_owner_is_refused(name):
     with pytest.raises(DataError, match="want OWNER/NAME"):
-        hub.check_name(name)
+        bundle.check_name(name)
 
 
 def test_without_the_library_the_message_says_what_to_install(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DataError, match=r"pip install 'fusion-dfd\[hub\]'"):
-        hub.push(exported, "me/detector")
+        bundle.push(exported, "me/detector")

@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import retinas
 
-from fusion_dfd.faces import anchors
+from fusion_dfd.faces import retinaface
 
 SIDES = (16, 32, 64, 128, 256, 512)
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 33), (1, 1)])
 def test_anchors_lie_by_stride_row_column_side(height, width):
-    found = anchors.lay(height, width, (8, 16, 32), SIDES)
+    found = retinaface.lay(height, width, (8, 16, 32), SIDES)
     np.testing.assert_array_equal(found, retinas.lay_anchors(height, width, SIDES))
 
 
 def test_offsets_mean_what_the_formula_says(rng):
-    grid = anchors.lay(40, 30, (8, 16, 32), SIDES)
+    grid = retinaface.lay(40, 30, (8, 16, 32), SIDES)
     offsets, points = rng.normal(0, 2, (len(grid), 4)), rng.normal(0, 3, (len(grid), 5, 2))
-    boxes, landmarks = anchors.decode(grid, np.float32(offsets), np.float32(points))
+    boxes, landmarks = retinaface.decode(grid, np.float32(offsets), np.float32(points))
     expected = [retinas.decode(*one) for one in zip(grid.tolist(), offsets, points, strict=True)]
     np.testing.assert_allclose(boxes, [box for box, _ in expected], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(landmarks, [marks for _, marks in expected], rtol=1e-4, atol=1e-3)
@@ -29,10 +29,10 @@ def test_suppression_is_greedy(seed):
     rng = np.random.default_rng(seed)
     corner, size = rng.integers(0, 30, (64, 2)), rng.integers(5, 25, (64, 2))
     boxes = np.concatenate([corner, corner + size], -1).astype(np.float32)
-    kept = np.flatnonzero(anchors.suppress(boxes, 0.4))
+    kept = np.flatnonzero(retinaface.suppress(boxes, 0.4))
     assert kept.tolist() == retinas.suppress(boxes.tolist(), 0.4)
 
 
 def test_a_suppressed_box_suppresses_none():
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], np.float32)
-    assert anchors.suppress(boxes, 0.4).tolist() == [True, False, True]
+    assert retinaface.suppress(boxes, 0.4).tolist() == [True, False, True]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fusion_dfd.faces.cuts import SIDE, cuts, longest_shot
+from fusion_dfd.faces.extract import SIDE, cuts, longest_shot
 
 
 def scene(seed: int) -> np.ndarray:

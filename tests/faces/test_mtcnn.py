@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from portrait import LANDMARKS, plausible, portrait, scene
 
-from fusion_dfd.faces import mtcnn_networks
+from fusion_dfd.faces import mtcnn as mtcnn_networks
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.mtcnn import MTCNN
 from fusion_dfd.types import DataError
@@ -121,7 +121,7 @@ def test_few_programs_are_compiled(mtcnn):
 
 
 def test_rendered_faces_are_found(mtcnn):
-    footage = pytest.importorskip("fusion_dfd.sample.footage")
+    footage = pytest.importorskip("fusion_dfd.synthetic.footage")
     size, frames = 160, []
     for person in range(0, 16, 2):
         take = footage.Footage(0, person, person + 1, 2, size)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_dfd.faces.pyramid import CELL, LONGEST, MULTIPLE, lay_out, sample
+from fusion_dfd.faces.mtcnn import CELL, LONGEST, MULTIPLE, lay_out, sample
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fusion_dfd import config
 from fusion_dfd.faces import track
-from fusion_dfd.faces.detector import Detections
+from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.types import FaceTrack
 
 POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]])

@@ -5,7 +5,8 @@ import types
 import numpy as np
 import pytest
 
-from fusion_dfd.shards import example, table, tfrecord
+from fusion_dfd.shards import clip_index, tfrecord
+from fusion_dfd.shards import records as example
 from fusion_dfd.types import ORIGINAL, FaceTrack, Video
 
 METHODS = ("Deepfakes", "FaceSwap", "Face2Face")
@@ -63,9 +64,11 @@ def write_split(tmp_path):
         (tmp_path / folder).mkdir()
         for number in range(shards):
             records = [example.encode(one, place, face, "none") for one, place, face in clips[number::shards]]
-            path = str(tmp_path / folder / table.shard_name("small", "train", number, shards))
-            table.write_index(path, tfrecord.write(path, records), [table.describe(item) for item in records], {})
-        return table.open_split(str(tmp_path / folder), "train")
+            path = str(tmp_path / folder / clip_index.shard_name("small", "train", number, shards))
+            clip_index.write_index(
+                path, tfrecord.write(path, records), [clip_index.describe(item) for item in records], {}
+            )
+        return clip_index.open_split(str(tmp_path / folder), "train")
 
     return write
 

@@ -8,7 +8,7 @@ import pytest
 from fusion_dfd.config import Augment, ConfigError, Data
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.input.sampling import PairIndex
-from fusion_dfd.shards import example
+from fusion_dfd.shards import records
 from fusion_dfd.types import ORIGINAL, DataError
 
 PLAIN = Augment(flip=0, crop=0, colour=0, blur=0, jpeg=0)
@@ -174,9 +174,9 @@ def test_evaluation_reads_every_window_once_in_order_and_pads_the_last_batch(spl
     for batch in found:
         for place in np.flatnonzero(batch.row >= 0):
             row, start = windows.rows[batch.row[place]], windows.starts[batch.row[place]]
-            clip = example.decode(split.source[row])
+            clip = records.decode(split.source[row])
             window = slice(start, start + FRAMES)
-            pixels = example.decode_frames(clip.frames[window])
+            pixels = records.decode_frames(clip.frames[window])
             wanted = augment.apply(pixels, clip.landmarks[window], augment.Params(), SIZE)
             np.testing.assert_array_equal(batch.frames[place], wanted[0])
             np.testing.assert_array_equal(batch.landmarks[place], wanted[1])
@@ -247,9 +247,9 @@ def test_a_record_that_cannot_be_used_is_named(write_split, build, kind, monkeyp
     face = build.clip(build.ramp(4))
     if kind == "landmarks":
         face.landmarks[2, 1] = np.nan
-    codes = {"text": b"no JPEG", "empty": b"", "huge": huge(example.encode_frames(face.frames)[0])}
+    codes = {"text": b"no JPEG", "empty": b"", "huge": huge(records.encode_frames(face.frames)[0])}
     if kind in codes:
-        monkeypatch.setattr(example, "encode_frames", lambda frames, quality: [codes[kind]] * len(frames))
+        monkeypatch.setattr(records, "encode_frames", lambda frames, quality: [codes[kind]] * len(frames))
     faces = (build.clip(build.ramp(4)), face)
     split = write_split([(build.video(i, ORIGINAL), 0, one) for i, one in enumerate(faces)], shards=1)
     if kind == "count":

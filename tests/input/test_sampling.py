@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusion_dfd.input.sampling import PairIndex, window_starts, windows
-from fusion_dfd.shards.table import ClipTable
+from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.models import flow as optical
-from fusion_dfd.models import stabilise
+from fusion_dfd.models import geometry
 from fusion_dfd.models.micro import motion
 
 SIZE = 48
@@ -79,14 +79,14 @@ def test_similarity_recovers_a_known_one(rng):
     points = rng.normal(size=(5, 2)).astype(np.float32)
     a, b, shift = 1.3, -0.4, np.array([3.0, -2.0])
     target = points @ np.array([[a, b], [-b, a]]) + shift
-    got = stabilise.similarity(points, jnp.asarray(target, jnp.float32))
+    got = geometry.similarity(points, jnp.asarray(target, jnp.float32))
     np.testing.assert_allclose(got, [[a, -b, 3.0], [b, a, -2.0]], atol=1e-5)
 
 
 def test_template_comes_to_lie_on_itself(rng):
     frames = jnp.asarray(rng.integers(0, 256, (1, 2, SIZE, SIZE, 3), dtype=np.uint8))
-    landmarks = jnp.asarray(np.tile(stabilise.TEMPLATE * SIZE, (1, 2, 1, 1)))
-    got = stabilise.stabilise(frames, landmarks, jnp.array([2]), SIZE)
+    landmarks = jnp.asarray(np.tile(geometry.TEMPLATE * SIZE, (1, 2, 1, 1)))
+    got = geometry.stabilise(frames, landmarks, jnp.array([2]), SIZE)
     np.testing.assert_allclose(got, frames, atol=0.1)
 
 
@@ -94,16 +94,16 @@ def test_smoothing_keeps_steady_motion_and_removes_jitter(rng):
     time = np.arange(16)
     steady = rng.normal(size=(1, 1, 5, 2)) + 0.7 * time[None, :, None, None]
     length = jnp.array([12])
-    got = stabilise.smooth(jnp.asarray(steady, jnp.float32), length)
+    got = geometry.smooth(jnp.asarray(steady, jnp.float32), length)
     np.testing.assert_allclose(got[:, :12], steady[:, :12], atol=1e-2)
     jitter = rng.normal(size=(1, 16, 5, 2))
-    assert np.std(stabilise.smooth(jnp.asarray(steady + jitter, jnp.float32), length)[:, :12] - steady[:, :12]) < 0.6
+    assert np.std(geometry.smooth(jnp.asarray(steady + jitter, jnp.float32), length)[:, :12] - steady[:, :12]) < 0.6
 
 
 @pytest.mark.parametrize("length", [0, 1])
 def test_smoothing_of_very_short_clips(length, rng):
     landmarks = rng.normal(size=(1, 70, 5, 2)).astype(np.float32)
-    got = stabilise.smooth(jnp.asarray(landmarks), jnp.array([length]))
+    got = geometry.smooth(jnp.asarray(landmarks), jnp.array([length]))
     want = landmarks[:, :1] if length else np.zeros((1, 1, 5, 2))
     np.testing.assert_allclose(got, np.broadcast_to(want, got.shape), atol=1e-4)
 
@@ -117,14 +117,14 @@ def head_motion(frames: int):
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         back = np.linalg.inv(turn)
         clip.append(picture(np.concatenate([back, -(back @ shift)[:, None]], axis=1)))
-        landmarks.append((stabilise.TEMPLATE * SIZE - centre) @ turn.T + shift + centre)
+        landmarks.append((geometry.TEMPLATE * SIZE - centre) @ turn.T + shift + centre)
     clip = np.clip(np.round(255 * np.stack(clip)), 0, 255).astype(np.uint8)
     return jnp.asarray(np.repeat(clip[None, ..., None], 3, -1)), jnp.asarray(np.stack(landmarks)[None], jnp.float32)
 
 
 def test_stabilising_removes_a_known_head_motion():
     clip, landmarks = head_motion(8)
-    still = stabilise.stabilise(clip, landmarks, jnp.array([8]), SIZE)[0, :, 12:-12, 12:-12]
+    still = geometry.stabilise(clip, landmarks, jnp.array([8]), SIZE)[0, :, 12:-12, 12:-12]
     moving = np.asarray(clip, np.float32)[0, :, 12:-12, 12:-12]
     before, after = np.abs(np.diff(moving, axis=0)).mean(), np.abs(np.diff(still, axis=0)).mean()
     assert after < 0.25 * before
@@ -133,8 +133,8 @@ def test_stabilising_removes_a_known_head_motion():
 def test_large_frames_are_averaged_before_they_are_sampled():
     y, x = np.mgrid[:240, :240]
     frames = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[None, None, ..., None], 3, -1)
-    landmarks = jnp.asarray((stabilise.TEMPLATE * 240)[None, None])
-    got = stabilise.stabilise(jnp.asarray(frames), landmarks, jnp.array([1]), 48)
+    landmarks = jnp.asarray((geometry.TEMPLATE * 240)[None, None])
+    got = geometry.stabilise(jnp.asarray(frames), landmarks, jnp.array([1]), 48)
     np.testing.assert_allclose(got, 127.5, atol=1.0)
 
 

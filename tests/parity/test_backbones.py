@@ -12,7 +12,7 @@ from flax import nnx
 
 from fusion_dfd import config
 from fusion_dfd.backbones import pretrained, registry
-from fusion_dfd.weights import safetensors_file
+from fusion_dfd.weights import array_files
 
 TOLERANCE = 1e-4
 """Largest difference relative to the largest value."""
@@ -100,7 +100,7 @@ def test_timm(name, torch, timm, tmp_path, rng):
     pytest.importorskip("safetensors.torch").save_file(net.state_dict(), path)
     assert parameters(name) == sum(
         array.size
-        for key, array in safetensors_file.read(str(path))[0].items()
+        for key, array in array_files.read_safetensors(str(path))[0].items()
         if not key.startswith(("fc.", "head.", "classifier.", "pre_logits.", "AuxLogits.", "last_linear."))
         and not key.endswith(("running_mean", "running_var", "num_batches_tracked"))
     )

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from fusion_dfd.training import checkpoint, experiment, imported
+from fusion_dfd.runs import experiment, from_keras
+from fusion_dfd.training import checkpoint
 from fusion_dfd.types import Batch, DataError
 
 FRAMES, SIZE = 3, 75
@@ -44,7 +45,7 @@ def test_probabilities_are_those_of_keras(model, tmp_path, ending, classes, fake
     theirs = model(classes)
     path, run = str(tmp_path / f"model.{ending}"), str(tmp_path / "run")
     theirs.save(path)
-    config = imported.xception_lstm(path, run, FRAMES, SIZE, fake)
+    config = from_keras.xception_lstm(path, run, FRAMES, SIZE, fake)
     frames = np.random.default_rng(1).integers(0, 256, (2, FRAMES, SIZE, SIZE, 3), np.uint8)
     expected = theirs.predict(frames / 127.5 - 1, verbose=0)
     expected = expected[:, fake] if classes == 2 else expected[:, 0] if fake else 1 - expected[:, 0]
@@ -59,4 +60,4 @@ def test_another_layout_says_what_differs(keras, tmp_path):
     path = str(tmp_path / "other.keras")
     keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(3)]).save(path)
     with pytest.raises(DataError, match="has 0 models within its layers, want one Xception"):
-        imported.xception_lstm(path, str(tmp_path / "run"))
+        from_keras.xception_lstm(path, str(tmp_path / "run"))

@@ -1,19 +1,13 @@
 """A detector with fresh weights whose face finder answers by a script (``scripted``, ``barcodes``: of tests/faces)."""
 
-import pathlib
-import sys
-
 import jax
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "faces"))
-
 from barcodes import barcode, write
 from scripted import Scripted
 
 from fusion_dfd import config as c
 from fusion_dfd.predict.detector import Detector
-from fusion_dfd.predict.judge import Judge
+from fusion_dfd.predict.verdict import Judge
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Trained
 

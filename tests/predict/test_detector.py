@@ -12,7 +12,7 @@ from fusion_dfd.evaluation.scores import probability
 from fusion_dfd.faces.extract import extract
 from fusion_dfd.predict import detector as module
 from fusion_dfd.predict.detector import BATCH
-from fusion_dfd.training import experiment
+from fusion_dfd.runs import experiment
 from fusion_dfd.types import Batch
 
 

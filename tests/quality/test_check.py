@@ -2,14 +2,14 @@ import os
 
 import av
 import cv2
-import looks
 import numpy as np
+import probe_stubs
 import pytest
 
 from fusion_dfd.datasets import folder
 from fusion_dfd.faces.video import VideoInfo
-from fusion_dfd.quality import check, gallery, media, page, probing
-from fusion_dfd.quality.probing import Probe
+from fusion_dfd.quality import check, page, probe_files
+from fusion_dfd.quality.probe_files import Probe
 from fusion_dfd.types import Video
 
 
@@ -35,14 +35,14 @@ def info(**changes) -> VideoInfo:
 
 def test_a_good_file_is_described_hashed_and_pictured(tmp_path):
     write(tmp_path / "a.mp4")
-    found = probing.probe(str(tmp_path / "a.mp4"), picture=True)
+    found = probe_files.probe(str(tmp_path / "a.mp4"), picture=True)
     assert found.trouble == ""
     assert (found.info.frames, found.info.fps, found.info.width, found.info.height) == (40, 25, 128, 64)
     assert len(found.sha256) == 64
     picture = cv2.imdecode(np.frombuffer(found.thumbnail, np.uint8), cv2.IMREAD_COLOR)
-    assert picture.shape == (probing.THUMBNAIL, 2 * probing.THUMBNAIL, 3)
+    assert picture.shape == (probe_files.THUMBNAIL, 2 * probe_files.THUMBNAIL, 3)
     assert abs(int(picture.mean()) - 100) < 4
-    assert probing.probe(str(tmp_path / "a.mp4")).thumbnail == b""
+    assert probe_files.probe(str(tmp_path / "a.mp4")).thumbnail == b""
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_bad_file_has_a_reason_without_its_path(tmp_path, content, said):
     path.unlink()
     if data is not None:
         path.write_bytes(data)
-    found = probing.probe(str(path))
+    found = probe_files.probe(str(path))
     assert said in found.trouble
     assert str(path) not in found.trouble
 
@@ -70,10 +70,10 @@ def test_a_bad_file_has_a_reason_without_its_path(tmp_path, content, said):
 def test_a_file_that_kills_its_reader_costs_nothing_else():
     paths = ["deadly.mp4", "a.mp4"]
     seen = []
-    found = probing.probe_all(paths, 1, {"a.mp4"}, lambda: seen.append(1), looks.at)
+    found = probe_files.probe_all(paths, 1, {"a.mp4"}, lambda: seen.append(1), probe_stubs.at)
     assert [probe.sha256 for probe in found] == ["", "a.mp4"]
     assert [probe.thumbnail for probe in found] == [b"", b"jpeg"]
-    assert found[0].trouble == probing.DIED
+    assert found[0].trouble == probe_files.DIED
     assert len(seen) == 2
 
 
@@ -91,7 +91,7 @@ def test_equal_files_are_named_with_their_labels():
 def test_media_are_the_most_frequent_values():
     videos = [video(name, 0) for name in "abc"] + [video("d", 1)]
     probes = [Probe(info(frames=n, fps=fps), "") for n, fps in ((10, 25), (20, 25), (90, 30))] + [Probe(error="bad")]
-    found = media.by_kind(videos, probes, {"/d/fake/d.mp4"}, lambda one: one.label)
+    found = page.by_kind(videos, probes, {"/d/fake/d.mp4"}, lambda one: one.label)
     assert found[0].cells() == ("3", "0", "20", "25 (67 %)", "64x48", "h264")
     assert found[1].cells() == ("1", "1", "-", "-", "-", "-")
 
@@ -101,20 +101,20 @@ def test_pictures_show_every_method_beside_the_original():
     methods = ("A", "B", "C", "D")
     fakes = [video(f"r{n:02d}_{k}", 1, f"r{n:02d}", f"g{n}", m) for n in range(30) for m in methods for k in range(2)]
     lone = video("x", 1, "nobody", "g3", "E")
-    chosen = gallery.choose([*fakes, *reals, lone])
-    assert [len(shown) for shown in chosen.labels] == [gallery.SHOWN] * 2
-    assert len(chosen.families) == gallery.FAMILIES
+    chosen = page.choose([*fakes, *reals, lone])
+    assert [len(shown) for shown in chosen.labels] == [page.SHOWN] * 2
+    assert len(chosen.families) == page.FAMILIES
     for real, *beside in chosen.families:
         assert {fake.source for fake in beside} == {real.id}
         assert [fake.method for fake in beside] == ["A", "B", "C", "D", "A"]
-    (family,) = gallery.choose([reals[3], lone]).families
+    (family,) = page.choose([reals[3], lone]).families
     assert family == [reals[3], lone]
 
 
 def test_the_page_opens_offline_and_escapes_names():
     videos = [video("<b>", 0), video("<b>_x", 1, "<b>")]
     probes = [Probe(info(), "x", b"jpeg"), Probe(info(), "y", b"jpeg")]
-    text = page.render(videos, probes, {"/d/<i>.mp4": "empty & gone"}, gallery.choose(videos))
+    text = page.render(videos, probes, {"/d/<i>.mp4": "empty & gone"}, page.choose(videos))
     assert "http" not in text
     assert "<script" not in text
     assert "&lt;b&gt;_x" in text
@@ -122,7 +122,7 @@ def test_the_page_opens_offline_and_escapes_names():
     assert "/d/&lt;i&gt;.mp4</td><td>empty &amp; gone" in text
     assert text.count("data:image/jpeg") == 4
     assert "Originals and their fakes" in text
-    bare = page.render(videos, [Probe(error="bad")] * 2, {}, gallery.choose(videos))
+    bare = page.render(videos, [Probe(error="bad")] * 2, {}, page.choose(videos))
     assert "2 files: 2 good, 0 bad" in bare
     assert "data:image" not in bare
 

@@ -3,21 +3,16 @@
 import dataclasses
 import os
 import pathlib
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "faces"))
-
 from barcodes import barcode, write
 
 from fusion_dfd import config as c
 from fusion_dfd.predict.verdict import Face, Verdict
-from fusion_dfd.serve.facts import Facts
+from fusion_dfd.serve.scoring import Facts
 
 FACE = Face(0, "fake", 0.9, {"micro": 0.8}, 4, 48, 120.0, None, ((0, 0.1), (1, 0.95)))
 
@@ -123,7 +118,7 @@ def run(config, tmp_path_factory) -> str:
     """A run folder of fresh weights that says it was trained on the embedded data."""
     import jax
 
-    from fusion_dfd.evaluation import provenance
+    from fusion_dfd.evaluation import training_data
     from fusion_dfd.training import checkpoint, state
 
     folder = str(tmp_path_factory.mktemp("runs") / "tiny")
@@ -132,5 +127,5 @@ def run(config, tmp_path_factory) -> str:
     checkpoints.save_best(state.TrainState(1, params, stats, (), {"params": params, "stats": stats}), {})
     checkpoints.close()
     part = {"sets": ["sample/c23"], "methods": [], "groups": []}
-    provenance.save({"train": part, "val": part, "excluded": []}, folder)
+    training_data.save({"train": part, "val": part, "excluded": []}, folder)
     return folder

@@ -14,10 +14,10 @@ from playwright.sync_api import expect
 
 from fusion_dfd.config import Sample
 from fusion_dfd.predict import detector as detectors
-from fusion_dfd.sample import take
-from fusion_dfd.serve import facts as told
 from fusion_dfd.serve import scoring
+from fusion_dfd.serve import scoring as told
 from fusion_dfd.serve.upload import Limits
+from fusion_dfd.synthetic import take
 
 pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium here: apt-get install chromium")
 LIMITS = Limits(max_mb=1, max_seconds=3, time_limit=60, queue=1)

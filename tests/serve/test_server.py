@@ -18,9 +18,9 @@ pytest.importorskip("uvicorn", reason="the extra app is not installed")
 
 from fusion_dfd.config import ConfigError, Sample
 from fusion_dfd.explain.evidence import STEPS
-from fusion_dfd.sample import take
 from fusion_dfd.serve import server
 from fusion_dfd.serve.upload import Limits
+from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -3,7 +3,7 @@ import dataclasses
 import random
 
 import pytest
-import synthetic
+import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
@@ -15,7 +15,7 @@ FACES = config.Faces()
 
 @pytest.fixture
 def listed(tmp_path):
-    return synthetic.videos(tmp_path, pairs=16)
+    return synthetic_tracks.videos(tmp_path, pairs=16)
 
 
 def test_every_video_lies_in_one_shard_of_its_split(listed):
@@ -38,12 +38,12 @@ def test_names_are_those_of_tfds(listed):
 def test_methods_are_mixed_over_the_shards(listed):
     for entry in plan.make(listed, "out", FACES, "toy", 6).shards:
         count = collections.Counter(video.method for video in entry.videos)
-        assert set(count) == set(synthetic.METHODS)
+        assert set(count) == set(synthetic_tracks.METHODS)
         assert max(count.values()) - min(count.values()) <= 2
 
 
 def test_the_plan_depends_on_neither_order_nor_folder(listed, tmp_path):
-    again = synthetic.videos(tmp_path / "moved", pairs=16)
+    again = synthetic_tracks.videos(tmp_path / "moved", pairs=16)
     random.Random(0).shuffle(again)
     first, second = plan.make(listed, "out", FACES, "toy"), plan.make(again, "elsewhere", FACES, "toy")
     assert [entry.fingerprint for entry in first.shards] == [entry.fingerprint for entry in second.shards]

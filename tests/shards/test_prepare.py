@@ -6,11 +6,11 @@ import signal
 from types import SimpleNamespace
 
 import pytest
-import synthetic
+import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.shards import manifest, plan, shard, table, tfrecord, workers
+from fusion_dfd.shards import clip_index, manifest, plan, process_pool, shard_writer, tfrecord
 from fusion_dfd.shards.prepare import prepare
 from fusion_dfd.types import DataError
 
@@ -19,11 +19,11 @@ FACES = config.Faces()
 
 @pytest.fixture
 def listed(tmp_path):
-    return synthetic.videos(tmp_path / "videos")
+    return synthetic_tracks.videos(tmp_path / "videos")
 
 
-def run(listed, out, extract=synthetic.cut, **changes):
-    options = {"faces": FACES, "name": "toy", "runner": workers.pool(0), "videos_per_shard": 6, **changes}
+def run(listed, out, extract=synthetic_tracks.cut, **changes):
+    options = {"faces": FACES, "name": "toy", "runner": process_pool.pool(0), "videos_per_shard": 6, **changes}
     return prepare(listed, str(out), extract=extract, **options)
 
 
@@ -38,23 +38,23 @@ def test_counts_are_those_of_the_list(listed, tmp_path):
     train = made.counts["splits"]["train"]
     assert train["labels"]["real"] == {"videos": 4, "empty": 0, "clips": 8, "faces": 4, "frames": 24}
     assert {method: count["videos"] for method, count in train["methods"].items()} == dict.fromkeys(
-        synthetic.METHODS, 4
+        synthetic_tracks.METHODS, 4
     )
     assert (train["shards"], train["videos"]) == (2, 12)
-    size = sum(os.path.getsize(path) for path in table.find_shards(str(tmp_path / "out"))["train"])
+    size = sum(os.path.getsize(path) for path in clip_index.find_shards(str(tmp_path / "out"))["train"])
     assert train["bytes"] == size
     assert (made.failed, made.faceless, made.damaged) == ([], [], [])
     assert manifest.load(str(tmp_path / "out")) == made
 
 
 def test_processes_make_the_bytes_that_one_makes(listed, tmp_path):
-    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=workers.pool(2))
+    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=process_pool.pool(2))
     assert alone == many
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
 def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
-    made = run(listed, tmp_path / "out", synthetic.cut_or_fail)
+    made = run(listed, tmp_path / "out", synthetic_tracks.cut_or_fail)
     failed = {entry["path"]: entry["reason"] for entry in made.failed}
     assert failed.keys() == {"original/003.mp4", "FaceSwap/001_000.mp4"}
     assert failed["original/003.mp4"].endswith("original/003.mp4: ValueError: no such codec")
@@ -63,7 +63,7 @@ def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
     assert made.counts["total"] == {"videos": 24, "empty": 3, "clips": 42, "faces": 21, "frames": 126}
     assert made.counts["splits"]["train"]["labels"]["real"]["empty"] == 2
     assert "2 videos failed, 1 without a face" in made.summary()
-    opened = table.open_split(str(tmp_path / "out"), "train")
+    opened = clip_index.open_split(str(tmp_path / "out"), "train")
     assert "toy/FaceSwap/c23/001_000" not in set(opened.table.video)
     assert len(opened) == 18
 
@@ -71,22 +71,22 @@ def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
 def test_a_video_that_hangs_its_process_stops_nothing(listed, tmp_path):
     shards = plan.make(listed, str(tmp_path), FACES, "toy", 12).shards
     done = set()
-    setup = workers.Setup(FACES, synthetic.cut_or_hang, patience=1.0)
-    workers.pool(1)(shards, setup, lambda key, found: done.add(key) if found else None)
+    setup = process_pool.Setup(FACES, synthetic_tracks.cut_or_hang, patience=1.0)
+    process_pool.pool(1)(shards, setup, lambda key, found: done.add(key) if found else None)
     found = {video.key: found for entry in shards for video, found in _reports(entry)}
     assert done == found.keys() == {video.key for video in listed}
     reasons = {key: value["error"] for key, value in found.items() if value["error"]}
-    assert reasons == {"toy/original/c23/002": workers.DIED}
+    assert reasons == {"toy/original/c23/002": process_pool.DIED}
     assert sum(value["clips"] for value in found.values()) == 2 * 23
 
 
 def _reports(entry):
-    return zip(entry.videos, shard.valid(entry)["about"]["videos"], strict=True)
+    return zip(entry.videos, shard_writer.valid(entry)["about"]["videos"], strict=True)
 
 
 def test_damaged_packets_are_listed(listed, tmp_path):
     def cut(path, faces, detector, mask):
-        found = synthetic.cut(path, faces, detector, mask)
+        found = synthetic_tracks.cut(path, faces, detector, mask)
         return SimpleNamespace(
             clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="", unmasked=None
         )
@@ -104,7 +104,7 @@ def test_damaged_packets_are_listed(listed, tmp_path):
 
 def test_a_mask_is_handed_on_and_its_failure_told_without_its_name(listed, tmp_path):
     def cut(path, faces, detector, mask):
-        found = synthetic.cut(path, faces, detector, mask)
+        found = synthetic_tracks.cut(path, faces, detector, mask)
         found.unmasked = f"{mask}: damaged" if mask else None
         return found
 
@@ -122,7 +122,7 @@ class Killed(BaseException):
 
 
 def test_a_run_stopped_at_any_point_is_never_believed_and_its_continuation_gives_the_same_bytes(tmp_path, monkeypatch):
-    listed = synthetic.videos(tmp_path / "videos", pairs=2, split_of=lambda pair: ("train", "val")[pair])
+    listed = synthetic_tracks.videos(tmp_path / "videos", pairs=2, split_of=lambda pair: ("train", "val")[pair])
     run(listed, tmp_path / "whole", videos_per_shard=3)
     wanted = content(tmp_path / "whole")
     events, limit = 0, 10**9
@@ -139,7 +139,7 @@ def test_a_run_stopped_at_any_point_is_never_believed_and_its_continuation_gives
 
     monkeypatch.setattr(os, "replace", dies(os.replace))
     monkeypatch.setattr(os, "fsync", dies(lambda fd: None))  # the disk may be slow; nobody pulls the plug here
-    cut = dies(synthetic.cut)
+    cut = dies(synthetic_tracks.cut)
     run(listed, tmp_path / "counted", cut, videos_per_shard=3)
     total = events
     assert total == 12 + 3 * (2 * 4 + 5), (
@@ -151,7 +151,7 @@ def test_a_run_stopped_at_any_point_is_never_believed_and_its_continuation_gives
             run(listed, out, cut, videos_per_shard=3)
         (out / "toy-val.tfrecord-00000-of-00002.1.partial").write_bytes(b"half")
         with pytest.raises(DataError):
-            table.open_split(str(out), "train")
+            clip_index.open_split(str(out), "train")
         events = -(10**9)
         run(listed, out, cut, videos_per_shard=3)
         assert content(out) == wanted
@@ -165,7 +165,7 @@ def _killed_run(listed, out, after: int):
         calls += 1
         if calls > after:
             os.kill(os.getpid(), signal.SIGKILL)
-        return synthetic.cut(path, faces, detector, mask)
+        return synthetic_tracks.cut(path, faces, detector, mask)
 
     run(listed, out, cut)
 
@@ -181,7 +181,7 @@ def test_a_killed_process_loses_its_last_shard_only(listed, tmp_path):
 
     def cut(path, faces, detector, mask):
         seen.append(path)
-        return synthetic.cut(path, faces, detector, mask)
+        return synthetic_tracks.cut(path, faces, detector, mask)
 
     run(listed, tmp_path / "out", cut)
     assert len(seen) == 24 - 12
@@ -207,7 +207,7 @@ def test_only_the_shard_of_a_changed_file_is_made_again(listed, tmp_path):
 
     def cut(path, faces, detector, mask):
         seen.append(path)
-        return synthetic.cut(path, faces, detector, mask)
+        return synthetic_tracks.cut(path, faces, detector, mask)
 
     run(listed, tmp_path / "out", cut)
     assert listed[0].path in seen
@@ -232,7 +232,7 @@ def test_other_options_never_meet_in_one_folder(listed, tmp_path, change, said):
 
 def test_shards_without_a_plan_are_not_touched(listed, tmp_path):
     run(listed, tmp_path / "out")
-    os.remove(tmp_path / "out" / table.PLAN)
+    os.remove(tmp_path / "out" / clip_index.PLAN)
     with pytest.raises(DataError, match="shards of unknown making"):
         run(listed, tmp_path / "out")
 
@@ -241,7 +241,7 @@ def test_two_runs_never_share_a_folder(listed, tmp_path):
     def cut(path, faces, detector, mask):
         with pytest.raises(DataError, match="another process is preparing"):
             run(listed, tmp_path / "out")
-        return synthetic.cut(path, faces, detector, mask)
+        return synthetic_tracks.cut(path, faces, detector, mask)
 
     assert run(listed, tmp_path / "out", cut).failed == []
 
@@ -249,7 +249,7 @@ def test_two_runs_never_share_a_folder(listed, tmp_path):
 def test_nothing_useful_is_an_error_that_names_a_reason(listed, tmp_path):
     with pytest.raises(DataError, match=r"none of 24 videos gave a clip, the first because: .*nothing is left"):
         run(listed, tmp_path / "out", never)
-    assert len(json.loads((tmp_path / "out" / table.MANIFEST).read_text())["failed"]) == 24
+    assert len(json.loads((tmp_path / "out" / clip_index.MANIFEST).read_text())["failed"]) == 24
 
 
 def test_a_full_disk_is_one_sentence_and_the_run_can_be_continued(listed, tmp_path, monkeypatch):
@@ -272,18 +272,18 @@ def test_a_full_disk_is_one_sentence_and_the_run_can_be_continued(listed, tmp_pa
 
 def test_an_old_sidecar_never_vouches_for_a_new_shard(listed, tmp_path, monkeypatch):
     (entry,) = plan.make(listed[:1], str(tmp_path), FACES, "toy").shards
-    shard.write_shard(entry, lambda path, mask: synthetic.cut(path, FACES, None, mask))
+    shard_writer.write_shard(entry, lambda path, mask: synthetic_tracks.cut(path, FACES, None, mask))
     other = dataclasses.replace(entry, fingerprint="another")
-    monkeypatch.setattr(table, "write_index", lambda *args: None)
-    shard.write_shard(other, lambda path, mask: synthetic.cut(path, FACES, None, mask))
-    assert shard.valid(entry) is None
-    assert shard.valid(other) is None
+    monkeypatch.setattr(clip_index, "write_index", lambda *args: None)
+    shard_writer.write_shard(other, lambda path, mask: synthetic_tracks.cut(path, FACES, None, mask))
+    assert shard_writer.valid(entry) is None
+    assert shard_writer.valid(other) is None
 
 
 def test_writing_a_shard_again_does_nothing(listed, tmp_path):
     (entry,) = plan.make(listed[:3], str(tmp_path), FACES, "toy").shards
-    first = shard.write_shard(entry, lambda path, mask: synthetic.cut(path, FACES, None, mask))
-    assert shard.write_shard(entry, lambda path, mask: never(path, FACES, None, mask)) == first
+    first = shard_writer.write_shard(entry, lambda path, mask: synthetic_tracks.cut(path, FACES, None, mask))
+    assert shard_writer.write_shard(entry, lambda path, mask: never(path, FACES, None, mask)) == first
     assert len(tfrecord.scan(entry.path).offsets) == 6
 
 
@@ -303,5 +303,9 @@ def test_records_and_manifest_name_the_weights(listed, tmp_path, monkeypatch):
 def test_an_unknown_detector_is_named(listed, tmp_path):
     with pytest.raises(DataError, match="detector=nothing"):
         run(
-            listed, tmp_path / "out", None, faces=dataclasses.replace(FACES, detector="nothing"), runner=workers.pool(1)
+            listed,
+            tmp_path / "out",
+            None,
+            faces=dataclasses.replace(FACES, detector="nothing"),
+            runner=process_pool.pool(1),
         )

@@ -4,11 +4,12 @@ import functools
 import importlib.util
 
 import pytest
-import synthetic
+import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.config import ConfigError
-from fusion_dfd.shards import runners, workers
+from fusion_dfd.shards import prepare as runners
+from fusion_dfd.shards import process_pool
 from fusion_dfd.shards.prepare import prepare, prepare_part
 from fusion_dfd.types import DataError
 
@@ -21,10 +22,10 @@ def content(folder) -> dict[str, bytes]:
 @pytest.fixture
 def make(tmp_path):
     """``make(function, folder, ...)``: one of the two functions, on the same videos, into a folder of its own."""
-    listed = synthetic.videos(tmp_path / "videos")
+    listed = synthetic_tracks.videos(tmp_path / "videos")
 
-    def call(function, folder, extract=synthetic.cut, **more):
-        options = {"extract": extract, "videos_per_shard": 4, "runner": workers.pool(0), **more}
+    def call(function, folder, extract=synthetic_tracks.cut, **more):
+        options = {"extract": extract, "videos_per_shard": 4, "runner": process_pool.pool(0), **more}
         return function(listed, str(tmp_path / folder), config.Faces(), "toy", **options)
 
     call.content = lambda folder: content(tmp_path / folder)
@@ -50,7 +51,7 @@ def test_array_jobs_share_the_folder_with_each_other_only(make):
         assert make(prepare_part, "out", part=(1, 2))[1] == 7
         with pytest.raises(DataError, match="another process is preparing"):
             make(prepare, "out")
-        return synthetic.cut(path, faces, detector, mask)
+        return synthetic_tracks.cut(path, faces, detector, mask)
 
     assert make(prepare_part, "out", cut, part=(0, 2)) == (7, 7)
 
@@ -75,7 +76,7 @@ def test_beam_makes_what_a_pool_makes(make, direct):
 
 
 def test_beam_lists_bad_videos_and_goes_on(make, direct):
-    failing = synthetic.cut_or_fail
+    failing = synthetic_tracks.cut_or_fail
     assert make(prepare, "pool", failing) == make(prepare, "beam", failing, runner=direct())
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import synthetic
+import synthetic_tracks
 
 from fusion_dfd import config
-from fusion_dfd.shards import example, table, workers
+from fusion_dfd.shards import clip_index, process_pool, records
 from fusion_dfd.shards.prepare import prepare
 
 
@@ -13,12 +13,20 @@ def test_tfds_reads_what_was_written(tmp_path):
     pytest.importorskip("tensorflow")
     tfds = pytest.importorskip("tensorflow_datasets")
     out = str(tmp_path / "shards")
-    listed = synthetic.videos(tmp_path / "videos")
-    prepare(listed, out, config.Faces(), "toy", runner=workers.pool(0), extract=synthetic.cut, videos_per_shard=4)
+    listed = synthetic_tracks.videos(tmp_path / "videos")
+    prepare(
+        listed,
+        out,
+        config.Faces(),
+        "toy",
+        runner=process_pool.pool(0),
+        extract=synthetic_tracks.cut,
+        videos_per_shard=4,
+    )
     builder = tfds.builder_from_directory(out)
     assert builder.info.features["label"].names == ["real", "fake"]
     for split in ("train", "val", "test"):
-        opened = table.open_split(out, split)
+        opened = clip_index.open_split(out, split)
         assert builder.info.splits[split].num_examples == len(opened)
         theirs = {
             (clip["id"].decode(), clip["method"].decode(), int(clip["clip"])): clip
@@ -26,12 +34,12 @@ def test_tfds_reads_what_was_written(tmp_path):
         }
         assert len(theirs) == len(opened)
         for row in range(len(opened)):
-            ours = example.decode(opened.source[row])
+            ours = records.decode(opened.source[row])
             other = theirs[ours.video.id, ours.video.method, ours.clip]
             assert int(other["label"]) == ours.video.label
-            for name in example.TEXTS:
+            for name in records.TEXTS:
                 assert other[name].decode() == getattr(ours.video, name)
             for name in ("landmarks", "boxes", "scores", "indices", "transform"):
                 np.testing.assert_array_equal(other[name], getattr(ours, name))
-            pixels = example.decode_frames(ours.frames).astype(int)
+            pixels = records.decode_frames(ours.frames).astype(int)
             assert np.abs(other["frames"] - pixels).mean() < 2, "their JPEG decoder rounds differently"

@@ -1,12 +1,6 @@
 """The shards of :mod:`tiny`, beside this file, and configurations for them."""
 
-import pathlib
-import sys
-
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-
 import tiny as small
 
 from fusion_dfd import config as c

@@ -19,8 +19,8 @@ from fusion_dfd import config as c
 from fusion_dfd.config import ConfigError
 from fusion_dfd.evaluation import calibrate
 from fusion_dfd.input import pipeline
-from fusion_dfd.shards import table
-from fusion_dfd.training import checkpoint, distributed, loop, optim, state, step, writer
+from fusion_dfd.shards import clip_index
+from fusion_dfd.training import checkpoint, distributed, logger, loop, optim, state, step
 
 pytestmark = pytest.mark.timeout(900)  # no haste decides; five pairs of processes on a busy machine take minutes
 
@@ -86,7 +86,7 @@ def fit(config: c.Config, workdir: pathlib.Path, devices: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
         patch.setattr(state, "data_mesh", lambda: mesh)
-        train, val = (table.open_split(config.data.dir, split) for split in ("train", "val"))
+        train, val = (clip_index.open_split(config.data.dir, split) for split in ("train", "val"))
         loop.fit(config, train, val, str(workdir))
 
 
@@ -100,7 +100,7 @@ def stopped(patch: pytest.MonkeyPatch, step: int) -> None:
 
 
 def rows(workdir: pathlib.Path, name: str) -> list[float]:
-    return [row[name] for row in writer.read_log(str(workdir)) if name in row]
+    return [row[name] for row in logger.read_log(str(workdir)) if name in row]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +162,7 @@ def taking(config: c.Config, devices: int):
     replicated, split = state.shardings(mesh)
     tx = optim.build(config.optim, STEPS)
     run = step.make_train_step(state.graphs(config.model), tx, config.optim, replicated)
-    train = table.open_split(config.data.dir, "train")
+    train = clip_index.open_split(config.data.dir, "train")
 
     def take(now, number):
         batches = pipeline.train_batches(train, config.data, config.train.batch_size, config.seed, split, start=number)
@@ -191,7 +191,7 @@ def test_the_first_process_alone_writes_and_tells(story):
     said = story.finished[1]
     assert "scoring the test split" in said[0]
     assert not [line for line in said[1].splitlines() if "Gloo" not in line]
-    steps = [row["step"] for row in writer.read_log(str(story.run)) if "loss" in row]
+    steps = [row["step"] for row in logger.read_log(str(story.run)) if "loss" in row]
     assert steps == list(range(1, STEPS + 1))
     # One file of events for each start of process 0: by one, and twice by two.
     assert len(list((story.run / "tensorboard").iterdir())) == 3

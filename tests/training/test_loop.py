@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd.shards import table
-from fusion_dfd.training import checkpoint, loop, optim, state, writer
+from fusion_dfd.shards import clip_index
+from fusion_dfd.training import checkpoint, logger, loop, optim, state
 from fusion_dfd.types import DataError
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def fit(config: c.Config, workdir: str | None = None) -> loop.Fitted:
-    train, val = (table.open_split(config.data.dir, split) for split in ("train", "val"))
+    train, val = (clip_index.open_split(config.data.dir, split) for split in ("train", "val"))
     return loop.fit(config, train, val, workdir or config.workdir)
 
 
@@ -64,7 +64,7 @@ def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, monkeypatch):
     assert int(one.step) == int(two.step) == 4
     assert_equal(one, two)
     assert progress_one == progress_two
-    losses = [[row["loss"] for row in writer.read_log(run) if "loss" in row] for run in (whole, parts)]
+    losses = [[row["loss"] for row in logger.read_log(run) if "loss" in row] for run in (whole, parts)]
     assert losses[0] == losses[1]
     assert len(losses[0]) == 4
 
@@ -81,9 +81,9 @@ def test_best_checkpoint_holds_the_averaged_weights_of_the_best_step(tiny):
 
 def test_a_finished_run_is_not_trained_again(tiny):
     fit(tiny)
-    log = writer.read_log(tiny.workdir)
+    log = logger.read_log(tiny.workdir)
     assert fit(tiny).finished
-    assert writer.read_log(tiny.workdir) == log
+    assert logger.read_log(tiny.workdir) == log
 
 
 def test_early_stopping_ends_the_run_and_stays_ended(tiny):
@@ -176,7 +176,7 @@ def test_sigterm_saves_and_exits_zero(tiny, tmp_path):
     process = subprocess.Popen([sys.executable, str(script), str(file)], cwd=ROOT, env=environment)
     try:
         until = time.monotonic() + 200
-        while not writer.read_log(config.workdir):
+        while not logger.read_log(config.workdir):
             assert process.poll() is None, "the run ended by itself"
             assert time.monotonic() < until, "no step in 200 s"
             time.sleep(0.1)

@@ -8,14 +8,14 @@ from jax.sharding import AxisType
 
 from fusion_dfd.config import BRANCHES
 from fusion_dfd.input import pipeline
-from fusion_dfd.shards import table
-from fusion_dfd.training import losses, optim, state, step
+from fusion_dfd.shards import clip_index
+from fusion_dfd.training import optim, state, step
 from fusion_dfd.types import Batch, Outputs
 
 
 @pytest.fixture
 def batch(tiny) -> Batch:
-    split = table.open_split(tiny.data.dir, "train")
+    split = clip_index.open_split(tiny.data.dir, "train")
     return next(iter(pipeline.train_batches(split, tiny.data, 16, seed=0)))
 
 
@@ -90,7 +90,7 @@ def test_loss_of_known_logits():
 
     fused = (ce(0.0, 1) + ce(2.0, 0)) / 2
     doubled = (ce(0.0, 1) + ce(4.0, 0)) / 2
-    loss, terms = losses.total(outputs, batch, smoothing=0.0, auxiliary=0.5)
+    loss, terms = step.total(outputs, batch, smoothing=0.0, auxiliary=0.5)
     np.testing.assert_allclose(loss, fused + 0.5 * (fused + doubled), rtol=1e-6)
     np.testing.assert_allclose(terms["accuracy"], 0.0)  # a logit of 0 does not say fake, 2 wrongly does
 
@@ -98,7 +98,7 @@ def test_loss_of_known_logits():
 def test_smoothing_pulls_the_target_towards_the_middle():
     batch = Batch(None, None, None, label=np.int32([1]), weight=np.float32([1]), row=None)
     expected = optax.sigmoid_binary_cross_entropy(np.float32([3.0]), np.float32([0.95]))[0]
-    np.testing.assert_allclose(losses.cross_entropy(np.float32([3.0]), batch, 0.1), expected, rtol=1e-6)
+    np.testing.assert_allclose(step.cross_entropy(np.float32([3.0]), batch, 0.1), expected, rtol=1e-6)
 
 
 def test_only_kernels_decay(tiny):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import npz_file
+from fusion_dfd.weights import array_files
 
 
 def test_arrays_come_back(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, **{"a/b": np.arange(3)})
-    read = npz_file.read(str(path))
+    read = array_files.read_npz(str(path))
     assert list(read) == ["a/b"]
     np.testing.assert_array_equal(read["a/b"], np.arange(3))
 
@@ -19,7 +19,7 @@ def test_objects_are_not_unpickled(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, a=np.array([print], dtype=object))
     with pytest.raises(DataError, match=r"a\.npz: no whole \.npz file of plain arrays"):
-        npz_file.read(str(path))
+        array_files.read_npz(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])
@@ -27,9 +27,9 @@ def test_a_bad_file_is_one_sentence(tmp_path, content):
     path = tmp_path / "bad.npz"
     path.write_bytes(content)
     with pytest.raises(DataError, match=rf"^{path}: [^\n]+ again$"):
-        npz_file.read(str(path))
+        array_files.read_npz(str(path))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.npz: cannot be read"):
-        npz_file.read(str(tmp_path / "none.npz"))
+        array_files.read_npz(str(tmp_path / "none.npz"))

@@ -1,0 +1,138 @@
+"""Whether a face moves as the faces of real videos do, whatever the model thinks of it.
+
+A stretch of a video is described by how fast each part of the stabilised face moves, how much it is strained (Shreve et
+al. 2011) and how abruptly its motion changes. Its distance is Mahalanobis's from the real stretches of train, with the
+covariance of Ledoit and Wolf (2004). How rare a distance is among real ones is said by real stretches of val, which
+took no part in the fit: the share of them that lie as far, in the manner of a conformal p-value (Laxhammar and Falkman
+2010; Bates et al., Annals of Statistics 2023). No fake video takes part in either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from sklearn.covariance import ledoit_wolf
+
+from fusion_dfd import atomic
+from fusion_dfd.evaluation import face_regions
+from fusion_dfd.models.flow import LUMA, flow, strain
+from fusion_dfd.models.geometry import stabilise
+from fusion_dfd.types import DataError
+
+NAME = "motion.npz"
+"""In a run folder, beside its checkpoints."""
+SIZE = 64
+"""Side of the stabilised face, pixels."""
+LEAST = 3
+"""Frames a stretch must have: a change of motion has three ends."""
+KINDS = ("speed", "strain", "abruptness")
+FEATURES = len(KINDS) * len(face_regions.FACIAL)
+_FLOOR = 1e-3
+"""Added before a logarithm is taken, pixels a frame: less is noise of the flow."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """How real faces move."""
+
+    mean: np.ndarray
+    """float64 [FEATURES], of the real stretches of train."""
+    whiten: np.ndarray
+    """float64 [FEATURES, FEATURES]; ``(x - mean) @ whiten`` has unit covariance."""
+    usual: np.ndarray
+    """float64 [m], distances of the real stretches of val, ascending."""
+
+    def distances(self, motions: np.ndarray) -> np.ndarray:
+        """float64 [n] >= 0 of stretches' ``motions`` [n, FEATURES], NaN where those are; real ones lie at about 1.
+
+        The root of the mean square of the whitened features.
+        """
+        away = (np.asarray(motions, np.float64) - self.mean) @ self.whiten
+        return np.sqrt(np.square(away).mean(-1))
+
+    def rarity(self, distances: np.ndarray) -> np.ndarray:
+        """float64 [n] in (0, 1], the share of real stretches that lie as far: (1 + those) / (1 + all of val's)."""
+        farther = len(self.usual) - np.searchsorted(self.usual, distances, side="left")
+        return np.where(np.isnan(distances), np.nan, (1 + farther) / (1 + len(self.usual)))
+
+
+def motion(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """float64 [FEATURES] of one stretch: the logarithms of KINDS for each part of ``regions.FACIAL``.
+
+    Args:
+      frames: uint8 [t, s, s, 3], contiguous.
+      landmarks: float32 [t, 5, 2], pixels of the frames.
+
+    Fewer than LEAST frames give NaN.
+    """
+    if len(frames) < LEAST:
+        return np.full(FEATURES, np.nan)
+    found = _maps(frames[None], landmarks[None].astype(np.float32), np.array([len(frames)], np.int32))
+    parts = face_regions.template_masks(SIZE)
+    maps = jax.device_get(found)
+    means = [heat[parts[name]].mean() for heat in maps for name in face_regions.FACIAL]
+    return np.log(np.array(means, np.float64) + _FLOOR)
+
+
+@jax.jit
+def _maps(frames: Array, landmarks: Array, length: Array) -> tuple[Float[Array, "s s"], ...]:
+    """Means over time of KINDS at every place of the stabilised face, pixels a frame."""
+    faces = stabilise(frames, landmarks, length, SIZE)[0] @ (jnp.asarray(LUMA, jnp.float32) / 255.0)
+    u, v = flow(faces[:-1], faces[1:])
+    abrupt = jnp.hypot(jnp.diff(u, axis=0), jnp.diff(v, axis=0))
+    return jnp.hypot(u, v).mean(0), strain(u, v).mean(0), abrupt.mean(0)
+
+
+def fit(train: np.ndarray, val: np.ndarray) -> Reference:
+    """Fit to motions of REAL stretches: mean and covariance to ``train`` [n, d], the distances to ``val`` [m, d].
+
+    Stretches too short for a motion (NaN) are left out. Raises :class:`DataError` where one of them is left empty.
+    """
+    train, val = (rows[np.isfinite(rows).all(-1)] for rows in (np.asarray(train), np.asarray(val)))
+    if len(train) < 2 or not len(val):
+        raise DataError(
+            f"how real faces move cannot be learnt from {len(train)} real stretches of train and {len(val)} of val; "
+            "prepare a data set with real videos in both, of clips of at least 3 frames"
+        )
+    mean, scale = train.mean(0), train.std(0)
+    # A feature that never varies in train would make anything infinitely strange.
+    scale = np.maximum(scale, 1e-3 * max(scale.mean(), 1e-9))
+    covariance, _ = ledoit_wolf((train - mean) / scale, assume_centered=True)
+    values, vectors = np.linalg.eigh(covariance)
+    whiten = vectors / np.sqrt(np.maximum(values, 1e-12)) / scale[:, None]
+    fitted = Reference(mean, whiten, np.empty(0))
+    return dataclasses.replace(fitted, usual=np.sort(fitted.distances(val)))
+
+
+def save(reference: Reference, run: str) -> str:
+    """Write ``motion.npz`` into a run folder, whole or not at all; returns its path."""
+    path = os.path.join(run, NAME)
+    with atomic.binary(path) as file:
+        np.savez(file, **dataclasses.asdict(reference))
+    return path
+
+
+def load(run: str) -> Reference | None:
+    """The reference of a run folder; None where there is none.
+
+    Raises :class:`DataError` where the file cannot be read or counts other motions than this version.
+    """
+    path = os.path.join(run, NAME)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Reference(file["mean"], file["whiten"], file["usual"])
+        if found.mean.shape != (FEATURES,) or found.whiten.shape != (FEATURES, FEATURES):
+            raise ValueError(f"{found.mean.shape} numbers a stretch where this version has {FEATURES}")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is no reference of real motion of this version ({error}); delete it to do without, or train again"
+        ) from error
+    return found

@@ -1,0 +1,77 @@
+"""What a run was trained and selected on, kept in its folder: an evaluation says what it shares with that."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fusion_dfd import atomic
+from fusion_dfd.shards.clip_index import ClipTable
+from fusion_dfd.types import DataError, Score
+
+NAME = "data.json"
+"""In a run folder."""
+
+Facts = dict[str, Any]
+"""``{train: part, val: part, excluded: [method]}``, a part being ``{sets, methods, groups}``: lists of
+``dataset/compression``, of manipulations and of ``dataset/group``."""
+
+
+def facts(train: ClipTable, val: ClipTable, excluded: Sequence[str] = ()) -> Facts:
+    """What two tables hold, after ``excluded`` manipulations were left out of them."""
+    return {"train": _part(train), "val": _part(val), "excluded": sorted(excluded)}
+
+
+def _part(table: ClipTable) -> dict[str, list[str]]:
+    sets = zip(table.dataset.tolist(), table.compression.tolist(), strict=True)
+    groups = zip(table.dataset.tolist(), table.group.tolist(), strict=True)
+    return {
+        "sets": sorted({"/".join(pair) for pair in sets}),
+        "methods": sorted(set(np.asarray(table.method)[np.asarray(table.label) == 1].tolist())),
+        "groups": sorted({"/".join(pair) for pair in groups}),
+    }
+
+
+def save(found: Facts, run: str) -> str:
+    """Write ``data.json`` into a run folder; returns its path."""
+    return atomic.write_text(os.path.join(run, NAME), json.dumps(found, indent=1) + "\n")
+
+
+def load(run: str) -> Facts | None:
+    """The facts of a run folder; None where they were not kept. Raises :class:`DataError` for a damaged file."""
+    path = os.path.join(run, NAME)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+        return {**{name: dict(found[name]) for name in ("train", "val")}, "excluded": list(found["excluded"])}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error!r}); delete it, and evaluations will say they miss it"
+        ) from error
+
+
+def warnings(found: Facts | None, scores: Iterable[Score]) -> list[str]:
+    """What scored rows share with the data of the run that scored them, a sentence for each of train and val."""
+    if found is None:
+        return ["The run does not say what it was trained on: whether these videos were among it was not checked."]
+    of_group: dict[str, set[str]] = {}
+    for row in scores:
+        of_group.setdefault(f"{row.dataset}/{row.group}", set()).add(row.video)
+    total = len(set().union(*of_group.values()))
+    why = {"train": "the run was trained on", "val": "the run was selected and calibrated on"}
+    out = []
+    for part, words in why.items():
+        shared = sorted(set(of_group) & set(found[part]["groups"]))
+        if shared:
+            count = len(set().union(*(of_group[group] for group in shared)))
+            out.append(
+                f"{count} of {total} videos share a person or a source clip with what {words} (e.g. {shared[0]}): "
+                "these numbers say nothing about unseen videos."
+            )
+    return out

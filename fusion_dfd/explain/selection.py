@@ -1,0 +1,53 @@
+"""Which pieces of a video are explained: a bounded number, the most suspicious, spread over time."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion_dfd.evaluation import real_motion
+from fusion_dfd.predict.verdict import Piece
+
+HELD = 1 << 28
+"""Most bytes of frames that are held of one video."""
+
+
+class Keeper:
+    """Is shown every scored piece, keeps the frames of some and the motion of all."""
+
+    def __init__(self, motion: bool):
+        self._measures = motion
+        self._kept: list[Piece] = []
+        self.motions: list[np.ndarray] = []
+        """float64 [d] of every piece in the order of the video, see :func:`anomaly.motion`; empty if not asked for."""
+
+    def __call__(self, piece: Piece) -> bool:
+        if self._measures:
+            self.motions.append(real_motion.motion(piece.frames, piece.landmarks))
+        self._kept.append(piece)
+        while len(self._kept) > 1 and sum(one.frames.nbytes for one in self._kept) > HELD:
+            self._drop()
+        return any(one is piece for one in self._kept)
+
+    def _drop(self) -> None:
+        """Let go of the less suspicious of the two pieces that are nearest in time, where most are held."""
+        most, _ = collections.Counter(piece.face for piece in self._kept).most_common(1)[0]
+        row = [piece for piece in self._kept if piece.face == most]
+        near = min(itertools.pairwise(row), key=lambda pair: pair[1].indices[0] - pair[0].indices[0], default=row[:1])
+        loser = min(near, key=_suspicion)
+        self._kept = [piece for piece in self._kept if piece is not loser]
+        loser.frames = None
+
+
+def choose(pieces: Sequence[Piece], count: int) -> list[Piece]:
+    """At most ``count`` of the pieces (in the order of time), the most suspicious of each of as many equal parts."""
+    count = min(count, len(pieces))
+    parts = [pieces[k * len(pieces) // count : (k + 1) * len(pieces) // count] for k in range(count)]
+    return [max(part, key=_suspicion) for part in parts]
+
+
+def _suspicion(piece: Piece) -> float:
+    return float(np.nan_to_num(piece.outputs.logit, nan=-np.inf))

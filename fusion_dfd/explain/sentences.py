@@ -1,0 +1,176 @@
+"""What a page says in sentences: what was found, how sure that is, and what it does not mean."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fusion_dfd.evaluation import face_regions
+from fusion_dfd.evaluation.training_data import Facts
+from fusion_dfd.explain.evidence import Effect, Evidence, Pace
+from fusion_dfd.predict.verdict import THRESHOLD, Face, Judge, Verdict
+from fusion_dfd.shards.synthetic import NAME as EMBEDDED
+
+BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
+SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Undecided", "none": "Not judged"}
+SLIGHT = 0.05
+"""Changes of a probability that are not worth a word."""
+RARE = 0.05
+"""Share of real stretches below which a motion is called unusual."""
+
+
+def headline(verdict: Verdict) -> str:
+    if verdict.verdict == "none":
+        return SAID["none"]
+    return f"{SAID[verdict.verdict]}: probability of a forgery {number(verdict.probability)}"
+
+
+def burnt_in(verdict: Verdict) -> str:
+    """ASCII, for the video."""
+    return f"{SAID[verdict.verdict]}, P(forged) {number(verdict.probability)}"
+
+
+def branch(name: str) -> str:
+    return f"{BRANCHES[name]} ({name})"
+
+
+def rendered(facts: Facts | None) -> bool:
+    """Whether a run was trained on nothing but the embedded, rendered data."""
+    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {EMBEDDED}
+
+
+def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
+    """What a reader must know before anything else."""
+    out = []
+    if rendered(facts):
+        out.append(
+            "This detector was trained on rendered (drawn) faces only. It shows how such a report works; what it says "
+            "of real footage means nothing."
+        )
+    elif facts is None:
+        out.append("It is not recorded what this detector was trained on." if run else "This detector is of no run.")
+    if judge.calibration is None:
+        out.append(
+            "This detector is not calibrated: its probabilities are the model's own and may be far too sure of "
+            "themselves. Read them as an order, not as odds."
+        )
+    return out
+
+
+def summary(verdict: Verdict, evidence: Evidence, judge: Judge) -> list[str]:
+    """The paragraph on top, sentence by sentence."""
+    face = evidence.face
+    out = [_looked(verdict, face), _called(face, judge), *_others(verdict, face)]
+    if face.reason:
+        out.append(f"Why nothing firmer is said: {face.reason}.")
+    out += filter(
+        None, [_when(face), _alone(face), leaning(evidence.regions, evidence.baseline), moving(evidence.pace)]
+    )
+    return [*out, _not(face)]
+
+
+def _looked(verdict: Verdict, face: Face) -> str:
+    others = len(verdict.faces) - 1
+    crowd = (
+        f" {others} more {'person is' if others == 1 else 'people are'} in the picture, judged apart." if others else ""
+    )
+    which = f"face {face.track}" if others else "one face"
+    return (
+        f"The detector followed {which}, about {face.side:.0f} pixels wide, through {face.frames} frames and looked at "
+        f"it in {face.clips} {'stretch' if face.clips == 1 else 'stretches'}.{crowd}"
+    )
+
+
+def _others(verdict: Verdict, face: Face) -> list[str]:
+    """Of the other people those who look forged."""
+    return [
+        f"Face {other.track}, which does not speak for the video, looks forged too ({number(other.probability)})."
+        if face.verdict == "fake"
+        else f"Face {other.track} does not speak for the video, but looks forged ({number(other.probability)})."
+        for other in verdict.faces
+        if other is not face and other.verdict == "fake"
+    ]
+
+
+def _called(face: Face, judge: Judge) -> str:
+    found = judge.calibration
+    kind = "a calibrated probability" if found else "an uncalibrated probability"
+    threshold = found.threshold if found else THRESHOLD
+    share = number(face.probability)
+    if face.verdict == "uncertain":
+        return f"It gives no verdict; {kind} of {share} is what it would go by."
+    side = "above" if face.verdict == "fake" else "not above"
+    called = "calls the face forged" if face.verdict == "fake" else "finds no sign of the forgeries it knows"
+    return f"It {called}: {kind} of {share}, {side} the threshold of {number(threshold)}."
+
+
+def _when(face: Face) -> str | None:
+    known = [(second, value) for second, value in face.timeline if not math.isnan(value)]
+    if len(known) < 2:
+        return None
+    (low, least), (high, most) = (pick(known, key=lambda entry: entry[1]) for pick in (min, max))
+    if most - least < 0.1:
+        span = " to ".join(dict.fromkeys((number(least), number(most))))
+        return f"This opinion is much the same throughout: {span} by second."
+    return f"Second {high} looks most forged ({number(most)}), second {low} least ({number(least)})."
+
+
+def _alone(face: Face) -> str | None:
+    if len(face.branches) < 2:
+        return None
+    parts = [f"{branch(name)} {number(value)}" for name, value in face.branches.items()]
+    sides = {value > 0.5 for value in face.branches.values()}
+    agree = "its kinds of evidence agree" if len(sides) == 1 else "its kinds of evidence disagree"
+    return f"Asked alone, {agree}: {', '.join(parts)}."
+
+
+def leaning(effects: list[Effect], baseline: float) -> str | None:
+    """Which hidden part of the face moves the score most."""
+    facial = [effect for effect in effects if effect.name != face_regions.BACKGROUND]
+    if not facial:
+        return None
+    most = max(facial, key=lambda effect: abs(effect.probability - baseline))
+    change = most.probability - baseline
+    if not abs(change) >= SLIGHT:
+        return "Hiding any one part of the face changes the score little: no single part carries it."
+    moved = f"hiding the {most.name} moves the score most, from {number(baseline)} to {number(most.probability)}"
+    if change < 0:
+        meaning = "to this detector, what is seen there speaks for a forgery"
+    else:
+        meaning = "either the part looks genuine to this detector, or the patch that hides it looks forged"
+    return f"In the stretches looked into, the most suspicious of their parts of the video, {moved}: {meaning}."
+
+
+def moving(pace: Pace | None) -> str | None:
+    """How the motion compares with that of real videos."""
+    if pace is None:
+        return None
+    if 1 / (1 + len(pace.reference.usual)) > RARE:
+        return f"{len(pace.reference.usual)} real stretches are too few to call the motion of a face unusual."
+    rare = pace.reference.rarity(np.array([distance for _, distance in pace.seconds])) <= RARE
+    count, total = int(rare.sum()), len(rare)
+    if not count:
+        return "The face moves as the faces of the real videos it was compared with do."
+    return (
+        f"In {count} of {total} seconds the face moves as fewer than 1 in 20 stretches of the real videos do, "
+        "which other cameras, speech or laughter can cause as well as a forgery."
+    )
+
+
+def _not(face: Face) -> str:
+    if face.verdict == "real":
+        return (
+            "That nothing was found does not prove the video genuine: other forgeries may leave nothing that it sees."
+        )
+    return (
+        "This is a statistical hint and no proof: genuine videos are called forged too, and what is shown below is "
+        "what the model used, not what was done to the video."
+    )
+
+
+def number(value: float) -> str:
+    """Two decimals that never say certainty."""
+    if math.isnan(value):
+        return "not a number"
+    return "above 0.99" if value > 0.995 else "below 0.01" if value < 0.005 else f"{value:.2f}"

@@ -1,0 +1,154 @@
+"""Writing an exported folder: every artefact is read back and compared with the live model before it counts."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from fusion_dfd import __version__, atomic
+from fusion_dfd import config as c
+from fusion_dfd.evaluation import calibrate, familiarity, real_motion, training_data
+from fusion_dfd.export import preprocessing, runtime, verify
+from fusion_dfd.runs import bundle
+from fusion_dfd.training import checkpoint
+from fusion_dfd.types import DataError
+from fusion_dfd.weights import array_files
+
+CARD = "README.md"
+PREPROCESSING = "preprocessing.json"
+BESIDE = (calibrate.NAME, familiarity.NAME, real_motion.NAME, training_data.NAME)
+"""Files that a run may have and that mean the same in an exported folder."""
+
+
+def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dict[str, Any]:
+    """Export the best weights of a run into ``out``; returns what ``VERIFIED.json`` says.
+
+    Args:
+      run: a run folder.
+      out: a folder, made where it is missing; of an earlier export, what is written again is replaced.
+      data: shards whose val clips are compared; None takes those that the run was trained on.
+      onnx: also make ``model.onnx``, which wants onnxruntime to be compared.
+
+    Raises DataError for a run that cannot be read, a model without an ONNX form, and where an artefact differs from
+    the live model; the folder then is no exported folder.
+    """
+    trained = checkpoint.load_best(run)
+    clips = verify.clips(trained.config, data)
+    _prepare(out)
+    _write_weights(trained, out)
+    config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
+    _write_text(out, bundle.CONFIG, c.to_json(config) + "\n")
+    _write_text(out, PREPROCESSING, json.dumps(preprocessing.contract(config), indent=1) + "\n")
+    with atomic.binary(os.path.join(out, runtime.STABLEHLO)) as file:
+        file.write(runtime.stablehlo(config, trained.weights))
+    if onnx:
+        with atomic.binary(os.path.join(out, runtime.ONNX)) as file:
+            file.write(runtime.onnx(config, trained.weights, {"fusion_dfd": __version__, "step": str(trained.step)}))
+    for name in BESIDE:
+        if os.path.exists(os.path.join(run, name)):
+            shutil.copyfile(os.path.join(run, name), os.path.join(out, name))
+    _write_text(out, CARD, _card(run, config.name, onnx))
+    facts = _facts(trained, out, verify.compare(trained, out, clips, onnx))
+    _write_text(out, bundle.VERIFIED, json.dumps(facts, indent=1) + "\n")
+    return facts
+
+
+def _prepare(out: str) -> None:
+    """Take away what an earlier export left; what says that a folder is whole goes first."""
+    if os.path.isdir(os.path.join(out, "checkpoints")):
+        raise DataError(f"{out} is a run folder: give --out another one")
+    for name in (bundle.VERIFIED, runtime.ONNX, *BESIDE):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(out, name))
+
+
+def _write_text(out: str, name: str, text: str) -> None:
+    atomic.write_text(os.path.join(out, name), text)
+
+
+def _write_weights(trained: checkpoint.Trained, out: str) -> None:
+    arrays = {name: np.asarray(leaf) for name, leaf in bundle.flatten(jax.device_get(trained.weights)).items()}
+    about = {"format": "fusion_dfd", "step": str(trained.step)}
+    array_files.write_safetensors(os.path.join(out, bundle.WEIGHTS), arrays, about)
+
+
+def _facts(trained: checkpoint.Trained, out: str, compared: Mapping[str, Any]) -> dict[str, Any]:
+    names = [bundle.WEIGHTS, bundle.CONFIG, PREPROCESSING, runtime.STABLEHLO, runtime.ONNX, *BESIDE]
+    there = [name for name in names if os.path.exists(os.path.join(out, name))]
+    packages = ("jax", "flax", "onnxruntime")
+    return {
+        "step": trained.step,
+        "metrics": trained.metrics,
+        "compared": compared,
+        "written_by": {"fusion_dfd": __version__, **{name: _version(name) for name in packages}},
+        "sha256": {name: bundle.sha256(os.path.join(out, name)) for name in there},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _card(run: str, name: str, onnx: bool) -> str:
+    """The card of the run's own report, or one that says that there is none; and what the folder holds."""
+    path = os.path.join(run, "report", "model_card.md")
+    text = f"# {name}\n\nA detector of deepfake videos (fusion_dfd). Its run has no report: nothing was measured.\n"
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    programs_there = f"`{runtime.STABLEHLO}`" + (f" and `{runtime.ONNX}`" if onnx else "")
+    return (
+        f"{text}\n## Files\n\nWeights in `{bundle.WEIGHTS}`, programs in {programs_there}, what they "
+        f"must be given in `{PREPROCESSING}`; `{bundle.VERIFIED}` says what was compared with the trained model. "
+        'In Python: `fusion_dfd.load("THIS FOLDER").predict("clip.mp4")`.\n'
+    )
+
+
+# MERGED from export.hub: Uploading an exported folder to the Hugging Face hub.
+def check_name(repository: str) -> None:
+    """Raises DataError unless it is ``OWNER/NAME``."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise DataError(f"--push {repository}: want OWNER/NAME, a repository of yours on the Hugging Face hub")
+
+
+def push(folder: str, repository: str) -> str:
+    """Upload what ``VERIFIED.json`` names, that file and the model card; returns the address of the commit.
+
+    A repository that is not there yet is made, private. Raises DataError for a folder that was changed, without
+    huggingface_hub, and where the hub cannot be reached or refuses.
+    """
+    check_name(repository)
+    names = [*bundle.checked(folder)["sha256"], bundle.VERIFIED, CARD]
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise DataError("--push wants huggingface_hub: pip install 'fusion-dfd[hub]'") from error
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(repository, private=True, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repository,
+            folder_path=os.path.abspath(folder),
+            allow_patterns=names,
+            commit_message="fusion_dfd export",
+        )
+    except Exception as error:  # its HTTP client's errors share no base with its own
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(
+            f"{repository}: not uploaded ({first}); check the network and the token (hf auth login, or HF_TOKEN), then "
+            f"run the same command again: {folder} is whole"
+        ) from error
+    return str(commit)

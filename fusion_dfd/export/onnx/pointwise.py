@@ -1,0 +1,95 @@
+"""Operations place by place, and over whole axes, on values as they lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fusion_dfd.export.onnx.axes import Layout, Value
+from fusion_dfd.export.onnx.graph import DTYPES
+from fusion_dfd.types import DataError
+
+SHORT = 8
+"""Axes up to this long are called short."""
+
+
+def elementwise(layout: Layout, operation: str, arguments: Sequence[Value], dtype: np.dtype) -> Value:
+    """One operation place by place, on the arguments as most of the numbers lie."""
+    shape = np.broadcast_shapes(*(value.shape for value in arguments))
+    full = [_ranked(layout, value, len(shape)) for value in arguments]
+    order = _order(full, shape)
+    tensors = [layout.arranged(value, order).tensor for value in full]
+    stored_once = [{axis for axis in range(len(shape)) if _single(value, axis)} for value in full]
+    once = frozenset(axis for axis in set.intersection(*stored_once) if shape[axis] != 1)
+    return Value(layout.graph.add(operation, *tensors), shape, np.dtype(dtype), order, once)
+
+
+def _ranked(layout: Layout, value: Value, rank: int) -> Value:
+    """A single number with as many axes as its partners: onnxruntime is many times slower with none."""
+    return value if len(value.shape) == rank else layout.reshape(value, (1,) * rank)
+
+
+def _order(values: Sequence[Value], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How the largest value lies; but the program's last axis, if short, stored last and repeated by some, comes before
+    the picture's two.
+
+    Repeating along a last axis of three colours is many times slower than along whole pictures.
+    """
+    order = max(values, key=lambda value: (not value.known, math.prod(value.stored))).order
+    last = len(shape) - 1
+    if len(shape) < 4 or order[-1] != last or shape[last] > SHORT:
+        return order
+    if len({_single(value, last) for value in values}) == 1:
+        return order
+    return (*order[:-3], last, *order[-3:-1])
+
+
+def _single(value: Value, axis: int) -> bool:
+    return axis in value.once or value.shape[axis] == 1
+
+
+def cast(layout: Layout, value: Value, dtype: np.dtype) -> Value:
+    """The value in another kind of numbers. Raises DataError for one that has no ONNX form here."""
+    dtype = np.dtype(dtype)
+    if dtype == value.dtype:
+        return value
+    if dtype.name not in DTYPES:
+        raise DataError(f"the model computes in {dtype.name}, which has no ONNX form here")
+    if value.known:
+        return dataclasses.replace(value, tensor=value.tensor.astype(dtype), dtype=dtype)
+    return dataclasses.replace(value, tensor=layout.graph.add("Cast", value.tensor, to=DTYPES[dtype.name]), dtype=dtype)
+
+
+def reduced(layout: Layout, operation: str, value: Value, axes: Sequence[int]) -> Value:
+    """One of ONNX's reductions over ``axes``, which go."""
+    value = layout.whole(value, axes)
+    places = np.array(sorted(value.order.index(axis) for axis in axes), np.int64)
+    tensor = layout.graph.add(operation, value.tensor, places, keepdims=0) if axes else value.tensor
+    left = [axis for axis in range(len(value.shape)) if axis not in axes]
+    order = tuple(left.index(axis) for axis in value.order if axis in left)
+    once = frozenset(left.index(axis) for axis in value.once)
+    return Value(tensor, tuple(value.shape[axis] for axis in left), value.dtype, order, once)
+
+
+def cut(layout: Layout, value: Value, starts: Sequence[int], shape: tuple[int, ...], steps: Sequence[int]) -> Value:
+    """The part of ``shape`` that begins at ``starts``, every ``steps``-th place of each axis."""
+    cut = [axis for axis in range(len(shape)) if shape[axis] != value.shape[axis] and axis not in value.once]
+    once = frozenset(axis for axis in value.once if shape[axis] != 1)
+    ends = {axis: starts[axis] + (shape[axis] - 1) * steps[axis] + 1 for axis in cut}
+    tensor = value.tensor
+    if cut:
+        bounds = ([starts[axis] for axis in cut], [ends[axis] for axis in cut])
+        tensor = sliced(layout, value, *bounds, cut, [steps[axis] for axis in cut])
+    return dataclasses.replace(value, tensor=tensor, shape=shape, once=once)
+
+
+def sliced(
+    layout: Layout, value: Value, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]
+) -> str:
+    """The tensor of a slice, bounds by axis as ONNX's Slice has them."""
+    places = [value.order.index(axis) for axis in axes]
+    numbers = (np.array(column, np.int64) for column in (starts, ends, places, steps))
+    return layout.graph.add("Slice", value.tensor, *numbers)

@@ -1,0 +1,178 @@
+"""The model as a function of plain arrays, and that function as a file: StableHLO with its weights apart, or ONNX.
+
+StableHLO takes the weights as arguments, by the names they have in ``model.safetensors``: so they are stored once, and
+the program, which holds a lowering for CPUs and one for CUDA, stays small. ONNX holds them as constants, because its
+runtimes prepare constants when they load (and BatchNorm is folded into convolutions here).
+
+Both compute in float32, whatever ``model.bfloat16`` was in training: not every runtime has bfloat16.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import pathlib
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import export
+
+from fusion_dfd import config as c
+from fusion_dfd.export.onnx import walk
+from fusion_dfd.runs import bundle
+from fusion_dfd.training import state
+from fusion_dfd.types import Batch, DataError, Outputs
+from fusion_dfd.weights import array_files
+
+PLATFORMS = ("cpu", "cuda")
+INPUTS = ("frames", "landmarks", "length")
+BRANCH = "branch_logits."
+"""Begins the names of the branches' logits."""
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def in_float32(model: c.Model) -> c.Model:
+    """The same network for evaluation: no bfloat16, nothing computed again."""
+    return dataclasses.replace(model, bfloat16=False, remat=False)
+
+
+def by_name(outputs: Outputs) -> dict[str, jax.Array]:
+    """All that a model gives, the logit first: names of fields of :class:`Outputs`, and ``branch_logits.<branch>``."""
+    fields = {field.name: getattr(outputs, field.name) for field in dataclasses.fields(outputs)}
+    branches = {f"{BRANCH}{name}": logit for name, logit in fields.pop("branch_logits").items()}
+    found = {name: array for name, array in fields.items() if array is not None}
+    return {"logit": found.pop("logit"), **branches, **found}
+
+
+def from_names(arrays: Arrays) -> Outputs:
+    """Inverse of :func:`by_name`."""
+    branches = {name.removeprefix(BRANCH): array for name, array in arrays.items() if name.startswith(BRANCH)}
+    rest = {name: array for name, array in arrays.items() if not name.startswith(BRANCH)}
+    return Outputs(branch_logits=branches, **rest)
+
+
+def inputs(data: c.Data) -> dict[str, jax.ShapeDtypeStruct]:
+    """The three inputs of every program, for one clip."""
+    t, side = data.frames, data.size
+    shapes = ((1, t, side, side, 3), jnp.uint8), ((1, t, 5, 2), jnp.float32), ((1,), jnp.int32)
+    return dict(zip(INPUTS, (jax.ShapeDtypeStruct(*one) for one in shapes), strict=True))
+
+
+def function(model: c.Model) -> Callable[..., dict[str, jax.Array]]:
+    """``run(weights {"params", "stats"}, frames, landmarks, length)`` -> outputs by name."""
+    graph = state.graphs(in_float32(model)).evaluate
+
+    def run(weights: dict, frames: jax.Array, landmarks: jax.Array, length: jax.Array) -> dict[str, jax.Array]:
+        return by_name(nnx.merge(graph, weights["params"], weights["stats"])(frames, landmarks, length))
+
+    return run
+
+
+def stablehlo(config: c.Config, weights: dict) -> bytes:
+    """A program for ``jax.export.deserialize``: ``call({name: array}, frames, landmarks, length)``, any batch size."""
+    run, tree = function(config.model), jax.tree.structure(weights)
+    order = list(bundle.flatten(weights))
+
+    def named(arrays: dict[str, jax.Array], *clips: jax.Array) -> dict[str, jax.Array]:
+        return run(jax.tree.unflatten(tree, [arrays[name] for name in order]), *clips)
+
+    (batch,) = export.symbolic_shape("batch")
+    shapes = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in inputs(config.data).values()]
+    given = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in bundle.flatten(weights).items()}
+    return bytes(export.export(jax.jit(named), platforms=PLATFORMS)(given, *shapes).serialize())
+
+
+def onnx(config: c.Config, weights: dict, metadata: Mapping[str, str]) -> bytes:
+    """An ``.onnx`` file. Raises DataError for a model that has no ONNX form, which says why."""
+    run = function(config.model)
+    known = jax.tree.map(np.asarray, weights)
+    return walk.convert(lambda *clips: run(known, *clips), inputs(config.data), metadata, config.name)
+
+
+def arrays(batch: Batch) -> dict[str, np.ndarray]:
+    """The inputs of a program, of a batch."""
+    return {name: np.asarray(getattr(batch, name)) for name in INPUTS}
+
+
+# MERGED from export.engine: The programs of an exported folder, loaded and called as the model is.
+ONNX = "model.onnx"
+STABLEHLO = "model.stablehlo"
+
+Program = Callable[[Arrays], dict[str, np.ndarray]]
+"""From the three inputs to the outputs, by name."""
+
+
+def onnx_program(folder: str, threads: int = 0) -> Program:
+    """``model.onnx`` on the CPU; ``threads`` 0 leaves their number to onnxruntime.
+
+    Raises DataError where there is no such file or onnxruntime is not installed.
+    """
+    path = os.path.join(folder, ONNX)
+    if not os.path.isfile(path):
+        raise DataError(
+            f"{folder} holds no {ONNX}: give a folder that scripts/export.py made with ONNX, or --engine jax"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise DataError(f"{path} wants onnxruntime: pip install 'fusion-dfd[onnx]', or --engine jax") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others here want the cores too
+    options.log_severity_level = 3  # warnings are about shapes that its own optimiser finds odd
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # of onnxruntime's own, which share no base but this
+        raise DataError(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from error
+    names = [port.name for port in session.get_outputs()]
+    return lambda given: dict(zip(names, session.run(None, dict(given)), strict=True))
+
+
+def stablehlo_program(folder: str) -> Program:
+    """``model.stablehlo`` with the weights beside it, on JAX's default device. Raises DataError for damaged files."""
+    path = os.path.join(folder, STABLEHLO)
+    weights = array_files.read_safetensors(os.path.join(folder, bundle.WEIGHTS))[0]
+    try:
+        program = export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); export again") from error
+    placed = jax.device_put(weights)
+    return lambda given: jax.device_get(program.call(placed, *(given[name] for name in INPUTS)))
+
+
+def has_onnx(folder: str) -> bool:
+    """Whether a folder's ONNX program can run here: it is there, and so is onnxruntime."""
+    there = bundle.is_folder(folder) and os.path.isfile(os.path.join(folder, ONNX))
+    return there and importlib.util.find_spec("onnxruntime") is not None
+
+
+def choose(engine: str, folder: str) -> str:
+    """``jax`` or ``onnx``: what ``auto`` means for a folder here.
+
+    On a CPU onnxruntime takes less time (docs/EXPORT.md has the figures), on an accelerator JAX does.
+    """
+    if engine != "auto":
+        return engine
+    return "onnx" if jax.default_backend() == "cpu" and has_onnx(folder) else "jax"
+
+
+def predictor(folder: str) -> Callable[[Batch], Outputs]:
+    """The ONNX program as a function of a batch; rows of weight 0, which only fill it up, are left out.
+
+    Raises DataError as :func:`onnx_program` does, and where the folder was changed.
+    """
+    if not bundle.is_folder(folder):
+        raise DataError(f"{folder} is no exported folder: make one with scripts/export.py, or give --engine jax")
+    bundle.checked(folder)
+    run = onnx_program(folder)
+
+    def predict(batch: Batch) -> Outputs:
+        real = np.asarray(batch.weight) > 0
+        return from_names(run({name: array[real] for name, array in arrays(batch).items()}))
+
+    return predict

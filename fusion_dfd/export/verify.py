@@ -1,0 +1,100 @@
+"""Whether what was exported gives what the live model gives, on real crops."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fusion_dfd import config as c
+from fusion_dfd.export import runtime
+from fusion_dfd.input import pipeline
+from fusion_dfd.runs import bundle
+from fusion_dfd.shards import clip_index, synthetic
+from fusion_dfd.training import checkpoint, state
+from fusion_dfd.types import DataError
+
+CLIPS = 8
+"""At most so many clips, each of another video, are compared."""
+TOLERANCE = 1e-3
+"""Of a logit, in float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    data: str
+    """Name of the folder of shards."""
+    batches: list[dict[str, np.ndarray]]
+    """Inputs by name, of several batch sizes and lengths."""
+
+
+def clips(config: c.Config, data: str | None) -> Clips:
+    """Val clips of the shards in ``data``, or of those that ``config`` was trained on.
+
+    They come all at once, one alone, and cut short: padding and batch sizes are compared as well. Raises DataError
+    where the shards cannot be read.
+    """
+    folder = data or config.data.dir or synthetic.embedded_shards(config.sample, config.faces)
+    batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, CLIPS, clips=1)
+    first = next(iter(batches))
+    real = np.asarray(first.weight) > 0
+    whole = {name: array[real] for name, array in runtime.arrays(first).items()}
+    alone = {name: array[:1] for name, array in whole.items()}
+    short = {name: array[1:] for name, array in whole.items()} if real.sum() > 1 else dict(alone)
+    short["length"] = np.maximum(1, short["length"] // 2).astype(np.int32)
+    return Clips(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
+
+
+def compare(trained: checkpoint.Trained, folder: str, seen: Clips, onnx: bool) -> dict[str, Any]:
+    """Read all artefacts of ``folder`` back; what was compared, and the largest difference of a logit by artefact.
+
+    Raises DataError where the weights are not bit for bit the same, or a logit differs by more than TOLERANCE.
+    """
+    _same_weights(trained, folder)
+    live = jax.jit(runtime.function(trained.config.model))
+    expected = [jax.device_get(live(trained.weights, *batch.values())) for batch in seen.batches]
+    found = {runtime.STABLEHLO: runtime.stablehlo_program(folder)}
+    if onnx:
+        found[runtime.ONNX] = runtime.onnx_program(folder)
+    differences = {name: _largest(run, seen.batches, expected) for name, run in found.items()}
+    for name, difference in differences.items():
+        if not difference <= TOLERANCE:
+            raise DataError(
+                f"{os.path.join(folder, name)}: a logit is {difference:.2g} away from the live model's, at most "
+                f"{TOLERANCE} is allowed: this model cannot be exported so"
+            )
+    return {
+        "data": seen.data,
+        "split": "val",
+        "batch_sizes": [len(batch["length"]) for batch in seen.batches],
+        "lengths": sorted({int(one) for batch in seen.batches for one in batch["length"]}),
+        "weights": "bit for bit",
+        "tolerance": TOLERANCE,
+        "largest_difference_of_a_logit": differences,
+    }
+
+
+def _same_weights(trained: checkpoint.Trained, folder: str) -> None:
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    again = bundle.read_weights(folder, state.abstract_variables(trained.config.model), sharding)
+    same = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), trained.weights, again)
+    if not all(jax.tree.leaves(same)):
+        raise DataError(f"{folder}/{bundle.WEIGHTS} does not hold the weights that were written: check the disk")
+
+
+def _largest(
+    run: runtime.Program, batches: Sequence[dict[str, np.ndarray]], expected: Sequence[dict[str, np.ndarray]]
+) -> float:
+    """The largest difference of any logit, of the branches too; infinite where one is not a number."""
+    worst = 0.0
+    for batch, wanted in zip(batches, expected, strict=True):
+        got = run(batch)
+        for name in wanted:
+            if name == "logit" or name.startswith(runtime.BRANCH):
+                difference = np.abs(np.asarray(got[name]) - wanted[name]).max()
+                worst = max(worst, float(np.nan_to_num(difference, nan=np.inf)))
+    return worst

@@ -1,0 +1,262 @@
+"""What a number is a number of: the field's protocols as data, and which of their rows the scores at hand can fill.
+
+A protocol is a list of rows; a row is a data set, a compression and the manipulations of its test split. ``TRAINED``
+stands for whatever the run was trained on, ``EACH`` makes one row for each manipulation. Only test splits are read.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from fusion_dfd import atomic, config
+from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, uadfv
+from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.evaluation.metrics import METRICS
+from fusion_dfd.evaluation.summary import Summary, Unscored, cell, summarise
+from fusion_dfd.evaluation.training_data import Facts, warnings
+from fusion_dfd.types import DataError, Score
+
+TRAINED = "(trained on)"
+EACH = ("(each)",)
+SHOWN = ("auc", "ap", "eer", "tpr_at_5_fpr", "balanced_accuracy", "ece")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a protocol's table."""
+
+    dataset: str
+    compression: str = ""
+    methods: tuple[str, ...] = ()
+    """Manipulations beside all reals; empty takes all there are."""
+    unseen: bool = False
+    """The run must have been trained without ``methods`` (``data.exclude_methods``)."""
+
+    @property
+    def title(self) -> str:
+        where = " ".join(filter(None, (self.dataset, self.compression)))
+        return ", ".join(filter(None, (where, " + ".join(self.methods)))) + (", never seen" if self.unseen else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    about: str
+    rows: tuple[Row, ...]
+
+    def text(self, name: str) -> str:
+        """Name, meaning and rows, for a person."""
+        return "\n".join([f"{name}: {self.about}", *(f"  {row.title}" for row in self.rows)])
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "in_dataset": Protocol(
+        "The test split of the data the run was trained on, all manipulations and each alone.",
+        (Row(TRAINED, TRAINED), Row(TRAINED, TRAINED, EACH)),
+    ),
+    "cross_dataset": Protocol(
+        "Trained on one data set (by custom FaceForensics++ c23), tested on others; nothing is tuned on them. DFD's "
+        "numbers differ by some 10 points between raw and c23; of DFDC's test set papers use several subsets.",
+        (
+            Row(TRAINED, TRAINED),
+            Row(celebdf.V2.name),
+            Row(celebdf.V1.name),
+            Row(celebdf.PP.name),
+            Row(dfd.NAME, "raw"),
+            Row(dfd.NAME, "c23"),
+            Row(dfdc.TEST),
+            Row(dfdc.NAME),
+            Row(dfdc_preview.NAME),
+            Row(uadfv.NAME),
+            Row(deeperforensics.NAME),
+            Row(faceforensics.NAME, "c23", faceforensics.TEST_ONLY),
+        ),
+    ),
+    "leave_one_out": Protocol(
+        "One training per manipulation without it (data.exclude_methods), tested on it: forgeries never seen.",
+        (Row(TRAINED, TRAINED, EACH, unseen=True),),
+    ),
+    "cross_compression": Protocol(
+        "Trained at one compression, tested at every one of the same data set.",
+        tuple(Row(TRAINED, compression) for compression in faceforensics.COMPRESSIONS),
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Test splits as one run, or anyone, scored them."""
+
+    name: str
+    scores: Sequence[Score]
+    unscored: Sequence[Unscored] = ()
+    facts: Facts | None = None
+    """What it was trained on; None where nobody says: FaceForensics++ c23 is then taken."""
+    calibration: Calibration | None = None
+    options: config.Evaluate = dataclasses.field(default_factory=config.Evaluate)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A row, filled or not."""
+
+    run: str
+    row: Row
+    summary: Summary | None
+    absent: str
+    """Why it could not be filled; ``""`` where it was."""
+    warnings: tuple[str, ...] = ()
+
+
+def leave_one_out(base: config.Config, methods: Sequence[str]) -> dict[str, config.Config]:
+    """One configuration per manipulation, which it leaves out of train and val, by the name of its cell.
+
+    Each has a folder of its own below that of ``base``; test keeps all manipulations.
+    """
+    cells = {}
+    root = base.workdir or os.path.join("runs", base.name)
+    for method in methods:
+        cell = copy.deepcopy(base)
+        cell.name = f"without {method}"
+        cell.workdir = os.path.join(root, f"without-{method}")
+        cell.data.exclude_methods = (*base.data.exclude_methods, method)
+        cells[cell.name] = cell
+    return cells
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """A name for each path: its last part, with as many folders above as tell them apart.
+
+    Raises :class:`DataError` where one is given twice.
+    """
+    parts = [os.path.abspath(path).strip(os.sep).split(os.sep) for path in paths]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["-".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise DataError(f"one of these is given twice: {', '.join(paths)}")
+
+
+def expand(protocol: Protocol, scored: Scored) -> list[Row]:
+    """The protocol's rows for one run: ``TRAINED`` and ``EACH`` put in words, each row once."""
+    facts = scored.facts
+    trained = [tuple(name.split("/")) for name in facts["train"]["sets"]] if facts else [(faceforensics.NAME, "c23")]
+    rows = []
+    for row in protocol.rows:
+        for dataset, compression in trained if row.dataset == TRAINED else [(row.dataset, row.compression)]:
+            there = row.compression if row.compression != TRAINED else compression
+            placed = dataclasses.replace(row, dataset=dataset, compression=there)
+            rows += [placed] if row.methods != EACH else _each(placed, scored)
+    return list(dict.fromkeys(rows))
+
+
+def _each(row: Row, scored: Scored) -> list[Row]:
+    """A row for each manipulation, of those that test holds and those that the run knows of."""
+    found = {s.method for s in scored.scores if s.label == 1 and _at(s, row)}
+    if scored.facts:
+        found |= {*scored.facts["train"]["methods"], *scored.facts["excluded"]}
+    elif row.dataset == faceforensics.NAME:
+        found |= set(faceforensics.METHODS) - set(faceforensics.TEST_ONLY)
+    return [dataclasses.replace(row, methods=(method,)) for method in sorted(found)]
+
+
+def _at(row: Score | Unscored, wanted: Row) -> bool:
+    return (row.dataset, row.compression) == (wanted.dataset, wanted.compression)
+
+
+def _belongs(row: Score | Unscored, wanted: Row) -> bool:
+    return _at(row, wanted) and (row.label == 0 or not wanted.methods or row.method in wanted.methods)
+
+
+def fill(protocol: Protocol, runs: Sequence[Scored]) -> list[Line]:
+    """Every row for every run, in the order of the protocol.
+
+    A row that asks for an unseen manipulation is filled by the runs that left it out, and is absent once where there is
+    none.
+    """
+    lines: dict[tuple[Row, str], Line] = {}
+    for run in runs:
+        for row in expand(protocol, run):
+            line = _fill(row, run)
+            if row.unseen and line.summary is None:
+                lines.setdefault((row, ""), dataclasses.replace(line, run="-"))
+            else:
+                lines[row, run.name] = line
+    done = {line.row for line in lines.values() if line.summary}
+    kept = [line for line in lines.values() if line.summary or not (line.row.unseen and line.row in done)]
+    order = list(dict.fromkeys(row for run in runs for row in expand(protocol, run)))
+    return sorted(kept, key=lambda line: order.index(line.row))
+
+
+def _fill(row: Row, run: Scored) -> Line:
+    excluded = run.facts["excluded"] if run.facts else ()
+    if row.unseen and not set(row.methods) <= set(excluded):
+        names = ",".join(row.methods)
+        return Line(run.name, row, None, f"wants a run trained with --config.data.exclude_methods={names}")
+    inside = [score for score in run.scores if _belongs(score, row)]
+    if absent := _absent(row, inside):
+        return Line(run.name, row, None, absent)
+    summary = summarise(
+        inside,
+        unscored=[lost for lost in run.unscored if _belongs(lost, row)],
+        bootstrap=run.options.bootstrap,
+        rule=run.options.aggregate,
+        tracks=run.options.tracks,
+        calibration=run.calibration,
+    )
+    return Line(run.name, row, summary, "", tuple(warnings(run.facts, inside)))
+
+
+def _absent(row: Row, inside: Sequence[Score]) -> str:
+    labels = {score.label for score in inside}
+    if not labels:
+        compression = f" --compression {row.compression}" if row.compression else ""
+        return f"no test videos: scripts/prepare.py --dataset {row.dataset}{compression}, and give the folder as --data"
+    if lacking := sorted(set(row.methods) - {score.method for score in inside}):
+        return f"no test videos of {', '.join(lacking)}"
+    return "" if len(labels) == 2 else f"only {'fake' if 1 in labels else 'real'} test videos"
+
+
+def markdown(name: str, lines: Sequence[Line]) -> str:
+    """The protocol's table, with what is absent and what must be known to read it."""
+    titles = [METRICS[metric].title for metric in SHOWN]
+    out = [
+        f"### {name}",
+        "",
+        PROTOCOLS[name].about,
+        "",
+        "| test | run | videos (real + fake) | without score | " + " | ".join(titles) + " |",
+        "|---|---|---:|---:|" + "---:|" * len(titles),
+    ]
+    out += ["| " + " | ".join([line.row.title, line.run, *_cells(line)]) + " |" for line in lines]
+    notes = dict.fromkeys(f"{line.row.title}, {line.run}: {note}" for line in lines for note in line.warnings)
+    return "\n".join([*out, "", "Videos' metrics; intervals are 95 %, over groups.", *(f"- {note}" for note in notes)])
+
+
+def _cells(line: Line) -> list[str]:
+    if line.summary is None:
+        return [f"absent: {line.absent}", *[""] * (len(SHOWN) + 1)]
+    block, lost = line.summary["units"]["video"]["overall"], line.summary["unscored"]
+    counts = block["counts"]
+    shown = [cell(block["metrics"][name] | ({} if name == "auc" else {"low": None})) for name in SHOWN]
+    return [f"{counts['real']} + {counts['fake']}", f"{lost['real']} + {lost['fake']}", *shown]
+
+
+def publish(out: str, name: str, runs: Sequence[Scored]) -> str:
+    """Fill a protocol and print it; write ``<name>.md`` and ``<name>.json`` into ``out``; returns the former's path."""
+    lines = fill(PROTOCOLS[name], runs)
+    values: list[Mapping] = [
+        {"test": line.row.title, **dataclasses.asdict(line.row), "run": line.run, "absent": line.absent}
+        | {"warnings": list(line.warnings), "summary": line.summary}
+        for line in lines
+    ]
+    text = markdown(name, lines)
+    Console().print(Markdown(text))
+    atomic.write_text(os.path.join(out, f"{name}.json"), json.dumps(values, indent=1) + "\n")
+    return atomic.write_text(os.path.join(out, f"{name}.md"), text + "\n")

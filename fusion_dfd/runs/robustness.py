@@ -1,0 +1,221 @@
+"""How much of a detector is left when videos are perturbed: AUC over videos by type and level::
+
+out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
+out/about.json          what was perturbed and scored how; a run with other answers refuses the folder
+out/scores/*.csv        one row a clip, of each cell: a stopped suite continues from these
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from fusion_dfd import atomic, config
+from fusion_dfd.evaluation import bootstrap, metrics, perturb, scores
+from fusion_dfd.reports import plots, sections, style
+from fusion_dfd.types import DataError, Score
+
+CLEAN = "clean"
+SEED = 0
+"""Of the resamples, the same in every cell: averages over cells are resampled as the cells are."""
+
+
+def score_cells(
+    out: str,
+    about: Mapping[str, Any],
+    names: Sequence[str],
+    score: Callable[[str, int], Sequence[Score]],
+    report: Callable[[str], None] = print,
+) -> dict[str, list[Score]]:
+    """Rows of every cell by its name, ``clean`` or ``<type>-<level>``; those that ``out`` holds are read, not made.
+
+    Args:
+      out: folder, made if missing.
+      about: what must be equal for rows to be kept: run, data, split, frames, seed ...
+      names: of perturbations, of :data:`fusion_dfd.evaluation.perturb.ALL`.
+      score: (name, level) -> rows; called with ("clean", 0) first.
+      report: is told each cell before it is scored.
+
+    Raises DataError where ``out`` holds the work of another ``about``, or a name is unknown.
+    """
+    if odd := sorted(set(names) - set(perturb.ALL)):
+        raise DataError(f"no perturbation is called {', '.join(odd)}; there are {', '.join(perturb.ALL)}")
+    _claim(out, dict(about))
+    found = {}
+    for name, level in [(CLEAN, 0), *perturb.cells(names)]:
+        cell = name if name == CLEAN else f"{name}-{level}"
+        path = os.path.join(out, "scores", f"{cell}.csv")
+        if not os.path.exists(path):
+            report(cell)
+            scores.write_csv(path, score(name, level))
+        found[cell] = scores.read_csv(path)
+    return found
+
+
+def _claim(out: str, about: dict) -> None:
+    path = os.path.join(out, "about.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = json.load(file)
+    except FileNotFoundError:
+        atomic.write_text(path, json.dumps(about, indent=1) + "\n")
+        return
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); choose another --out") from error
+    differing = [
+        f"{name}={before.get(name)!r}, now {value!r}" for name, value in about.items() if before.get(name) != value
+    ]
+    if differing:
+        raise DataError(f"{out} holds the scores of another suite ({'; '.join(differing)}): choose another --out")
+
+
+Entry = dict[str, float | None]
+"""``{value, low, high}`` of an AUC or a mean of AUCs, with its 95 % interval over groups."""
+
+
+def table(cells: Mapping[str, Sequence[Score]], options: config.Evaluate) -> dict[str, Any]:
+    """``{clean: entry, types: {name: {levels: [entry], mean: entry}}, mean: entry}``, AUC over videos.
+
+    ``mean`` is over the levels of a type, and over all cells of the seven published types that are there (None without
+    any). Raises DataError where the cells hold different videos.
+    """
+    videos = {name: scores.videos(rows, options.aggregate, options.tracks) for name, rows in cells.items()}
+    order = [row.video for row in videos[CLEAN]]
+    for name, rows in videos.items():
+        if [row.video for row in rows] != order:
+            raise DataError(f"cell {name} holds other videos than the clean one; delete its file and run again")
+    draws = {name: _auc(rows, options.bootstrap) for name, rows in videos.items()}
+    names = list(dict.fromkeys(name for name, level in perturb.cells() if f"{name}-{level}" in cells))
+    levels = {name: [draws[f"{name}-{level}"] for one, level in perturb.cells() if one == name] for name in names}
+    published = [draw for name in names if name in perturb.PERTURBATIONS for draw in levels[name]]
+    return {
+        "clean": _entry([draws[CLEAN]]),
+        "types": {
+            name: {"levels": [_entry([draw]) for draw in of_type], "mean": _entry(of_type)}
+            for name, of_type in levels.items()
+        },
+        "mean": _entry(published) if published else None,
+    }
+
+
+def _auc(rows: Sequence[scores.VideoScore], n: int) -> np.ndarray:
+    """The AUC [1 + n]: of the rows, and of ``n`` resamples of their groups; NaN where undefined."""
+    y, p = metrics.checked([row.label for row in rows], [row.probability for row in rows])
+    value = metrics.compute(y, p)["auc"]
+    if value is None:
+        return np.full(1 + n, np.nan)
+    _, member = np.unique([f"{row.dataset}/{row.group}" for row in rows], return_inverse=True)
+    count = int(member.max()) + 1
+    if n == 0 or count < 2:
+        return np.array([value])
+    copies = bootstrap.drawn(count, n, SEED)
+    return np.append(value, bootstrap.resampled(y, p, member, copies, 0.5)["auc"])
+
+
+def _entry(draws: Sequence[np.ndarray]) -> Entry:
+    mean = np.mean(draws, axis=0)
+    interval = bootstrap.percentiles(mean[1:]) if len(mean) > 1 and not np.isnan(mean[0]) else None
+    low, high = interval or (None, None)
+    return {"value": None if np.isnan(mean[0]) else float(mean[0]), "low": low, "high": high}
+
+
+def write(out: str, found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """Write page, Markdown and JSON; returns the path of the page."""
+    atomic.write_text(os.path.join(out, "robustness.json"), json.dumps({"about": about, **found}, indent=1) + "\n")
+    atomic.write_text(os.path.join(out, "robustness.md"), markdown(found, about) + "\n")
+    body = "\n".join(
+        [
+            f'<h1>Robustness</h1><p class="verdict">{escape(_headline(found))}</p>'
+            f'<p class="meta">{escape(_about(about))}</p>',
+            sections.section("Video AUC by level", _plot(found)),
+            sections.section("Video AUC", _table(found)),
+            sections.section("How to read the numbers", f"<p>{escape(_NOTE)}</p>"),
+        ]
+    )
+    head = f'<meta charset="utf-8"><title>Robustness</title><style>{style.CSS}</style>'
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+    return atomic.write_text(os.path.join(out, "robustness.html"), page)
+
+
+def of_run(workdir: str, step: int) -> str:
+    """What the suites in a run's folder found of the weights of ``step``, as parts of its report; empty without any.
+
+    Raises DataError for a file that cannot be read.
+    """
+    parts = []
+    for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "*", "robustness.json"))):
+        try:
+            with open(path, encoding="utf-8") as file:
+                found = json.load(file)
+            about = found.pop("about")
+            if about["step"] == step:
+                meta = f'<p class="meta">{escape(_about(about))}</p>'
+                parts.append(sections.section("Robustness", f"{meta}{_plot(found, len(parts))}{_table(found)}"))
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path} cannot be read ({error!r}): run scripts/robustness.py again") from error
+    return "\n".join(parts)
+
+
+def _plot(found: Mapping[str, Any], number: int = 0) -> str:
+    lines = {
+        perturb.ALL[name].title: [found["clean"]["value"], *(entry["value"] for entry in one["levels"])]
+        for name, one in found["types"].items()
+        if name in perturb.PERTURBATIONS and one["mean"]["value"] is not None
+    }
+    return (
+        plots.robustness(lines, f"robustness{number}")
+        if lines
+        else "<p>Not drawn: none of the published types was scored.</p>"
+    )
+
+
+def _table(found: Mapping[str, Any]) -> str:
+    return sections.table(_HEADER, [[sections.cell(text) for text in row] for row in _rows(found)], "wide")
+
+
+_HEADER = ("perturbation", "1", "2", "3", "4", "5", "mean [95 % interval]")
+_NOTE = (
+    "Area under the ROC curve over videos; level 1 is the mildest. The seven types and their levels are those of "
+    "DeeperForensics-1.0; the chains of shares are this project's own and are in no mean. Faces are cropped where they "
+    "were found in the clean video. Video compression encodes the frames of a clip as one stream. Intervals are a "
+    "bootstrap over groups, one draw for all cells."
+)
+
+
+def markdown(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """The table, with what it is over."""
+    lines = [f"**{_headline(found)}** {_about(about)}", "", "| " + " | ".join(_HEADER) + " |", "|---|" + "---:|" * 6]
+    lines += ["| " + " | ".join(row) + " |" for row in _rows(found)]
+    return "\n".join([*lines, "", _NOTE])
+
+
+def _rows(found: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["Clean", *[""] * 5, _cell(found["clean"])]]
+    for name, one in found["types"].items():
+        levels = [_cell({**entry, "low": None}) for entry in one["levels"]]
+        rows.append([perturb.ALL[name].title, *levels, *[""] * (5 - len(levels)), _cell(one["mean"])])
+    return rows
+
+
+def _cell(entry: Entry) -> str:
+    if entry["value"] is None:
+        return "undefined"
+    interval = "" if entry["low"] is None else f" [{entry['low']:.3f}, {entry['high']:.3f}]"
+    return f"{entry['value']:.3f}{interval}"
+
+
+def _headline(found: Mapping[str, Any]) -> str:
+    types = [name for name in found["types"] if name in perturb.PERTURBATIONS]
+    over = f"over {len(types)} of {len(perturb.PERTURBATIONS)} types"
+    mean = "" if found["mean"] is None else f", perturbed {_cell(found['mean'])} on average {over}"
+    return f"Video AUC clean {_cell(found['clean'])}{mean}."
+
+
+def _about(about: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in about.items())

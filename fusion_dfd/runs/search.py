@@ -1,0 +1,162 @@
+"""Search for better options on val: Optuna proposes, our loop trains, a database remembers.
+
+Several processes, also on several machines, may work on one study at a time: all they share is the storage. A trial
+that was killed is begun again by whoever is left, and continues from its checkpoint where the folder is shared too,
+because that is named after its values. Test is never opened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from fusion_dfd import cache
+from fusion_dfd import config as c
+from fusion_dfd.runs import search_page
+from fusion_dfd.runs.search_space import Choice, Float, Int, Space, applied, current
+from fusion_dfd.shards import clip_index, synthetic
+from fusion_dfd.training import loop
+from fusion_dfd.types import DataError
+
+HEARTBEAT = 60
+"""Seconds between signs of life of a trial; after twice as many without one another process takes it over."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """How a study is run."""
+
+    trials: int
+    """Of the whole study, those of earlier calls and of other processes included; those ended early count."""
+    storage: str
+    """SQLAlchemy's URL of the database, e.g. ``sqlite:///study.db`` or ``postgresql://...``."""
+    sampler: str = "tpe"
+    """``tpe``, tree-structured Parzen estimators (Bergstra et al. 2011), or ``gp``, a Gaussian process: both Bayesian
+    optimisation; or ``random``."""
+    pruner: str = "median"
+    """What ends a trial early: ``median``, worse than half of the others at the same step; ``hyperband`` (Li et al.
+    2018); ``none``."""
+    seed: int = 0
+
+
+class Stopped(Exception):
+    """Somebody asked the process to stop; the trial waits for whoever continues the study."""
+
+
+def run(config: c.Config, space: Space, search: Search, root: str) -> str:
+    """Work on a study until it has ``search.trials`` trials.
+
+    The first trial has the values of ``config``; the value of a trial is its best AUC over the videos of val. Writes
+    ``root/best.py``, a configuration that ``train.py`` takes, and ``root/study.html``, whose path is returned.
+
+    Raises:
+      ConfigError: options outside of the space, an unknown sampler or pruner.
+      DataError: Optuna, or PyTorch for ``gp``, is not installed; no trial has ended.
+    """
+    if importlib.util.find_spec("optuna") is None:
+        raise DataError("a search needs Optuna: pip install 'fusion-dfd[tune]'")
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    first = current(config.validate(), space)
+    study = _study(optuna, config, search)
+    if not study.trials:
+        study.enqueue_trial(first)
+    cache.keep_programs()
+    data = config.data.dir or synthetic.embedded_shards(config.sample, config.faces)
+    train, val = (
+        clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
+        for split in ("train", "val")
+    )
+
+    def objective(trial) -> float:
+        cell = applied(config, {name: _suggest(trial, name, options) for name, options in space.items()})
+        return _train(trial, cell, train, val, root)
+
+    console = Console()
+    try:
+        while len(ended := search_page.ended(study)) < search.trials:
+            console.rule(f"trial {len(ended) + 1} of {search.trials}")
+            study.optimize(objective, n_trials=1)
+            console.print(search_page.sentence(study, first), highlight=False)
+    except Stopped:
+        console.print("stopped; the same command continues the study")
+    return search_page.write(study, config, space, first, root)
+
+
+def _study(optuna, config: c.Config, search: Search):
+    every, steps = config.train.eval_every, config.train.steps
+    samplers: dict[str, Callable] = {
+        # What other processes are trying counts as bad, so that they do not all try the same.
+        "tpe": lambda: optuna.samplers.TPESampler(seed=search.seed, constant_liar=True),
+        "gp": lambda: _gaussian(optuna, search.seed),
+        "random": lambda: optuna.samplers.RandomSampler(seed=search.seed),
+    }
+    pruners: dict[str, Callable] = {
+        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=every),
+        "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=every, max_resource=steps),
+        "none": optuna.pruners.NopPruner,
+    }
+    for name, value, known in [("sampler", search.sampler, samplers), ("pruner", search.pruner, pruners)]:
+        if value not in known:
+            raise c.ConfigError(f"--{name}={value}: want one of {', '.join(known)}")
+    if search.storage.startswith("sqlite:///"):
+        os.makedirs(os.path.dirname(search.storage.removeprefix("sqlite:///")) or ".", exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            search.storage,
+            heartbeat_interval=HEARTBEAT,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+    return optuna.create_study(
+        storage=storage,
+        sampler=samplers[search.sampler](),
+        pruner=pruners[search.pruner](),
+        study_name=config.name,
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _gaussian(optuna, seed: int):
+    if importlib.util.find_spec("torch") is None:
+        raise DataError("--sampler=gp needs PyTorch: pip install torch, or take --sampler=tpe")
+    return optuna.samplers.GPSampler(seed=seed)
+
+
+def _suggest(trial, name: str, options: Float | Int | Choice) -> Any:
+    if isinstance(options, Choice):
+        return trial.suggest_categorical(name, options.values)
+    kind = trial.suggest_float if isinstance(options, Float) else trial.suggest_int
+    return kind(name, options.low, options.high, log=options.log)
+
+
+def _train(trial, cell: c.Config, train: clip_index.Split, val: clip_index.Split, root: str) -> float:
+    """Best val AUC of a trial, trained in a folder of its values. Raises Optuna's TrialPruned, and Stopped."""
+    import optuna
+
+    text = json.dumps(trial.params, sort_keys=True)
+    workdir = os.path.join(root, "trials", hashlib.sha256(text.encode()).hexdigest()[:12])
+
+    def judge(at: int, values: dict[str, Any]) -> None:
+        trial.report(values["auc"], at)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
+    fitted = loop.fit(cell, train, val, workdir, judge)
+    if not fitted.finished:
+        trial.study.enqueue_trial(trial.params)
+        raise Stopped
+    # A study has many trials, and what continues them is of no use once they have ended.
+    shutil.rmtree(os.path.join(workdir, "checkpoints"))
+    return fitted.progress.best_auc

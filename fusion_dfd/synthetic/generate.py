@@ -1,0 +1,155 @@
+"""Writes the embedded data set: talking faces and forgeries of them, as H.264 videos in the layout of FaceForensics++.
+
+::
+
+    root/original_sequences/youtube/c23/videos/000.mp4
+    root/manipulated_sequences/<family>/c23/videos/000_001.mp4     target_source
+    root/train.json  val.json  test.json                           pairs of ids; a pair (a, b) gives a, b, a_b and b_a
+    root/sample.json                                               the options; written last
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.process
+import dataclasses
+import json
+import multiprocessing
+import os
+
+import rich.console
+import rich.progress
+
+from fusion_dfd import atomic
+from fusion_dfd.config import Sample
+from fusion_dfd.synthetic import take
+from fusion_dfd.types import DataError
+
+VERSION = 1
+"""Raised whenever the same options give other videos."""
+SPLITS = ("train", "val", "test")
+MARKER, STARTED = "sample.json", "sample.started.json"
+
+
+def pairs(options: Sample) -> dict[str, list[tuple[int, int]]]:
+    """Numbers of the persons paired in each split; no person occurs twice."""
+    out, first = {}, 0
+    for split, count in zip(SPLITS, options.pairs, strict=True):
+        out[split] = [(first + 2 * k, first + 2 * k + 1) for k in range(count)]
+        first += 2 * count
+    return out
+
+
+def generate(root: str, options: Sample, workers: int | None = None) -> str:
+    """Make the data set under ``root``, or only what is missing of it, or nothing when it is complete.
+
+    Args:
+      root: folder; made when missing.
+      options: seed, pairs, frames, size and rate factor. The same options give the same bytes.
+      workers: processes; None = one per core. The result does not depend on it.
+
+    Returns:
+      ``root``.
+
+    Raises:
+      DataError: ``root`` holds a data set of other options, or other data, or cannot be written.
+    """
+    if options.size % 2:
+        raise DataError(f"sample.size={options.size} is odd, which H.264 in 4:2:0 cannot store: choose an even number.")
+    made = json.loads(json.dumps({"version": VERSION, **dataclasses.asdict(options)}))
+    if _agrees(root, MARKER, made):
+        return root
+    _agrees(root, STARTED, made)
+    try:
+        _begin(root, options, made)
+        _make(root, [job for job in _jobs(root, options) if job.wanted], workers)
+        _sweep(root)
+        atomic.write_text(os.path.join(root, MARKER), json.dumps(made, indent=1))
+        os.remove(os.path.join(root, STARTED))
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise DataError(f"{root}: a worker process died, perhaps for want of memory; run again to continue.") from error
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or root}: {error.strerror or error}; free the space or the folder, run again."
+        ) from error
+    return root
+
+
+def _agrees(root: str, name: str, made: dict) -> bool:
+    """Whether the file ``name`` is there and says ``made``; DataError where it says anything else."""
+    path = os.path.join(root, name)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); delete the folder to make the data set again.") from error
+    if found == made:
+        return True
+    raise DataError(
+        f"{path} belongs to a data set made with {found}, wanted {made}: choose another folder or delete it."
+    )
+
+
+def _begin(root: str, options: Sample, made: dict) -> None:
+    """Folders, the options, and the split files."""
+    os.makedirs(root, exist_ok=True)
+    splits = {
+        os.path.join(root, f"{split}.json"): [[take.name(a, options), take.name(b, options)] for a, b in members]
+        for split, members in pairs(options).items()
+    }
+    for path, members in splits.items():
+        if os.path.exists(path):
+            _agrees(root, os.path.basename(path), members)
+    atomic.write_text(os.path.join(root, STARTED), json.dumps(made, indent=1))
+    for path, members in splits.items():
+        atomic.write_text(path, json.dumps(members, indent=1))
+    for method in (take.ORIGINAL, *take.FAMILIES):
+        os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
+
+
+def _jobs(root: str, options: Sample) -> list[take.Job]:
+    couples = [couple for members in pairs(options).values() for a, b in members for couple in ((a, b), (b, a))]
+    return [take.plan(root, options, target, source) for target, source in couples]
+
+
+def _make(root: str, jobs: list[take.Job], workers: int | None) -> None:
+    total = sum(len(job.wanted) for job in jobs)
+    workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
+    columns = (
+        rich.progress.TextColumn("making the embedded data set"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("videos"),
+        rich.progress.TimeElapsedColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as progress:
+        bar = progress.add_task("videos", total=total)
+        for count in _run(jobs, workers):
+            progress.advance(bar, count)
+
+
+def _run(jobs: list[take.Job], workers: int):
+    """Do the jobs, yielding the number of videos each has made."""
+    if workers <= 1:
+        yield from map(take.shoot, jobs)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=take.one_thread) as pool:
+        futures = [pool.submit(take.shoot, job) for job in jobs]
+        try:
+            for future in concurrent.futures.as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _sweep(root: str) -> None:
+    """Remove what killed runs left half written."""
+    for method in (take.ORIGINAL, *take.FAMILIES):
+        with os.scandir(os.path.join(root, take.folder(method))) as entries:
+            for entry in entries:
+                if entry.name.endswith(".part"):
+                    os.remove(entry.path)

@@ -1,0 +1,90 @@
+"""The work of one process: the real video of one person and the forgeries of it, rendered together and encoded.
+
+Imports neither JAX nor Flax: a worker process starts at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterable
+
+import av
+import cv2
+import numpy as np
+
+from fusion_dfd.config import Sample
+from fusion_dfd.synthetic.footage import Footage, generator
+from fusion_dfd.synthetic.forgery import FAMILIES
+from fusion_dfd.synthetic.motion import FPS
+
+ORIGINAL = "original"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Videos to make of one target: ``wanted`` maps a method to the file to write."""
+
+    options: Sample
+    target: int
+    source: int
+    wanted: dict[str, str]
+
+
+def name(number: int, options: Sample) -> str:
+    """A person's number as an id: zero-padded to three digits, or more where there are more than a thousand."""
+    return str(number).zfill(max(3, len(str(2 * sum(options.pairs) - 1))))
+
+
+def folder(method: str) -> str:
+    """Where videos of a method lie, relative to the root, as in FaceForensics++."""
+    top = "original_sequences/youtube" if method == ORIGINAL else f"manipulated_sequences/{method}"
+    return f"{top}/c23/videos"
+
+
+def plan(root: str, options: Sample, target: int, source: int) -> Job:
+    """What is still missing of one target's videos."""
+    own, swap = name(target, options), f"{name(target, options)}_{name(source, options)}"
+    paths = {m: os.path.join(root, folder(m), f"{own if m == ORIGINAL else swap}.mp4") for m in (ORIGINAL, *FAMILIES)}
+    return Job(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
+
+
+def shoot(job: Job) -> int:
+    """Make the videos of a job; returns how many."""
+    options = job.options
+    footage = Footage(options.seed, job.target, job.source, options.frames, options.size)
+    for method, path in job.wanted.items():
+        if method == ORIGINAL:
+            layers = footage.layers
+        else:
+            layers = FAMILIES[method](footage, generator(options.seed, method, job.target, job.source))
+        encode(path, footage.film(layers), options)
+    return len(job.wanted)
+
+
+def encode(path: str, frames: Iterable[np.ndarray], options: Sample) -> None:
+    """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is whole."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with av.open(part, "w", format="mp4") as container:
+            stream = container.add_stream(
+                "libx264", rate=FPS, options={"crf": str(options.crf), "preset": "veryfast", "x264-params": "mbtree=0"}
+            )
+            # One thread: with several, x264's rate control, and so the bytes, depend on their number.
+            stream.thread_count, stream.pix_fmt = 1, "yuv420p"
+            stream.width = stream.height = options.size
+            for frame in frames:
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        os.replace(part, path)
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(part)
+
+
+def one_thread() -> None:
+    """Keep a worker process to one core; the pool has one process for each."""
+    cv2.setNumThreads(1)

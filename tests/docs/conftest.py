@@ -1,6 +1,0 @@
-"""Helpers beside the tests are importable."""
-
-import pathlib
-import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent))

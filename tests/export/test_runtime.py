@@ -1,0 +1,55 @@
+"""Whichever engine runs an exported folder, what is said of a clip and of a video is the same."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from barcodes import barcode, write
+from scripted import Scripted
+
+from fusion_dfd.export import runtime
+from fusion_dfd.predict import detector
+from fusion_dfd.runs import experiment
+from fusion_dfd.training import checkpoint
+from fusion_dfd.types import Batch
+
+
+def batch(rng, weight) -> Batch:
+    rows = len(weight)
+    frames = rng.integers(0, 256, (rows, 4, 32, 32, 3)).astype(np.uint8)
+    landmarks = rng.uniform(0, 32, (rows, 4, 5, 2)).astype(np.float32)
+    zeros = np.zeros(rows, np.int32)
+    return Batch(frames, landmarks, np.array([4, 1, 2, 3], np.int32), zeros, np.array(weight, np.float32), zeros)
+
+
+def test_the_onnx_program_answers_for_the_rows_that_count(written, rng):
+    clips = batch(rng, [1, 0, 1, 1])
+    live = jax.device_get(experiment.predictor(checkpoint.load_best(written))(clips))
+    found = runtime.predictor(written)(clips)
+    assert jax.tree.structure(found) == jax.tree.structure(live)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[[0, 2, 3]], atol=1e-5), found, live)
+
+
+def test_the_stablehlo_program_gives_all_that_the_model_gives(written, rng):
+    clips = batch(rng, [1, 1, 1, 1])
+    live = experiment.predictor(checkpoint.load_best(written))(clips)
+    given = {name: getattr(clips, name) for name in ("frames", "landmarks", "length")}
+    found = runtime.stablehlo_program(written)(given)
+    np.testing.assert_allclose(found["logit"], live.logit, atol=1e-6)
+    np.testing.assert_allclose(found["branch_logits.spatial"], live.branch_logits["spatial"], atol=1e-6)
+    np.testing.assert_allclose(found["frame_logits"], live.frame_logits, atol=1e-6)
+
+
+def test_a_video_gets_the_same_verdict(run, written, tmp_path):
+    path = str(write(tmp_path / "clip.mp4", map(barcode, range(21))))
+    found = []
+    for folder, name in ((run, "jax"), (written, "jax"), (written, "onnx"), (written, "auto")):
+        one = detector.load(folder, clips=3, engine=name)
+        one._finder = Scripted(lambda _: [(5, 5, 30, 0.99)])
+        found.append(dataclasses.replace(one.predict(path), took=0))
+    assert found[0].probability is not None
+    assert found[0] == found[1]
+    for verdict in found[2:]:
+        assert verdict.probability == pytest.approx(found[0].probability, abs=1e-5)
+        assert verdict.verdict == found[0].verdict

@@ -1,0 +1,47 @@
+"""Words of a command line to paths."""
+
+import io
+
+import pytest
+
+from fusion_dfd.predict.video_paths import expand
+from fusion_dfd.types import DataError
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in ("b.mp4", "a.MKV", "notes.txt", "deep/er/c.webm", "deep/.d.mp4", "odd[1].mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_folder_is_searched_to_its_depth_for_videos_by_name(tree):
+    assert expand(["."]) == ["./a.MKV", "./b.mp4", "./deep/er/c.webm", "./odd[1].mp4"]
+
+
+def test_words_keep_their_order_and_nothing_comes_twice(tree):
+    assert expand(["b.mp4", "a.MKV", "*.mp4"]) == ["b.mp4", "a.MKV", "odd[1].mp4"]
+
+
+def test_files_are_taken_whatever_they_are_called(tree):
+    assert expand(["notes.txt", "missing.mp4", "odd[1].mp4"]) == ["notes.txt", "missing.mp4", "odd[1].mp4"]
+
+
+def test_a_pattern_reaches_any_depth(tree):
+    assert expand(["**/*.webm"]) == ["deep/er/c.webm"]
+
+
+def test_a_list_is_read_line_by_line(tree):
+    assert expand(["-"], io.StringIO("a.MKV\n\nwith space.mp4\r\n")) == ["a.MKV", "with space.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("word", "text"), [("deep/none*", "no file fits"), ("-", "standard input"), ("bare", "no videos")]
+)
+def test_what_means_nothing_is_refused(tree, word, text):
+    (tree / "bare").mkdir()
+    with pytest.raises(DataError, match=text):
+        expand([word], io.StringIO(" \n"))

@@ -1,0 +1,63 @@
+"""What is said of a run beside every verdict."""
+
+import dataclasses
+import pathlib
+import types
+
+import pytest
+
+from fusion_dfd.config import Config
+from fusion_dfd.evaluation import training_data
+from fusion_dfd.serve import scoring
+
+
+def detector(calibration=None):
+    """What :func:`facts.gather` reads of one."""
+    return types.SimpleNamespace(judge=types.SimpleNamespace(calibration=calibration), config=Config())
+
+
+@dataclasses.dataclass
+class Calibration:
+    threshold: float = 0.7
+    abstain: tuple = (0.6, 0.8)
+
+
+def trained(folder, *sets: str) -> str:
+    part = {"sets": list(sets), "methods": [], "groups": []}
+    training_data.save({"train": part, "val": part, "excluded": []}, str(folder))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("sets", "rendered"),
+    [(["sample/c23"], True), (["sample/c23", "faceforensics/c23"], False), (["samples/raw"], False)],
+)
+def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
+    found = scoring.gather(trained(tmp_path, *sets), detector(Calibration()))
+    assert (scoring.RENDERED in found.notices) is rendered
+    assert scoring.EVIDENCE in found.notices
+    assert len(found.notices) == 1 + rendered
+    assert found.trained_on == tuple(sets)
+
+
+def test_a_run_that_does_not_say_what_it_was_trained_on_says_that(tmp_path):
+    found = scoring.gather(str(tmp_path), detector(Calibration()))
+    assert found.notices == (scoring.EVIDENCE, scoring.UNKNOWN)
+
+
+def test_threshold_and_doubt_are_the_calibration_s(tmp_path):
+    run = trained(tmp_path, "faceforensics/c23")
+    calibrated = scoring.gather(run, detector(Calibration()))
+    assert (calibrated.threshold, calibrated.doubt) == (0.7, (0.6, 0.8))
+    plain = scoring.gather(run, detector())
+    assert (plain.threshold, plain.doubt) == (0.5, None)
+    assert scoring.UNCALIBRATED in plain.notices
+
+
+def test_no_path_of_the_machine_is_told(tmp_path):
+    run = tmp_path / "secret" / "fusion"
+    run.mkdir(parents=True)
+    found = scoring.gather(f"{run}/", detector())
+    assert found.run == "fusion"
+    assert "secret" not in str(found)
+    assert pathlib.Path(found.run).name == found.run

@@ -1,6 +1,0 @@
-"""Puts this folder on the path: worker processes must be able to import ``synthetic``."""
-
-import os
-import sys
-
-sys.path.insert(0, os.path.dirname(__file__))
