@@ -136,7 +136,9 @@ def scaling(root: str, out: str) -> dict:
     for number, processes in enumerate((2, 1, 2)):
         start = time.perf_counter()
         folder = os.path.join(out, str(number))
-        prepare.prepare(listed, folder, config.Faces(), "bench", process_pool.pool(processes), videos_per_shard=4)
+        runner = process_pool.pool(processes)
+        preparation = prepare.Preparation(listed, folder, config.Faces(), "bench", runner, videos_per_shard=4)
+        prepare.prepare(preparation)
         seconds[processes] = time.perf_counter() - start
     return {"seconds_1": seconds[1], "seconds_2": seconds[2], "times_2_of_1": seconds[1] / seconds[2]}
 
@@ -160,7 +162,8 @@ def crowd(folder: str) -> dict:
             file.write(content)
     start = time.perf_counter()
     faces = config.Faces(size=64, clip_length=16, clips=1)
-    result = prepare.prepare(folder_set.videos(root), os.path.join(folder, "crowd_shards"), faces, "crowd")
+    preparation = prepare.Preparation(folder_set.videos(root), os.path.join(folder, "crowd_shards"), faces, "crowd")
+    result = prepare.prepare(preparation)
     named = {entry["path"] for entry in result.failed}
     assert named == bad, named ^ bad
     return {"files_1000_s": time.perf_counter() - start, "bad_reported": len(named)}

@@ -30,13 +30,15 @@ def main(_: list[str]) -> int:
         return int(bool(check(DATASET.open(), OUT.value, WORKERS.value)))
     from fusion_dfd.shards import prepare
 
-    job = {"runner": prepare.choose(RUNNER.value, BEAM.value, WORKERS.value), "salt": SALT.value}
-    place = DATASET.open(), OUT.value, faces, DATASET.name.value
+    runner = prepare.choose_runner(RUNNER.value, BEAM.value, WORKERS.value)
+    preparation = prepare.Preparation(
+        DATASET.open(), OUT.value, faces, DATASET.name.value, runner=runner, salt=SALT.value
+    )
     if SHARD.value:
-        there, total = prepare.prepare_part(*place, prepare.part(SHARD.value), **job)
-        print(f"{there} of {total} shards are in {OUT.value}; when all are, run once without --shard")
+        finished, total = prepare.prepare_part(preparation, prepare.parse_part(SHARD.value))
+        print(f"{finished} of {total} shards are in {OUT.value}; when all are, run once without --shard")
         return 0
-    print(f"{prepare.prepare(*place, **job).summary()}\nshards and manifest: {OUT.value}")
+    print(f"{prepare.prepare(preparation).summary()}\nshards and manifest: {OUT.value}")
     return 0
 
 

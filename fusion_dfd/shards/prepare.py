@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import fcntl
 import glob
 import json
@@ -25,80 +26,111 @@ from fusion_dfd.shards.manifest import Manifest
 from fusion_dfd.types import DataError, Video
 
 
-def prepare(
-    videos: Sequence[Video],
-    out: str,
-    faces: config.Faces,
-    name: str,
-    runner: process_pool.Runner | None = None,
-    extract: shard_writer.Extract | None = None,
-    videos_per_shard: int | None = None,
-    salt: str = "",
-) -> Manifest:
-    """Find the faces of all videos and store their clips. Shows progress on standard error.
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """What is to be prepared, where, and how.
 
-    Args:
-      videos: of all splits, as a data set's adapter lists them.
-      out: folder to make or to continue.
-      faces: options of detection and cropping.
-      name: of the data set in the shards' names: lower-case letters, digits, underscores.
-      runner: what makes the shards; None takes a pool of one process per core of this machine.
-      extract: another :data:`fusion_dfd.shards.shard_writer.Extract` than the package's own, called with detector None.
-      videos_per_shard: None chooses 8 .. 64.
-      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.plan`); ``""`` keeps them.
+    With the same values every machine makes the same files; ``runner`` and ``extract`` say only who does the work.
+    """
+
+    videos: Sequence[Video]
+    """Of all splits, as a data set's adapter lists them."""
+    out: str
+    """Folder of the shards; made if it is missing, continued if it is there."""
+    faces: config.Faces
+    """Options of detection and cropping."""
+    name: str
+    """Name of the data set, part of the shards' file names: lower-case letters, digits, underscores."""
+    runner: process_pool.Runner | None = None
+    """What makes the shards; None takes a pool of one process per core of this machine."""
+    extract: shard_writer.Extract | None = None
+    """Replaces the package's own extraction; it is called with detector None."""
+    videos_per_shard: int | None = None
+    """None chooses 8 .. 64."""
+    salt: str = ""
+    """Secret that hides the names of the source files (:func:`fusion_dfd.shards.plan.anonymous`); ``""`` keeps them."""
+
+    def planned(self) -> plan.Plan:
+        """Which video goes into which shard. Raises DataError, see :func:`fusion_dfd.shards.plan.make`."""
+        return plan.make(self.videos, self.out, self.faces, self.name, self.videos_per_shard, self.salt)
+
+
+def prepare(preparation: Preparation) -> Manifest:
+    """Find the faces of all videos and store their clips. Shows progress on standard error.
 
     A video that cannot be read, or has no face, is listed in the manifest with its reason and stops nothing. It is read
     again when its file has another size, or when its shard was deleted.
 
-    Raises DataError when a split leaks into another, the folder holds the work of other options or is in use, the disk
-    is full, or not one clip came out.
+    Raises DataError when a split leaks into another, the folder was prepared with other options or is in use, the disk
+    is full, or no video gave a clip.
     """
-    planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
+    planned, out = preparation.planned(), preparation.out
     with _claimed(out, planned, fcntl.LOCK_EX):
         _sweep(out)
         todo = [entry for entry in planned.shards if not shard_writer.valid(entry)]
         done = manifest.load(out)
         if todo or done is None:
-            _make(planned, todo, out, runner, extract)
+            _make(planned, todo, preparation)
             done = _finish(planned, out)
     if not done.counts["total"]["clips"]:
-        raise DataError(_nothing(done, out))
+        raise DataError(_no_clip(done, out))
     return done
 
 
-def prepare_part(
-    videos: Sequence[Video],
-    out: str,
-    faces: config.Faces,
-    name: str,
-    part: tuple[int, int],
-    runner: process_pool.Runner | None = None,
-    extract: shard_writer.Extract | None = None,
-    videos_per_shard: int | None = None,
-    salt: str = "",
-) -> tuple[int, int]:
-    """One of ``part[1]`` array jobs, ``part[0]`` counting from 0: makes its share of the shards of a common folder.
+def prepare_part(preparation: Preparation, part: tuple[int, int]) -> tuple[int, int]:
+    """Make the share of array job ``part[0]`` (from 0) of ``part[1]`` in a folder that all jobs write to.
 
-    Returns how many shards of the folder are there and how many there will be. Jobs may run at once, on any machine
-    that sees the folder, and be repeated; :func:`prepare` with the same arguments finishes the folder after the last.
+    Returns how many shards of the folder are there and how many there will be. Jobs may run at the same time, on any
+    machine that sees the folder, and may be repeated. :func:`prepare` with the same values finishes the folder after
+    the last of them.
     """
-    number, total = part
-    if not 0 <= number < total:
-        raise DataError(f"part {number}/{total}: want 0/{total} .. {total - 1}/{total}")
-    planned = plan.make(videos, out, faces, name, videos_per_shard, salt)
-    with _claimed(out, planned, fcntl.LOCK_SH):
-        if todo := [entry for entry in planned.shards[number::total] if not shard_writer.valid(entry)]:
-            _make(planned, todo, out, runner, extract)
+    job, jobs = part
+    if not 0 <= job < jobs:
+        raise DataError(f"part {job}/{jobs}: want 0/{jobs} .. {jobs - 1}/{jobs}")
+    planned = preparation.planned()
+    with _claimed(preparation.out, planned, fcntl.LOCK_SH):
+        if todo := [entry for entry in planned.shards[job::jobs] if not shard_writer.valid(entry)]:
+            _make(planned, todo, preparation)
         return sum(shard_writer.valid(entry) is not None for entry in planned.shards), len(planned.shards)
 
 
-def _make(planned: plan.Plan, todo: list, out: str, runner: process_pool.Runner | None, extract) -> None:
+def choose_runner(beam: str | None, options: Sequence[str] = (), processes: int | None = None) -> process_pool.Runner:
+    """What makes the shards: Apache Beam's runner ``beam`` with its ``options``, or processes of this machine.
+
+    Args:
+      beam: name of a Beam runner; None takes a pool of processes.
+      options: of the Beam runner, as on its command line.
+      processes: in the pool; None takes one per core, 0 works in this process.
+
+    Raises ConfigError when Beam is not installed, or options are given without a runner.
+    """
+    if beam is None:
+        if options:
+            raise ConfigError(f"{options[0]} is an option for a Beam runner, but no runner is named: add --runner")
+        return process_pool.pool(processes)
+    try:
+        from fusion_dfd.shards.beam import runner
+    except ImportError as error:
+        raise ConfigError(f"--runner needs Apache Beam ({error}): pip install 'fusion-dfd[beam]'") from error
+    return runner(beam, options)
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """``"I/N"`` as (I, N). Raises ConfigError for anything else."""
+    job, _, jobs = text.partition("/")
+    if not (job.isdecimal() and jobs.isdecimal() and int(job) < int(jobs)):
+        raise ConfigError(f"shard={text}: want I/N with 0 <= I < N, such as 0/8")
+    return int(job), int(jobs)
+
+
+def _make(planned: plan.Plan, todo: Sequence[plan.ShardPlan], preparation: Preparation) -> None:
+    """Make the shards ``todo``. The folder cannot be opened while its manifest is missing."""
     with contextlib.suppress(FileNotFoundError):
-        os.remove(os.path.join(out, clip_index.MANIFEST))
-    faces = planned.shards[0].faces
-    setup = process_pool.Setup(faces, extract, patience=2 * faces.time_limit + 60)
+        os.remove(os.path.join(preparation.out, clip_index.MANIFEST))
+    faces = preparation.faces
+    setup = process_pool.Setup(faces, preparation.extract, patience=2 * faces.time_limit + 60)
     with _progress(planned, todo) as report:
-        (runner or process_pool.pool())(todo, setup, report)
+        (preparation.runner or process_pool.pool())(todo, setup, report)
 
 
 def _finish(planned: plan.Plan, out: str) -> Manifest:
@@ -190,33 +222,8 @@ def _sizes(planned: plan.Plan) -> dict[str, tfds_metadata.SplitSize]:
     }
 
 
-def _nothing(done: Manifest, out: str) -> str:
+def _no_clip(done: Manifest, out: str) -> str:
     lost = done.failed + done.faceless
     first = lost[0]["reason"] if lost else "there was none"
     path = os.path.join(out, clip_index.MANIFEST)
     return f"none of {len(lost)} videos gave a clip, the first because: {first}; {path} lists all of them"
-
-
-# MERGED from shards.runners: What makes the shards, by the words of a command line.
-def choose(beam: str | None, options: Sequence[str] = (), processes: int | None = None) -> process_pool.Runner:
-    """Apache Beam's runner ``beam`` with its ``options``; where that is None, processes of this machine.
-
-    Raises ConfigError when Beam is not installed, or options are given without a runner.
-    """
-    if beam is None:
-        if options:
-            raise ConfigError(f"{options[0]} is an option of a Beam runner, and none is named: add --runner")
-        return process_pool.pool(processes)
-    try:
-        from fusion_dfd.shards.beam import runner
-    except ImportError as error:
-        raise ConfigError(f"--runner wants Apache Beam ({error}): pip install 'fusion-dfd[beam]'") from error
-    return runner(beam, options)
-
-
-def part(text: str) -> tuple[int, int]:
-    """``"I/N"`` as (I, N). Raises ConfigError for anything else."""
-    number, _, total = text.partition("/")
-    if not (number.isdecimal() and total.isdecimal() and int(number) < int(total)):
-        raise ConfigError(f"shard={text}: want I/N with 0 <= I < N, such as 0/8")
-    return int(number), int(total)

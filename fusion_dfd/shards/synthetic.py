@@ -32,7 +32,7 @@ def embedded_shards(sample: config.Sample, faces: config.Faces, root: str = "dat
     generate.generate(videos, sample)
     _say(f"embedded data set: finding faces, shards go to {shards}")
     listed = [dataclasses.replace(video, dataset=NAME) for video in faceforensics.videos(videos)]
-    made = prepare.prepare(listed, shards, faces, NAME)
+    made = prepare.prepare(prepare.Preparation(listed, shards, faces, NAME))
     _say(f"embedded data set: {made.summary()}")
     return shards
 

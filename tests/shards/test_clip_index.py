@@ -9,7 +9,7 @@ import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, process_pool, records, tfrecord
-from fusion_dfd.shards.prepare import prepare
+from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
 
@@ -18,7 +18,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("toy")
     listed = synthetic_tracks.videos(root / "videos")
     out = str(root / "shards")
-    prepare(
+    preparation = Preparation(
         listed,
         out,
         config.Faces(),
@@ -27,6 +27,7 @@ def made(tmp_path_factory):
         extract=synthetic_tracks.cut,
         videos_per_shard=4,
     )
+    prepare(preparation)
     return out, listed
 
 

@@ -11,7 +11,7 @@ import synthetic_tracks
 from fusion_dfd import config
 from fusion_dfd.faces import detector
 from fusion_dfd.shards import clip_index, manifest, plan, process_pool, shard_writer, tfrecord
-from fusion_dfd.shards.prepare import prepare
+from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
 FACES = config.Faces()
@@ -24,7 +24,7 @@ def listed(tmp_path):
 
 def run(listed, out, extract=synthetic_tracks.cut, **changes):
     options = {"faces": FACES, "name": "toy", "runner": process_pool.pool(0), "videos_per_shard": 6, **changes}
-    return prepare(listed, str(out), extract=extract, **options)
+    return prepare(Preparation(listed, str(out), extract=extract, **options))
 
 
 def content(folder) -> dict[str, bytes]:

@@ -8,9 +8,8 @@ import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.config import ConfigError
-from fusion_dfd.shards import prepare as runners
 from fusion_dfd.shards import process_pool
-from fusion_dfd.shards.prepare import prepare, prepare_part
+from fusion_dfd.shards.prepare import Preparation, choose_runner, parse_part, prepare, prepare_part
 from fusion_dfd.types import DataError
 
 
@@ -26,7 +25,8 @@ def make(tmp_path):
 
     def call(function, folder, extract=synthetic_tracks.cut, **more):
         options = {"extract": extract, "videos_per_shard": 4, "runner": process_pool.pool(0), **more}
-        return function(listed, str(tmp_path / folder), config.Faces(), "toy", **options)
+        part = {"part": options.pop("part")} if "part" in options else {}
+        return function(Preparation(listed, str(tmp_path / folder), config.Faces(), "toy", **options), **part)
 
     call.content = lambda folder: content(tmp_path / folder)
     return call
@@ -104,15 +104,15 @@ def test_an_unknown_runner_is_named(make):
 @pytest.mark.parametrize("text", ["2/2", "a/3", "1", "-1/3", "1/", "/", "0/0"])
 def test_a_share_is_two_numbers_in_order(text):
     with pytest.raises(ConfigError, match="want I/N"):
-        runners.part(text)
-    assert runners.part("3/8") == (3, 8)
+        parse_part(text)
+    assert parse_part("3/8") == (3, 8)
 
 
 def test_beam_is_chosen_by_name_and_its_options_want_one():
     with pytest.raises(ConfigError, match="add --runner"):
-        runners.choose(None, ["--temp_location=x"])
+        choose_runner(None, ["--temp_location=x"])
     if importlib.util.find_spec("apache_beam"):
-        assert callable(runners.choose("DirectRunner"))
+        assert callable(choose_runner("DirectRunner"))
     else:
         with pytest.raises(ConfigError, match=r"fusion-dfd\[beam\]"):
-            runners.choose("DirectRunner")
+            choose_runner("DirectRunner")

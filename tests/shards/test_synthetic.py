@@ -51,8 +51,8 @@ def test_other_options_get_other_folders(made, monkeypatch):
     asked = []
     monkeypatch.setattr(synthetic.generate, "generate", lambda root, options: asked.append(root))
 
-    def stop(videos, out, faces, name):
-        asked.append(out)
+    def stop(preparation):
+        asked.append(preparation.out)
         raise InterruptedError
 
     monkeypatch.setattr(synthetic.faceforensics, "videos", lambda root: [])

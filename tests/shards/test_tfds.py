@@ -6,7 +6,7 @@ import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, process_pool, records
-from fusion_dfd.shards.prepare import prepare
+from fusion_dfd.shards.prepare import Preparation, prepare
 
 
 def test_tfds_reads_what_was_written(tmp_path):
@@ -14,7 +14,7 @@ def test_tfds_reads_what_was_written(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     out = str(tmp_path / "shards")
     listed = synthetic_tracks.videos(tmp_path / "videos")
-    prepare(
+    preparation = Preparation(
         listed,
         out,
         config.Faces(),
@@ -23,6 +23,7 @@ def test_tfds_reads_what_was_written(tmp_path):
         extract=synthetic_tracks.cut,
         videos_per_shard=4,
     )
+    prepare(preparation)
     builder = tfds.builder_from_directory(out)
     assert builder.info.features["label"].names == ["real", "fake"]
     for split in ("train", "val", "test"):
