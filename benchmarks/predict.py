@@ -34,7 +34,7 @@ from fusion_dfd import config as c
 from fusion_dfd.export import runtime
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import video_paths
-from fusion_dfd.predict.verdict import Piece
+from fusion_dfd.predict.verdict import Window
 from fusion_dfd.runs import experiment
 from fusion_dfd.synthetic import take
 from fusion_dfd.training import checkpoint, optim, state, step
@@ -46,10 +46,10 @@ SMALLEST = 71
 """Side of the smallest frames that Xception reads."""
 
 
-def watch(clock: stages.Clock, detector: detectors.Detector) -> None:
+def watch(clock: stages.Clock, detector: detectors.DeepfakeDetector) -> None:
     """Have the stages of a detector timed."""
     clock.watch_decoding()
-    detector._finder.detect = clock.wrap("detect", detector._finder.detect)
+    detector.finder.detect = clock.wrap("detect", detector.finder.detect)
     detector._predict = clock.wrap("model", detector._predict)
 
 
@@ -74,7 +74,7 @@ def render(folder: str) -> str:
     return path
 
 
-def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float, collections.Counter]:
+def score(detector: detectors.DeepfakeDetector, paths: list[str]) -> tuple[float, float, collections.Counter]:
     """Seconds on the clock, seconds of video, and the verdicts, which are told as they come."""
     begun, length, said = time.perf_counter(), 0.0, collections.Counter()
     for verdict in detector.predict_many(paths):
@@ -84,10 +84,10 @@ def score(detector: detectors.Detector, paths: list[str]) -> tuple[float, float,
     return time.perf_counter() - begun, length, said
 
 
-def scoring(folder: str, paths: list[str]) -> tuple[dict, list[Piece]]:
+def scoring(folder: str, paths: list[str]) -> tuple[dict, list[Window]]:
     """Latency of the first video, throughput of all, shares of the stages; and clips of the first."""
     detector = detectors.load(folder)
-    (first,) = detector.score(paths[:1], keep=lambda piece: True)
+    (first,) = detector.score(paths[:1], keep=lambda window: True)
     alone, seconds, _ = min((score(detector, paths[:1]) for _ in range(3)), key=operator.itemgetter(0))
     clock = stages.Clock()
     watch(clock, detector)
@@ -103,7 +103,7 @@ def scoring(folder: str, paths: list[str]) -> tuple[dict, list[Piece]]:
         },
         "verdicts": said,
         "shares": clock.shares(wall),
-    }, first.pieces[: detectors.BATCH]
+    }, first.windows[: detectors.BATCH]
 
 
 def _factor(wall: float, length: float) -> dict[str, float | None]:

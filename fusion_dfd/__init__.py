@@ -4,7 +4,7 @@ __version__ = "0.1.0"
 
 
 def load(run: str):
-    """A trained run as a :class:`fusion_dfd.predict.detector.Detector`: ``load(RUN).predict("clip.mp4")``."""
+    """A trained run as a :class:`fusion_dfd.predict.detector.DeepfakeDetector`: ``load(RUN).predict("clip.mp4")``."""
     from fusion_dfd.predict import detector
 
     return detector.load(run)

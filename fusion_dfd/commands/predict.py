@@ -19,7 +19,7 @@ def define() -> dict[str, flags.FlagHolder]:
         "checkpoint": flags.DEFINE_string(
             "checkpoint", None, "run folder, as train.py printed it, or exported", required=True
         ),
-        "clips": flags.DEFINE_integer("clips", 16, "stretches of a video looked at, spread over it; 0 = all", 0),
+        "clips": flags.DEFINE_integer("clips", 16, "most clips taken from a video, spread evenly over it; 0 = all", 0),
         "engine": flags.DEFINE_enum(
             "engine", "auto", limits.ENGINES, "what runs the model; onnx: of an exported folder"
         ),
@@ -36,11 +36,11 @@ def main(words: list[str], given: dict[str, flags.FlagHolder]) -> int:
     form = "json" if given["json"].value else "csv" if given["csv"].value else "table"
     loaded = detector.load(given["checkpoint"].value, given["clips"].value, given["engine"].value)
     if not given["report"].value:
-        return terminal.report(loaded, paths, form)
+        return terminal.report(loaded.predict_many, paths, form)
     from fusion_dfd.explain.page import Pages
 
     pages = Pages(loaded, given["report"].value)
-    code = terminal.report(pages, paths, form)
+    code = terminal.report(pages.predict_many, paths, form)
     # Programs that read verdicts from standard output find nothing else there.
     print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)
     return code

@@ -30,7 +30,7 @@ EDGE = 1 / 64
 """The same of a hidden part's soft edge."""
 
 
-def without_branches(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> dict[str, np.ndarray]:
+def without_branches(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH pieces without each branch in turn; empty for systems with fewer than two.
 
     The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
@@ -86,7 +86,7 @@ def fused_without(
     return jnp.stack(logits)
 
 
-def without_regions(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> dict[str, np.ndarray]:
+def without_regions(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH pieces with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
     found = [face_regions.masks(piece.landmarks, piece.frames.shape[1]) for piece in pieces]
     logits = {}

@@ -12,8 +12,8 @@ from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import counterfactual, gradcam, motionmaps
 from fusion_dfd.explain.motionmaps import Motion
 from fusion_dfd.explain.selection import Keeper, choose
-from fusion_dfd.predict.detector import BATCH, Detector, Told
-from fusion_dfd.predict.verdict import Face, Piece, Scored, Verdict, people
+from fusion_dfd.predict.detector import BATCH, DeepfakeDetector, OnProgress
+from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window, by_person
 from fusion_dfd.types import DataError, FaceTrack
 
 EXPLAINED = BATCH
@@ -38,7 +38,7 @@ class Effect:
 class Seen:
     """A piece shown in pictures."""
 
-    piece: Piece
+    piece: Window
     heat: np.ndarray | None
     """float32 [t, h', w'] >= 0, Grad-CAM; None where the system has no maps."""
     motion: Motion | None
@@ -61,7 +61,7 @@ class Evidence:
     face: Face
     tracks: dict[int, list[FaceTrack]]
     """Where each person is seen, without the frames."""
-    explained: list[Piece]
+    explained: list[Window]
     """In the order of time; none where no answer of the model is a number."""
     baseline: float = math.nan
     """Probability of the explained pieces together, to compare the effects with; NaN where there are none."""
@@ -73,7 +73,9 @@ class Evidence:
     """Why there is no ``pace``; None where there is."""
 
 
-def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Scored, Verdict, Evidence | None]:
+def gather(
+    detector: DeepfakeDetector, path: str, told: OnProgress | None = None
+) -> tuple[ScoredVideo, Verdict, Evidence | None]:
     """Score a video once and look into the answer. There is no evidence where no face was scored.
 
     ``told`` hears of the windows and then of the steps that follow, each counted as one more window.
@@ -82,23 +84,23 @@ def gather(detector: Detector, path: str, told: Told | None = None) -> tuple[Sco
     keeper = Keeper(motion=reference is not None)
     progress = _Progress(path, told or (lambda *_: None))
     (video,) = detector.score([path], progress.window, keep=keeper)
-    verdict = detector.judge.verdict(video, detector.config)
+    verdict = detector.rules.verdict(video, detector.config)
     if not verdict.faces:
         return video, verdict, None
-    face = detector.judge.speaker(verdict.faces)
-    seen = people(video.windows, video.pieces)
+    face = detector.rules.speaker(verdict.faces)
+    seen = by_person(video.clips, video.windows)
     pieces = seen[face.track][1]
     explained = choose([piece for piece in pieces if _explicable(piece)], EXPLAINED)
     pace = None
     if reference is not None:
-        motion_of = {id(piece): motion for piece, motion in zip(video.pieces, keeper.motions, strict=True)}
+        motion_of = {id(piece): motion for piece, motion in zip(video.windows, keeper.motions, strict=True)}
         pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
     found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
     return video, verdict, _looked_into(detector, found, progress) if explained else found
 
 
 class _Progress:
-    def __init__(self, path: str, told: Told):
+    def __init__(self, path: str, told: OnProgress):
         self._path, self._told = path, told
         self._done = self._windows = 0
 
@@ -111,10 +113,10 @@ class _Progress:
         self._told(self._path, self._done, self._windows + STEPS)
 
 
-def _looked_into(detector: Detector, found: Evidence, progress: _Progress) -> Evidence:
+def _looked_into(detector: DeepfakeDetector, found: Evidence, progress: _Progress) -> Evidence:
     """With all that is learnt from running the model on the explained pieces again."""
     pieces = found.explained
-    baseline = detector.judge.aggregated(np.array([float(piece.outputs.logit) for piece in pieces]))
+    baseline = detector.rules.aggregated(np.array([float(piece.outputs.logit) for piece in pieces]))
     branches = _effects(detector, counterfactual.without_branches(detector, pieces))
     progress.step()
     regions = _effects(detector, counterfactual.without_regions(detector, pieces))
@@ -124,12 +126,12 @@ def _looked_into(detector: Detector, found: Evidence, progress: _Progress) -> Ev
     return dataclasses.replace(found, baseline=baseline, branches=branches, regions=regions, seen=seen)
 
 
-def _explicable(piece: Piece) -> bool:
+def _explicable(piece: Window) -> bool:
     """Whether the frames are held and the model's answer is a number."""
     return piece.frames is not None and bool(np.isfinite(piece.outputs.logit))
 
 
-def _reference(detector: Detector) -> tuple[real_motion.Reference | None, str | None]:
+def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None, str | None]:
     """How real faces move, or why that is not known; neither where frames lie apart and show no motion."""
     if detector.config.faces.sampling == "uniform":
         return None, None
@@ -148,7 +150,7 @@ def _reference(detector: Detector) -> tuple[real_motion.Reference | None, str | 
 
 
 def _pace(
-    pieces: Sequence[Piece], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
+    pieces: Sequence[Window], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
 ) -> tuple[Pace | None, str | None]:
     """The distances by second, or why there are none."""
     if not fps:
@@ -166,13 +168,13 @@ def _pace(
     return Pace(tuple((second, float(np.mean(seconds[second]))) for second in sorted(seconds)), reference), None
 
 
-def _effects(detector: Detector, changed: dict[str, np.ndarray]) -> list[Effect]:
+def _effects(detector: DeepfakeDetector, changed: dict[str, np.ndarray]) -> list[Effect]:
     return [
-        Effect(name, detector.judge.aggregated(logits)) for name, logits in changed.items() if np.isfinite(logits).all()
+        Effect(name, detector.rules.aggregated(logits)) for name, logits in changed.items() if np.isfinite(logits).all()
     ]
 
 
-def _seen(detector: Detector, explained: Sequence[Piece]) -> list[Seen]:
+def _seen(detector: DeepfakeDetector, explained: Sequence[Window]) -> list[Seen]:
     heats = [None] * len(explained)
     if gradcam.has_maps(detector.config.model):
         heats = gradcam.maps(detector, explained)

@@ -50,7 +50,7 @@ def has_maps(model: c.Model) -> bool:
     return model.system != "timesformer"
 
 
-def maps(detector: predict.Detector, pieces: Sequence[verdict.Piece]) -> list[np.ndarray]:
+def maps(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> list[np.ndarray]:
     """Grad-CAM of at most BATCH pieces: float32 [t, h', w'] >= 0 of each, in units of the logit.
 
     Of a system with flow, the map of a frame is that of the motion into it, and the first is 0; of one that strides

@@ -12,7 +12,7 @@ from fusion_dfd.evaluation import face_regions
 from fusion_dfd.models.flow_lstm import flow_pictures
 from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.models.micro import motion
-from fusion_dfd.predict.verdict import Piece
+from fusion_dfd.predict.verdict import Window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Motion:
     ``regions.strongest``."""
 
 
-def of(piece: Piece, model: c.Model) -> Motion | None:
+def of(piece: Window, model: c.Model) -> Motion | None:
     """The motion in a piece that has its frames and outputs; None for systems that do not look at motion."""
     outputs = piece.outputs
     if outputs.motion_attention is None or len(piece.frames) < 2:

@@ -21,8 +21,8 @@ from fusion_dfd.evaluation.training_data import Facts
 from fusion_dfd.explain import annotated_video, page_sections, sentences
 from fusion_dfd.explain import evidence as evidences
 from fusion_dfd.explain.evidence import Evidence
-from fusion_dfd.predict.detector import Detector, Told
-from fusion_dfd.predict.verdict import Scored, Verdict
+from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
+from fusion_dfd.predict.verdict import ScoredVideo, Verdict
 from fusion_dfd.reports import evaluation_page
 from fusion_dfd.reports.sections import cell, section, table
 
@@ -31,7 +31,7 @@ COMMAND = 1000
 TITLE = "Deepfake check of a video"
 
 
-def write(detector: Detector, path: str, directory: str, told: Told | None = None) -> tuple[Verdict, str]:
+def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgress | None = None) -> tuple[Verdict, str]:
     """Score a video and write its page into ``directory`` (made if missing), which replaces an older one of that video.
 
     Args:
@@ -67,16 +67,16 @@ def file_name(path: str) -> str:
     return f"{stem}-{hashlib.sha256(os.path.abspath(path).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 
 
-def _film(video: Scored, verdict: Verdict, found: Evidence) -> bytes:
+def _film(video: ScoredVideo, verdict: Verdict, found: Evidence) -> bytes:
     faces = sorted(verdict.faces, key=lambda face: face.track != found.face.track)
     return annotated_video.annotate(
-        video.path, video.scan.info, video.windows, found.tracks, faces, sentences.burnt_in(verdict)
+        video.path, video.scan.info, video.clips, found.tracks, faces, sentences.burnt_in(verdict)
     )
 
 
 def sections(
-    detector: Detector,
-    video: Scored,
+    detector: DeepfakeDetector,
+    video: ScoredVideo,
     verdict: Verdict,
     found: Evidence | None,
     film: bytes | None,
@@ -84,14 +84,14 @@ def sections(
 ) -> list[str]:
     """The parts of the page in their order, each HTML; what a system does not know of is left out."""
     command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
-    head = page_sections.head(TITLE, verdict, sentences.warnings(detector.judge, facts, detector.run))
+    head = page_sections.head(TITLE, verdict, sentences.warnings(detector.rules, facts, detector.run))
     tail = page_sections.origin(detector, video, verdict, found, command)
     if found is None:
         return [head, page_sections.unscored(verdict), tail]
     fps = video.scan.info.fps
     made = [
         head,
-        page_sections.summary(sentences.summary(verdict, found, detector.judge)),
+        page_sections.summary(sentences.summary(verdict, found, detector.rules)),
         page_sections.film(film, video.scan.info),
         page_sections.timeline(verdict.faces, found.face),
         page_sections.frames(found.seen, fps),
@@ -113,12 +113,12 @@ _NAME = "white-space: normal; overflow-wrap: anywhere"
 class Pages:
     """A detector that leaves a page of every video it scores in ``directory``."""
 
-    def __init__(self, detector: Detector, directory: str):
+    def __init__(self, detector: DeepfakeDetector, directory: str):
         self._detector, self._directory = detector, directory
         self.written: list[tuple[Verdict, str]] = []
         """Verdicts so far, and the paths of their pages."""
 
-    def predict_many(self, paths: Sequence[str], told: Told | None = None) -> Iterator[Verdict]:
+    def predict_many(self, paths: Sequence[str], told: OnProgress | None = None) -> Iterator[Verdict]:
         """As :meth:`Detector.predict_many`; of several videos the list of pages is brought up to date after each."""
         for path in paths:
             verdict, written = write(self._detector, path, self._directory, told)

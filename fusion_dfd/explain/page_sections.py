@@ -16,8 +16,8 @@ from fusion_dfd.explain import annotated_video, charts
 from fusion_dfd.explain import sentences as words
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace, Seen
 from fusion_dfd.faces.video import VideoInfo
-from fusion_dfd.predict.detector import Detector
-from fusion_dfd.predict.verdict import THRESHOLD, Face, Piece, Scored, Verdict
+from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.verdict import THRESHOLD, Face, ScoredVideo, Verdict, Window
 from fusion_dfd.reports import evaluation_page
 from fusion_dfd.reports.sections import RULES, TRACKS, cell, section, table
 
@@ -118,7 +118,7 @@ def frames(seen: Sequence[Seen], fps: float) -> str:
     )
 
 
-def attention(explained: Sequence[Piece], fps: float) -> str:
+def attention(explained: Sequence[Window], fps: float) -> str:
     """The weight of the frames of the explained pieces."""
     curves = {}
     for name, text in (("frame_attention", words.branch("temporal")), ("micro_frame_attention", words.branch("micro"))):
@@ -210,9 +210,11 @@ def regions(effects: Sequence[Effect], baseline: float, pieces: int) -> str:
     )
 
 
-def origin(detector: Detector, video: Scored, verdict: Verdict, found: Evidence | None, command: str) -> str:
+def origin(
+    detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str
+) -> str:
     """The facts, for who wants to check or repeat this."""
-    judge, rows = detector.judge, [("file", os.path.abspath(verdict.path))]
+    judge, rows = detector.rules, [("file", os.path.abspath(verdict.path))]
     if os.path.isfile(verdict.path):
         rows.append(("size", f"{os.path.getsize(verdict.path):,} bytes"))
     if video.scan is not None:
@@ -240,7 +242,7 @@ def origin(detector: Detector, video: Scored, verdict: Verdict, found: Evidence 
     return section("The facts", body)
 
 
-def _system(detector: Detector) -> str:
+def _system(detector: DeepfakeDetector) -> str:
     model = detector.config.model
     return f"{model.system} ({', '.join(model.branches)})" if model.system == "fusion" else model.system
 
@@ -257,12 +259,12 @@ def _at(index: int, fps: float) -> str:
     return f"At {index / fps:.2f} s" if fps else f"Frame {index}"
 
 
-def _when(piece: Piece, fps: float) -> str:
+def _when(piece: Window, fps: float) -> str:
     first, last = int(piece.indices[0]), int(piece.indices[-1])
     return f"{first / fps:.2f} to {(last + 1) / fps:.2f} s" if fps else f"frames {first} to {last}"
 
 
-def _opinion(piece: Piece) -> str:
+def _opinion(piece: Window) -> str:
     return f"the model alone says {float(piece.outputs.probability):.2f}"
 
 

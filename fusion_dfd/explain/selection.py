@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fusion_dfd.evaluation import real_motion
-from fusion_dfd.predict.verdict import Piece
+from fusion_dfd.predict.verdict import Window
 
 HELD = 1 << 28
 """Most bytes of frames that are held of one video."""
@@ -20,11 +20,11 @@ class Keeper:
 
     def __init__(self, motion: bool):
         self._measures = motion
-        self._kept: list[Piece] = []
+        self._kept: list[Window] = []
         self.motions: list[np.ndarray] = []
         """float64 [d] of every piece in the order of the video, see :func:`anomaly.motion`; empty if not asked for."""
 
-    def __call__(self, piece: Piece) -> bool:
+    def __call__(self, piece: Window) -> bool:
         if self._measures:
             self.motions.append(real_motion.motion(piece.frames, piece.landmarks))
         self._kept.append(piece)
@@ -42,12 +42,12 @@ class Keeper:
         loser.frames = None
 
 
-def choose(pieces: Sequence[Piece], count: int) -> list[Piece]:
+def choose(pieces: Sequence[Window], count: int) -> list[Window]:
     """At most ``count`` of the pieces (in the order of time), the most suspicious of each of as many equal parts."""
     count = min(count, len(pieces))
     parts = [pieces[k * len(pieces) // count : (k + 1) * len(pieces) // count] for k in range(count)]
     return [max(part, key=_suspicion) for part in parts]
 
 
-def _suspicion(piece: Piece) -> float:
+def _suspicion(piece: Window) -> float:
     return float(np.nan_to_num(piece.outputs.logit, nan=-np.inf))

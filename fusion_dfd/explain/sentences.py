@@ -9,7 +9,7 @@ import numpy as np
 from fusion_dfd.evaluation import face_regions
 from fusion_dfd.evaluation.training_data import Facts
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
-from fusion_dfd.predict.verdict import THRESHOLD, Face, Judge, Verdict
+from fusion_dfd.predict.verdict import THRESHOLD, Face, Verdict, VerdictRules
 from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
@@ -40,7 +40,7 @@ def rendered(facts: Facts | None) -> bool:
     return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {EMBEDDED}
 
 
-def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
+def warnings(judge: VerdictRules, facts: Facts | None, run: str | None) -> list[str]:
     """What a reader must know before anything else."""
     out = []
     if rendered(facts):
@@ -58,7 +58,7 @@ def warnings(judge: Judge, facts: Facts | None, run: str | None) -> list[str]:
     return out
 
 
-def summary(verdict: Verdict, evidence: Evidence, judge: Judge) -> list[str]:
+def summary(verdict: Verdict, evidence: Evidence, judge: VerdictRules) -> list[str]:
     """The paragraph on top, sentence by sentence."""
     face = evidence.face
     out = [_looked(verdict, face), _called(face, judge), *_others(verdict, face)]
@@ -78,7 +78,7 @@ def _looked(verdict: Verdict, face: Face) -> str:
     which = f"face {face.track}" if others else "one face"
     return (
         f"The detector followed {which}, about {face.side:.0f} pixels wide, through {face.frames} frames and looked at "
-        f"it in {face.clips} {'stretch' if face.clips == 1 else 'stretches'}.{crowd}"
+        f"it in {face.windows} {'stretch' if face.windows == 1 else 'stretches'}.{crowd}"
     )
 
 
@@ -93,7 +93,7 @@ def _others(verdict: Verdict, face: Face) -> list[str]:
     ]
 
 
-def _called(face: Face, judge: Judge) -> str:
+def _called(face: Face, judge: VerdictRules) -> str:
     found = judge.calibration
     kind = "a calibrated probability" if found else "an uncalibrated probability"
     threshold = found.threshold if found else THRESHOLD

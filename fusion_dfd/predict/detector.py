@@ -3,9 +3,9 @@
     detector = fusion_dfd.load("runs/fusion")
     print(detector.predict("clip.mp4"))
 
-The same path as training takes: decode, detect faces, one crop per clip, resize, model; no augmentation. Windows of
-frames are read one after another and given to the model in batches that may span videos; crops are let go once they
-are scored, so that memory does not grow with the length of a video.
+Videos take the same path as in training, without augmentation: decode, detect faces, crop each face's clip, resize,
+score its windows. The model gets batches of windows that may span videos. Crops are released once they are scored, so
+that memory does not grow with the length of a video.
 """
 
 from __future__ import annotations
@@ -22,51 +22,58 @@ import numpy as np
 from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.evaluation.appearance import looks
-from fusion_dfd.export import runtime as engines
-from fusion_dfd.faces import detector as detectors
+from fusion_dfd.export import runtime
+from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces.extract import Scan
 from fusion_dfd.input import augment, sampling
-from fusion_dfd.predict.verdict import Judge, Piece, Scored, Verdict
+from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
 from fusion_dfd.runs import experiment
 from fusion_dfd.training import checkpoint
 from fusion_dfd.types import Batch, DataError, FaceTrack, Outputs
 
 BATCH = 8
-"""Windows per call of the model; one size, so that it compiles once."""
+"""Windows per call of the model; always this size, so that the model compiles once."""
 CLIPS = 16
-"""Stretches of a video that are looked at unless more are asked for: all of a minute at the usual lengths."""
+"""Default number of clips taken from a video: all of a minute at the usual clip lengths."""
 SMALLEST = 16
-"""Where no face is found, faces down to this side, pixels, are looked for, only to say that they are too small."""
+"""If no face is found, faces down to this side (pixels) are searched for, only to report that they are too small."""
 
-Keep = Callable[["Piece"], bool]
-"""Called with every piece once it is scored, before its frames are let go; True keeps them."""
+Keep = Callable[[Window], bool]
+"""Called with every window once it is scored, before its frames are released; True keeps them."""
 
-Told = Callable[[str, int, int], None]
-"""Called with a path, how many of its windows are done, and how many there are."""
+OnProgress = Callable[[str, int, int], None]
+"""Called with a path, how many of its clips are read, and how many there are."""
 
 
-class Detector:
-    """A trained detector with its face finder. Made by :func:`load`.
+class DeepfakeDetector:
+    """A trained model with its face detector. Made by :func:`load`.
 
-    ``model`` gives outputs for the rows of a batch whose weight is not 0, in their order, as ``trained`` would.
+    Args:
+      trained: configuration and weights of the run.
+      rules: how its logits become verdicts.
+      clips: most clips of ``faces.clip_length`` frames taken from a video, spread evenly over it; 0 = all.
+      run: folder of the run; None if there is none.
+      model: outputs for the rows of a batch whose weight is not 0, in their order; None runs ``trained`` with JAX.
+      build_finder: makes the face detector of some options.
     """
 
     def __init__(
         self,
         trained: checkpoint.Trained,
-        judge: Judge,
+        rules: VerdictRules,
         clips: int = CLIPS,
         run: str | None = None,
         model: Callable[[Batch], Outputs] | None = None,
+        build_finder: Callable[[c.Faces], face_detectors.Detector] = face_detectors.build,
     ):
         self.config: c.Config = trained.config
-        self.judge = judge
+        self.rules = rules
         self.trained = trained
         self.run = run
-        """Folder of the run; None where there is none."""
+        self.finder = build_finder(self.config.faces)
+        self._build_finder = build_finder
         self._predict = model or experiment.predictor(trained)
-        self._finder = detectors.build(self.config.faces)
-        # A user who wants to wait for hours of video may: there is no limit of time, other than in preparation.
+        # The time limit protects the preparation of a data set; a user may wait for hours of video.
         self._options = dataclasses.replace(
             self.config.faces, all_tracks=True, clips=clips or 10**9, time_limit=math.inf
         )
@@ -76,18 +83,20 @@ class Detector:
         (verdict,) = self.predict_many([path])
         return verdict
 
-    def predict_many(self, paths: Iterable[str], told: Told | None = None) -> Iterator[Verdict]:
-        """Score files, in order; the next is read while windows of the last one still wait for a full batch."""
-        return (self.judge.verdict(video, self.config) for video in self.score(paths, told))
+    def predict_many(self, paths: Iterable[str], on_progress: OnProgress | None = None) -> Iterator[Verdict]:
+        """Score files, in order. The next file is read while windows of the last one wait for a full batch."""
+        return (self.rules.verdict(video, self.config) for video in self.score(paths, on_progress))
 
-    def score(self, paths: Iterable[str], told: Told | None = None, keep: Keep | None = None) -> Iterator[Scored]:
-        """What the model says of every piece of the videos, in order; ``keep`` says which pieces keep their frames."""
-        videos: collections.deque[Scored] = collections.deque()
-        waiting: collections.deque[Piece] = collections.deque()
+    def score(
+        self, paths: Iterable[str], on_progress: OnProgress | None = None, keep: Keep | None = None
+    ) -> Iterator[ScoredVideo]:
+        """The model's outputs for every window of the videos, in order; ``keep`` selects windows that keep frames."""
+        videos: collections.deque[ScoredVideo] = collections.deque()
+        waiting: collections.deque[Window] = collections.deque()
         for path in paths:
-            videos.append(Scored(path, time.monotonic()))
-            for piece in self._read(videos[-1], told):
-                waiting.append(piece)
+            videos.append(ScoredVideo(path, time.monotonic()))
+            for window in self._read(videos[-1], on_progress):
+                waiting.append(window)
                 if len(waiting) == BATCH:
                     self._run(waiting, keep)
             while videos and videos[0].ready:
@@ -96,59 +105,61 @@ class Detector:
             self._run(waiting, keep)
         yield from videos
 
-    def _read(self, video: Scored, told: Told | None) -> Iterator[Piece]:
+    def _read(self, video: ScoredVideo, on_progress: OnProgress | None) -> Iterator[Window]:
         try:
-            video.scan = Scan(video.path, self._options, self._finder)
+            video.scan = Scan(video.path, self._options, self.finder)
             for faces in video.scan:
-                pieces = [piece for k, face in enumerate(faces) for piece in self._pieces(face, len(video.windows), k)]
-                video.windows.append([dataclasses.replace(face, frames=face.frames[:0]) for face in faces])
-                video.pieces += pieces
-                yield from pieces
-                if told:
-                    told(video.path, len(video.windows), video.scan.windows)
-            if not video.pieces:
+                windows = [
+                    window for k, face in enumerate(faces) for window in self._windows(face, len(video.clips), k)
+                ]
+                video.clips.append([dataclasses.replace(face, frames=face.frames[:0]) for face in faces])
+                video.windows += windows
+                yield from windows
+                if on_progress:
+                    on_progress(video.path, len(video.clips), video.scan.windows)
+            if not video.windows:
                 video.reason = self._why_none(video)
         except DataError as error:
             video.reason = str(error)
         video.read = True
 
-    def _pieces(self, face: FaceTrack, window: int, place: int) -> Iterator[Piece]:
+    def _windows(self, face: FaceTrack, clip: int, position: int) -> Iterator[Window]:
         count = self.config.data.frames
         for start in sampling.window_starts(len(face), count):
             part = slice(start, start + count)
             frames, landmarks = augment.apply(
                 face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
             )
-            yield Piece(window, place, face.indices[part], frames, landmarks, looks(frames))
+            yield Window(clip, position, face.indices[part], frames, landmarks, looks(frames))
 
-    def outputs(self, pieces: Sequence[Piece]) -> list[Outputs]:
-        """What the model says of at most BATCH pieces, numpy without the batch axis; the pieces stay as they are."""
-        found = jax.device_get(self._predict(batch(pieces, self.config.data)))
-        return [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(len(pieces))]
+    def outputs(self, windows: Sequence[Window]) -> list[Outputs]:
+        """The model's outputs for at most BATCH windows, numpy without the batch axis; the windows do not change."""
+        found = jax.device_get(self._predict(batch(windows, self.config.data)))
+        return [jax.tree.map(lambda leaf, row=row: leaf[row], found) for row in range(len(windows))]
 
-    def _run(self, waiting: collections.deque[Piece], keep: Keep | None) -> None:
-        """Give the model what waits, at most BATCH pieces."""
-        pieces = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
-        for piece, piece.outputs in zip(pieces, self.outputs(pieces), strict=True):
-            if keep is None or not keep(piece):
-                piece.frames = None
+    def _run(self, waiting: collections.deque[Window], keep: Keep | None) -> None:
+        """Score what waits, at most BATCH windows."""
+        windows = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
+        for window, window.outputs in zip(windows, self.outputs(windows), strict=True):
+            if keep is None or not keep(window):
+                window.frames = None
 
-    def _why_none(self, video: Scored) -> str:
-        """Whether a video without a face has faces that are too small."""
+    def _why_none(self, video: ScoredVideo) -> str:
+        """Tells a video without faces from one whose faces are too small."""
         least = self.config.faces.min_size
         reason = f"no face found in the {len(video.scan.looked)} frames looked at"
         if least <= SMALLEST:
             return reason
         options = dataclasses.replace(self._options, min_size=SMALLEST, clips=1)
-        faces = [face for window in Scan(video.path, options, detectors.build(options)) for face in window]
+        faces = [face for clip in Scan(video.path, options, self._build_finder(options)) for face in clip]
         if not faces:
             return reason
         side = max(float(np.median((face.boxes[:, 2:] - face.boxes[:, :2]).max(1))) for face in faces)
-        return f"face too small: {side:.0f} pixels, of which {least} are needed"
+        return f"face too small: {side:.0f} pixels, at least {least} are needed"
 
 
-def batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
-    """At most BATCH pieces that have their frames, filled up to BATCH."""
+def batch(windows: Sequence[Window], data: c.Data) -> Batch:
+    """At most BATCH windows that have their frames, as a batch of BATCH rows; the other rows have weight 0."""
     shape = (BATCH, data.frames)
     made = Batch(
         frames=np.zeros((*shape, data.size, data.size, 3), np.uint8),
@@ -158,19 +169,19 @@ def batch(pieces: Sequence[Piece], data: c.Data) -> Batch:
         weight=np.zeros(BATCH, np.float32),
         row=np.full(BATCH, -1, np.int32),
     )
-    for i, piece in enumerate(pieces):
-        count = len(piece.frames)
-        made.frames[i, :count], made.landmarks[i, :count] = piece.frames, piece.landmarks
+    for i, window in enumerate(windows):
+        count = len(window.frames)
+        made.frames[i, :count], made.landmarks[i, :count] = window.frames, window.landmarks
         made.length[i], made.weight[i] = count, 1
     return made
 
 
-def load(run: str, clips: int = CLIPS, engine: str = "auto") -> Detector:
+def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector:
     """The best checkpoint of a run folder, or an exported folder, ready to score videos.
 
     Args:
       run: folder of a run, as ``scripts/train.py`` printed it, or one that ``scripts/export.py`` made.
-      clips: most stretches of ``faces.clip_length`` frames looked at in a video, spread evenly over it; 0 = all.
+      clips: most clips of ``faces.clip_length`` frames taken from a video, spread evenly over it; 0 = all.
       engine: what runs the model: ``jax``, ``onnx`` (an exported folder's program, with onnxruntime), or ``auto``, see
         :func:`fusion_dfd.export.runtime.choose`.
 
@@ -179,5 +190,5 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> Detector:
     """
     cache.keep_programs()
     trained = checkpoint.load_best(run)
-    model = engines.predictor(run) if engines.choose(engine, run) == "onnx" else None
-    return Detector(trained, Judge.of(run, trained), clips, run, model)
+    model = runtime.predictor(run) if runtime.choose(engine, run) == "onnx" else None
+    return DeepfakeDetector(trained, VerdictRules.of(run, trained), clips, run, model)

@@ -1,4 +1,4 @@
-"""Verdicts for people and for programs: a table, lines of JSON, CSV; and progress while they come."""
+"""Prints verdicts as a table, JSON lines or CSV, and shows the progress."""
 
 from __future__ import annotations
 
@@ -6,40 +6,37 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from fusion_dfd.predict.detector import Told
+from fusion_dfd.predict.detector import OnProgress
 from fusion_dfd.predict.verdict import Verdict
 
 COLOURS = {"fake": "red", "real": "green", "uncertain": "yellow", "none": "dim"}
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDEST = 24
-"""Most characters of a timeline in the table; longer ones are squeezed."""
+"""Most characters of a timeline in the table; longer ones are downsampled to their peaks."""
 WIDE = 110
-"""Columns of a terminal from which the table says what each branch alone would; --json always does."""
+"""Minimum terminal width at which the table shows each branch's probability (--json always includes them)."""
 ALL_REAL, SOME_FAKE, SOME_OPEN = 0, 10, 11
-"""Exit codes: every video is called real; at least one fake; no fake, but at least one without a verdict."""
+"""Exit codes: all videos real; at least one fake; none fake, but at least one without a verdict."""
+
+PredictMany = Callable[[Sequence[str], OnProgress], Iterator[Verdict]]
+"""Scores files in order: ``predict_many`` of a detector, or of what also writes pages."""
 
 
-class Judging(Protocol):
-    """What scores files: a detector, or what makes pages of its answers."""
+def report(predict_many: PredictMany, paths: Sequence[str], form: str = "table") -> int:
+    """Score files; print verdicts on standard output and progress on standard error. Returns an exit code.
 
-    def predict_many(self, paths: Sequence[str], told: Told | None = None) -> Iterator[Verdict]: ...
-
-
-def report(detector: Judging, paths: Sequence[str], form: str = "table") -> int:
-    """Score files and print what is found on standard output, progress on standard error. Returns an exit code.
-
-    ``json``: one object a line, as soon as it is known. ``csv``: a header, then a line a video, likewise. ``table``:
-    for people, at the end.
+    Args:
+      form: ``table`` prints a table at the end; ``json`` one object per line, ``csv`` a header and one line per video,
+        each as soon as it is known.
     """
-    verdicts = _progress(detector, paths)
+    verdicts = _progress(predict_many, paths)
     seen = []
     write = {"json": _write_json, "csv": _write_csv, "table": _write_table}[form]
     write(_kept(verdicts, seen))
@@ -47,7 +44,7 @@ def report(detector: Judging, paths: Sequence[str], form: str = "table") -> int:
 
 
 def code(verdicts: Sequence[str]) -> int:
-    """The exit code that stands for some verdicts."""
+    """The exit code for the verdicts of all videos."""
     if "fake" in verdicts:
         return SOME_FAKE
     return ALL_REAL if set(verdicts) <= {"real"} else SOME_OPEN
@@ -59,7 +56,7 @@ def _kept(verdicts: Iterator[Verdict], seen: list[str]) -> Iterator[Verdict]:
         yield verdict
 
 
-def _progress(detector: Judging, paths: Sequence[str]) -> Iterator[Verdict]:
+def _progress(predict_many: PredictMany, paths: Sequence[str]) -> Iterator[Verdict]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -68,16 +65,16 @@ def _progress(detector: Judging, paths: Sequence[str]) -> Iterator[Verdict]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        # The share of the video in work counts too, so that one long video has an ETA as well.
+        # Counts the part of the current video that is done, so that one long video has an ETA too.
         task = bar.add_task("scoring", total=len(paths))
         done = 0
 
-        def told(path: str, window: int, windows: int) -> None:
+        def on_progress(path: str, clip: int, clips: int) -> None:
             bar.update(
-                task, completed=min(done + window / windows, len(paths)), description=f"{done} of {len(paths)} videos"
+                task, completed=min(done + clip / clips, len(paths)), description=f"{done} of {len(paths)} videos"
             )
 
-        for verdict in detector.predict_many(paths, told):
+        for verdict in predict_many(paths, on_progress):
             done += 1
             bar.update(task, completed=done, description=f"{done} of {len(paths)} videos")
             yield verdict
@@ -121,7 +118,7 @@ def _write_table(verdicts: Iterator[Verdict]) -> None:
 
 
 def _shared_folder(paths: Sequence[str]) -> str:
-    """The folder that several files have in common, with the slash; empty where there is none to speak of."""
+    """The folder that several files share, with a trailing slash; empty if they share none but the root."""
     folders = {os.path.dirname(path) for path in paths}
     if len(paths) < 2 or len({os.path.isabs(folder) for folder in folders}) > 1:
         return ""
@@ -134,7 +131,7 @@ def _branches(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _rows(verdict: Verdict, branches: Sequence[str], folder: str) -> Iterator[list[Text | str]]:
-    """A row a person; of a video without any, one."""
+    """One row per person; one row for a video without any."""
     name = verdict.path.removeprefix(folder)
     blank = [""] * len(branches)
     if not verdict.faces:
@@ -158,7 +155,7 @@ def _coloured(verdict: str) -> Text:
 
 
 def spark(values: Sequence[float]) -> str:
-    """Probabilities 0..1 as a line of blocks, at most WIDEST; of several that share a block, the highest counts."""
+    """Probabilities 0..1 as a line of at most WIDEST blocks; a block shows the highest of the values it covers."""
     count = min(len(values), WIDEST)
     parts = [values[k * len(values) // count : (k + 1) * len(values) // count] for k in range(count)]
     return "".join(BLOCKS[min(int(max(part) * len(BLOCKS)), len(BLOCKS) - 1)] for part in parts)

@@ -1,4 +1,4 @@
-"""What is said of one video: per person, over time, and as a whole."""
+"""From the scored windows of a video to a verdict per person and on the video, and when not to give one."""
 
 from __future__ import annotations
 
@@ -22,40 +22,42 @@ from fusion_dfd.types import LABELS, FaceTrack, Outputs
 
 VERDICTS = ("fake", "real", "uncertain", "none")
 """``uncertain``: scored, but the evidence does not carry a verdict. ``none``: it could not be scored."""
+THRESHOLD = 0.5
+"""Decision threshold of a run without calibration."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """One person of a video."""
+    """The verdict on one person of a video."""
 
     track: int
-    """0 is the face that counts: the longest in the picture, then the largest."""
+    """Number of the track; 0 is the main face: seen on the most frames, the largest if several are."""
     verdict: str
     """One of VERDICTS."""
     probability: float
-    """Of being fake, 0..1, aggregated over the clips as the calibration asks (default: their mean), calibrated where
+    """Of being fake, 0..1: the windows' logits, aggregated by the run's rule (default: mean probability), calibrated if
     the run is."""
     branches: dict[str, float]
-    """What each branch alone would say, 0..1: the mean of its probabilities over the clips, not calibrated."""
-    clips: int
+    """Probability 0..1 of each branch alone: the mean over the windows, not calibrated."""
+    windows: int
+    """Windows that were scored."""
     frames: int
-    """Frames of the video in which the face was seen and scored."""
+    """Frames of the video on which the face was seen and scored."""
     side: float
     """Longer side of the face box, pixels of the video, the median over those frames."""
     distance: float | None
-    """How far its clips lie from those the run was trained on, their median; 1 is the farthest that is usual on val.
-    None where the run does not know."""
+    """Median distance of its windows from the training data; 1 is the farthest that is usual on val. None if the run
+    has no reference."""
     timeline: tuple[tuple[int, float], ...]
-    """``(second of the video, probability)``: mean over the clips that cover the second, not calibrated. Seconds
-    nobody looked at are missing; empty for a video that does not say its frame rate."""
+    """``(second of the video, probability)``: the mean over the windows that cover the second, not calibrated. Seconds
+    without a window are missing; empty for a video that does not state its frame rate."""
     reason: str | None = None
     """Why the verdict is ``uncertain``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What is said of a video: the verdict on the face that counts, or on the most suspicious one
-    (``evaluate.tracks``)."""
+    """The verdict on a video: that on its main face or on its most suspicious one (``evaluate.tracks``)."""
 
     path: str
     verdict: str
@@ -66,16 +68,16 @@ class Verdict:
     reason: str | None = None
     """Why the video could not be scored, why the verdict is uncertain, or what of the file was damaged."""
     seconds: float | None = None
-    """Length of the video; None where it is not known."""
+    """Length of the video; None if unknown."""
     took: float = 0.0
-    """Wall-clock seconds spent on it, work shared with other videos counted to whoever waited for it."""
+    """Wall-clock seconds from opening the file to the verdict. Batches shared with other videos count in full."""
 
     def to_json(self) -> str:
         """One line of JSON with all fields."""
         return json.dumps(dataclasses.asdict(self))
 
     def row(self) -> dict[str, Any]:
-        """What fits a line of a table: a video without its timeline."""
+        """One line of a table: the video without its timeline."""
         first = self.faces[0] if self.faces else None
         return {
             "path": self.path,
@@ -83,44 +85,82 @@ class Verdict:
             "probability": self.probability,
             "faces": len(self.faces),
             "fake_faces": sum(face.verdict == "fake" for face in self.faces),
-            "clips": first.clips if first else 0,
+            "windows": first.windows if first else 0,
             "seconds": self.seconds,
             "reason": self.reason or "",
         }
 
 
-# MERGED from predict.judge: From the scored pieces of a video to a verdict per person, and when not to give one.
-THRESHOLD = 0.5
-"""Of a run without calibration."""
+@dataclasses.dataclass
+class Window:
+    """The frames of one face that the model sees at once, and the model's outputs for them."""
+
+    clip: int
+    """Which clip of the video it is cut from."""
+    face: int
+    """Position among the faces of that clip."""
+    indices: np.ndarray
+    """int32 [t], frame numbers in the video."""
+    frames: np.ndarray | None
+    """uint8 [t, size, size, 3], as the model sees them; None once scored and not kept."""
+    landmarks: np.ndarray
+    """float32 [t, 5, 2], pixels of the frames."""
+    appearance: np.ndarray
+    """float64 [n], see :func:`fusion_dfd.evaluation.appearance.looks`."""
+    outputs: Outputs | None = None
+    """Of this window alone, numpy without the batch axis; None until scored."""
+
+
+@dataclasses.dataclass
+class ScoredVideo:
+    """A video while it is read and scored."""
+
+    path: str
+    started: float
+    """``time.monotonic()`` when it was opened."""
+    scan: Scan | None = None
+    clips: list[list[FaceTrack]] = dataclasses.field(default_factory=list)
+    """The faces of each clip, without their crops."""
+    windows: list[Window] = dataclasses.field(default_factory=list)
+    """In the order of the video."""
+    read: bool = False
+    """Whether the file has been read to the end."""
+    reason: str | None = None
+    """Why it cannot be scored."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether every window of it is scored."""
+        return self.read and all(window.outputs is not None for window in self.windows)
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-    """What a run learnt about its own probabilities, and about what it was trained on."""
+class VerdictRules:
+    """How the logits of a run become verdicts: its calibration and what it knows of its training data."""
 
     calibration: calibrate.Calibration | None
     rule: str
-    """How the logits of a face's clips become its probability, a name of ``scores.RULES``."""
+    """How the logits of a face's windows become its probability, a name of ``scores.RULES``."""
     domain: domains.Domain | None
     tracks: str
     """Which face speaks for the video, a name of ``scores.TRACKS``."""
 
     @staticmethod
-    def of(run: str, trained: Trained) -> Judge:
+    def of(run: str, trained: Trained) -> VerdictRules:
         """Of a run folder. Raises DataError for files that do not belong to its best checkpoint."""
-        found = calibrate.load(run, trained.step)
-        said = found or trained.config.evaluate
-        return Judge(found, said.aggregate, domains.load(run), said.tracks)
+        calibration = calibrate.load(run, trained.step)
+        options = calibration or trained.config.evaluate
+        return VerdictRules(calibration, options.aggregate, domains.load(run), options.tracks)
 
-    def verdict(self, video: Scored, config: c.Config) -> Verdict:
-        """What is said of a video all of whose pieces are scored."""
+    def verdict(self, video: ScoredVideo, config: c.Config) -> Verdict:
+        """The verdict on a video all of whose windows are scored."""
         took = time.monotonic() - video.started
         if video.reason:
             return Verdict(video.path, "none", None, (), video.reason, took=took)
         fps = video.scan.info.fps
         seconds = video.scan.info.frames / fps if fps else None
-        seen = people(video.windows, video.pieces)
-        faces = tuple(self._face(number, *seen[number], fps, config) for number in sorted(seen))
+        tracks = by_person(video.clips, video.windows)
+        faces = tuple(self._face(number, *tracks[number], fps, config) for number in sorted(tracks))
         speaks = self.speaker(faces)
         damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
         reason = "; ".join(filter(None, [speaks.reason, damaged])) or None
@@ -131,115 +171,76 @@ class Judge:
         return faces[0] if self.tracks == "first" else max(faces, key=lambda face: face.probability)
 
     def aggregated(self, logits: np.ndarray) -> float:
-        """Probability of the clips' ``logits`` [n], as the run aggregates them, calibrated where it is."""
+        """Probability of the windows' ``logits`` [n], aggregated by the run's rule, calibrated if the run is."""
         probability = scores.RULES[self.rule](logits)
         return float(self.calibration.apply([probability])[0]) if self.calibration else probability
 
-    def _face(self, number: int, clips: list[FaceTrack], pieces: list[Piece], fps: float, config: c.Config) -> Face:
-        logits = np.array([float(piece.outputs.logit) for piece in pieces])
+    def _face(self, number: int, clips: list[FaceTrack], windows: list[Window], fps: float, config: c.Config) -> Face:
+        logits = np.array([float(window.outputs.logit) for window in windows])
         probability = self.aggregated(logits)
         boxes = np.concatenate([clip.boxes for clip in clips])
-        frames = len(boxes)
-        distance = self._distance(pieces)
-        doubt = self._doubt(probability, frames, config.data.frames, distance)
+        distance = self._distance(windows)
+        reason = self._why_uncertain(probability, len(boxes), config.data.frames, distance)
         return Face(
             track=number,
-            verdict="uncertain" if doubt else self._call(probability),
+            verdict="uncertain" if reason else self._label(probability),
             probability=probability,
-            branches=_branches(pieces),
-            clips=len(pieces),
-            frames=frames,
+            branches=_branches(windows),
+            windows=len(windows),
+            frames=len(boxes),
             distance=distance,
             side=float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))),
-            timeline=_timeline(pieces, logits, fps),
-            reason=doubt,
+            timeline=_timeline(windows, logits, fps),
+            reason=reason,
         )
 
-    def _distance(self, pieces: list[Piece]) -> float | None:
+    def _distance(self, windows: list[Window]) -> float | None:
         if self.domain is None:
             return None
-        return float(np.median(self.domain.distances(np.stack([piece.looks for piece in pieces]))))
+        return float(np.median(self.domain.distances(np.stack([window.appearance for window in windows]))))
 
-    def _doubt(self, probability: float, frames: int, wanted: int, distance: float | None) -> str | None:
-        """Why no verdict is given, if so."""
+    def _why_uncertain(self, probability: float, frames: int, needed: int, distance: float | None) -> str | None:
+        """Why the evidence carries no verdict; None if it does."""
         if math.isnan(probability):
             return "the model's answer is not a number"
-        if frames < wanted:
-            return f"too short: the face is seen on {frames} frames, the model looks at {wanted}"
+        if frames < needed:
+            return f"too short: the face is seen on {frames} frames, the model needs {needed}"
         if distance is not None and distance > 1:
-            return f"outside what the model was trained on: {distance:.1f} times as far as is usual there"
+            return f"outside what the model was trained on: {distance:.1f} times the distance that is usual there"
         if self.calibration and self.calibration.verdict(probability) not in LABELS:
             low, high = self.calibration.abstain
             return f"undecided: between {low:.3f} and {high:.3f} too many verdicts were wrong on the validation set"
         return None
 
-    def _call(self, probability: float) -> str:
+    def _label(self, probability: float) -> str:
         return LABELS[int(probability > (self.calibration.threshold if self.calibration else THRESHOLD))]
 
 
-def people(windows: list[list[FaceTrack]], pieces: list[Piece]) -> dict[int, tuple[list[FaceTrack], list[Piece]]]:
-    """Clips and pieces of each person by track number."""
-    named = track.name(windows)
-    found: dict[int, tuple[list[FaceTrack], list[Piece]]] = collections.defaultdict(lambda: ([], []))
+def by_person(clips: list[list[FaceTrack]], windows: list[Window]) -> dict[int, tuple[list[FaceTrack], list[Window]]]:
+    """The clips and windows of each person, by track number."""
+    named = track.name(clips)
+    found: dict[int, tuple[list[FaceTrack], list[Window]]] = collections.defaultdict(lambda: ([], []))
     for faces in named:
         for face in faces:
             found[face.track][0].append(face)
-    for piece in pieces:
-        found[named[piece.window][piece.face].track][1].append(piece)
+    for window in windows:
+        found[named[window.clip][window.face].track][1].append(window)
     return dict(found)
 
 
-def _branches(pieces: Sequence[Piece]) -> dict[str, float]:
-    names = pieces[0].outputs.branch_logits
+def _branches(windows: Sequence[Window]) -> dict[str, float]:
+    names = windows[0].outputs.branch_logits
     return {
-        name: float(scores.probability([piece.outputs.branch_logits[name] for piece in pieces]).mean())
+        name: float(scores.probability([window.outputs.branch_logits[name] for window in windows]).mean())
         for name in sorted(names)
     }
 
 
-def _timeline(pieces: Sequence[Piece], logits: np.ndarray, fps: float) -> tuple[tuple[int, float], ...]:
+def _timeline(windows: Sequence[Window], logits: np.ndarray, fps: float) -> tuple[tuple[int, float], ...]:
     if not fps:
         return ()
-    found = collections.defaultdict(list)
-    for piece, probability in zip(pieces, scores.probability(logits), strict=True):
-        for second in {int(index / fps) for index in piece.indices.tolist()}:
-            found[second].append(float(probability))
-    return tuple((second, float(np.mean(found[second]))) for second in sorted(found))
-
-
-@dataclasses.dataclass
-class Piece:
-    """As many frames of one face as the model takes, and what the model said of them."""
-
-    window: int
-    face: int
-    """Place among the faces of its window of the video."""
-    indices: np.ndarray
-    """int32 [t], frame numbers in the video."""
-    frames: np.ndarray | None
-    """uint8 [t, size, size, 3], as the model sees them; None once scored and not kept."""
-    landmarks: np.ndarray
-    """float32 [t, 5, 2], pixels of the frames."""
-    looks: np.ndarray
-    """float64 [n], see :func:`fusion_dfd.evaluation.appearance.looks`."""
-    outputs: Outputs | None = None
-    """Of this piece alone, numpy without the batch axis; None until scored."""
-
-
-@dataclasses.dataclass
-class Scored:
-    """A video on its way: what was found so far."""
-
-    path: str
-    started: float
-    scan: Scan | None = None
-    windows: list[list[FaceTrack]] = dataclasses.field(default_factory=list)
-    """Faces by window, their crops let go."""
-    pieces: list[Piece] = dataclasses.field(default_factory=list)
-    read: bool = False
-    reason: str | None = None
-    """Why it cannot be scored."""
-
-    @property
-    def ready(self) -> bool:
-        return self.read and all(piece.outputs is not None for piece in self.pieces)
+    by_second = collections.defaultdict(list)
+    for window, probability in zip(windows, scores.probability(logits), strict=True):
+        for second in {int(index / fps) for index in window.indices.tolist()}:
+            by_second[second].append(float(probability))
+    return tuple((second, float(np.mean(by_second[second]))) for second in sorted(by_second))

@@ -11,15 +11,15 @@ from importlib import metadata
 from fusion_dfd import atomic
 from fusion_dfd.evaluation import training_data
 from fusion_dfd.explain import page
-from fusion_dfd.predict.detector import Detector, Told
+from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
 from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
-Score = Callable[[str, str, Told], tuple[Verdict, str | None]]
+Score = Callable[[str, str, OnProgress], tuple[Verdict, str | None]]
 """``(path, directory, told) -> (verdict, page)``, see :func:`score`."""
 
 
-def score(detector: Detector, path: str, directory: str, told: Told) -> tuple[Verdict, str]:
+def score(detector: DeepfakeDetector, path: str, directory: str, told: OnProgress) -> tuple[Verdict, str]:
     """Score a video and explain the verdict.
 
     Args:
@@ -81,11 +81,11 @@ class Facts:
     """Sentences that belong beside every verdict."""
 
 
-def gather(run: str, detector: Detector) -> Facts:
+def gather(run: str, detector: DeepfakeDetector) -> Facts:
     """The facts about a run folder. Raises DataError where its ``data.json`` is damaged."""
     found = training_data.load(run)
     sets = tuple(found["train"]["sets"]) if found else ()
-    calibration = detector.judge.calibration
+    calibration = detector.rules.calibration
     rendered = bool(sets) and all(name.partition("/")[0] == EMBEDDED for name in sets)
     said = {EVIDENCE: True, RENDERED: rendered, UNKNOWN: not sets, UNCALIBRATED: calibration is None}
     return Facts(

@@ -13,7 +13,7 @@ import uvicorn
 
 from fusion_dfd.config import ConfigError, Sample
 from fusion_dfd.predict import detector as detectors
-from fusion_dfd.predict.detector import Detector
+from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.serve import app, scoring
 from fusion_dfd.serve.request_guard import is_loopback
 from fusion_dfd.serve.upload import Limits
@@ -65,7 +65,7 @@ class _Server(uvicorn.Server):
             print(f"{self._address}  (Ctrl-C ends)", flush=True)
 
 
-def warm(detector: Detector) -> None:
+def warm(detector: DeepfakeDetector) -> None:
     """Have everything compiled by scoring and explaining a rendered video."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "warm.mp4")

@@ -10,8 +10,8 @@ from barcodes import barcode, write
 from scripted import POINTS, Scripted
 
 from fusion_dfd import config as c
-from fusion_dfd.predict.detector import Detector
-from fusion_dfd.predict.verdict import Judge, Piece
+from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.verdict import VerdictRules, Window
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Trained
 from fusion_dfd.types import Outputs
@@ -67,10 +67,9 @@ def weights(shapes: dict) -> dict:
 def build():
     """``build(variant, faces, run)``: a detector that finds what ``faces(number of the frame)`` says."""
 
-    def made(variant: str = "fusion", faces=face, run=None, judge=None) -> Detector:
-        detector = Detector(trained(variant), judge or Judge(None, "mean_probability", None, "first"), 4, run)
-        detector._finder = Scripted(faces)
-        return detector
+    def made(variant: str = "fusion", faces=face, run=None, rules=None) -> DeepfakeDetector:
+        rules = rules or VerdictRules(None, "mean_probability", None, "first")
+        return DeepfakeDetector(trained(variant), rules, 4, run, build_finder=lambda options: Scripted(faces))
 
     return made
 
@@ -96,12 +95,12 @@ def video(tmp_path_factory):
 def piece(rng):
     """``piece(start, logit)``: textured frames in slow motion, with landmarks in them."""
 
-    def made(start: int = 0, logit: float = 0.0, place: int = 0) -> Piece:
+    def made(start: int = 0, logit: float = 0.0, place: int = 0) -> Window:
         wide = rng.integers(0, 256, (SIDE + FRAMES, SIDE, 3))
         wide = (wide + np.roll(wide, 1, 0) + np.roll(wide, 1, 1)) // 3
         frames = np.stack([wide[t : t + SIDE] for t in range(FRAMES)]).astype(np.uint8)
         landmarks = np.broadcast_to(np.float32(POINTS * SIDE), (FRAMES, 5, 2)).copy()
         indices = np.arange(start, start + FRAMES, dtype=np.int32)
-        return Piece(0, place, indices, frames, landmarks, np.zeros(19), Outputs(np.float32(logit)))
+        return Window(0, place, indices, frames, landmarks, np.zeros(19), Outputs(np.float32(logit)))
 
     return made

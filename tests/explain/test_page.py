@@ -107,13 +107,13 @@ def test_a_face_seen_on_one_frame_of_a_file_is_explained_as_far_as_it_goes(build
 
 def test_a_file_without_a_frame_rate_tells_nothing_by_second(build, video, tmp_path, monkeypatch):
     detector = build("sequence")
-    probe = evidence.Detector._read
+    probe = evidence.DeepfakeDetector._read
 
     def timeless(self, scored, told):
         yield from probe(self, scored, told)
         scored.scan.info = annotated_video.VideoInfo(30, 0.0, 64, 48, "h264", 0)
 
-    monkeypatch.setattr(evidence.Detector, "_read", timeless)
+    monkeypatch.setattr(evidence.DeepfakeDetector, "_read", timeless)
     _, place = page.write(detector, video(30), str(tmp_path))
     text = pathlib.Path(place).read_text()
     assert "Second by second" not in titles(text)
@@ -154,7 +154,7 @@ def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tm
 
 def _motions(detector, path: str) -> tuple[list, list]:
     (scored,) = detector.score([path], keep=lambda _: True)
-    return scored.pieces, [real_motion.motion(piece.frames, piece.landmarks) for piece in scored.pieces]
+    return scored.windows, [real_motion.motion(piece.frames, piece.landmarks) for piece in scored.windows]
 
 
 def test_a_damaged_reference_is_said_on_the_page(build, video, tmp_path):
@@ -179,8 +179,7 @@ def test_a_model_whose_answer_is_no_number_is_shown_as_far_as_it_goes(build, vid
     detector = build("sequence")
     params = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), detector.trained.weights["params"])
     broken = dataclasses.replace(detector.trained, weights={**detector.trained.weights, "params": params})
-    detector = evidence.Detector(broken, detector.judge, 4)
-    detector._finder = build("sequence")._finder
+    detector = evidence.DeepfakeDetector(broken, detector.rules, 4, build_finder=lambda _: build("sequence").finder)
     verdict, place = page.write(detector, video(20), str(tmp_path))
     assert verdict.verdict == "uncertain"
     text = pathlib.Path(place).read_text()

@@ -8,10 +8,10 @@ import pytest
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
-from fusion_dfd.predict.verdict import Face, Judge, Verdict
+from fusion_dfd.predict.verdict import Face, Verdict, VerdictRules
 
 FACE = Face(0, "fake", 0.91, {"micro": 0.8, "spatial": 0.3}, 4, 48, 120.0, 0.4, ((0, 0.2), (1, 0.95)))
-JUDGE = Judge(None, "mean_probability", None, "first")
+JUDGE = VerdictRules(None, "mean_probability", None, "first")
 
 
 def facts(*sets: str) -> dict:

@@ -6,12 +6,12 @@ from barcodes import barcode, write
 from scripted import Scripted
 
 from fusion_dfd import config as c
-from fusion_dfd.predict.detector import Detector
-from fusion_dfd.predict.verdict import Judge
+from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.verdict import VerdictRules
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Trained
 
-JUDGE = Judge(None, "mean_probability", None, "first")
+RULES = VerdictRules(None, "mean_probability", None, "first")
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +38,10 @@ def trained(config) -> Trained:
 
 @pytest.fixture(scope="session")
 def build(trained):
-    """``build(faces, judge, clips)``: a detector that finds what ``faces(number of the frame)`` says."""
+    """``build(faces, rules, clips)``: a detector that finds what ``faces(number of the frame)`` says."""
 
-    def made(faces, judge=JUDGE, clips=4) -> Detector:
-        detector = Detector(trained, judge, clips)
-        detector._finder = Scripted(faces)
-        return detector
+    def made(faces, rules=RULES, clips=4) -> DeepfakeDetector:
+        return DeepfakeDetector(trained, rules, clips, build_finder=lambda options: Scripted(faces))
 
     return made
 

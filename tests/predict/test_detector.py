@@ -10,8 +10,8 @@ from scripted import Scripted
 
 from fusion_dfd.evaluation.scores import probability
 from fusion_dfd.faces.extract import extract
-from fusion_dfd.predict import detector as module
-from fusion_dfd.predict.detector import BATCH
+from fusion_dfd.predict.detector import BATCH, DeepfakeDetector
+from fusion_dfd.predict.verdict import VerdictRules
 from fusion_dfd.runs import experiment
 from fusion_dfd.types import Batch
 
@@ -38,7 +38,7 @@ def test_the_logits_are_those_of_the_model_on_the_clips_of_the_video(build, vide
             **dict.fromkeys(("label", "weight", "row")),
         )
         expected = jax.device_get(predict(batch).logit)
-        got = [piece.outputs.logit for piece in scored.pieces if piece.window == number]
+        got = [window.outputs.logit for window in scored.windows if window.clip == number]
         np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
@@ -47,8 +47,8 @@ def test_the_probability_is_the_mean_over_the_clips_of_the_face_that_counts(buil
     (scored,) = detector.score([video(40)])
     verdict = detector.predict(video(40))
     assert [face.track for face in verdict.faces] == [0, 1]
-    assert sum(face.clips for face in verdict.faces) == len(scored.pieces)
-    first = [piece.outputs.logit for piece in scored.pieces if piece.face == 0]
+    assert sum(face.windows for face in verdict.faces) == len(scored.windows)
+    first = [window.outputs.logit for window in scored.windows if window.face == 0]
     assert verdict.probability == pytest.approx(probability(first).mean())
     assert verdict.probability == verdict.faces[0].probability
     assert set(verdict.faces[0].branches) == {"spatial", "temporal"}
@@ -60,7 +60,7 @@ def test_a_video_is_told_the_same_alone_and_among_others(build, video, tmp_path)
     detector = build(one)
     paths = [video(30), str(broken), video(20), video(30)]
     together = list(detector.predict_many(paths))
-    assert (3 * 2) % BATCH, "the pieces of the first video fill no batch, so that batches span videos"
+    assert (3 * 2) % BATCH, "the windows of the first video fill no batch, so that batches span videos"
     assert [verdict.path for verdict in together] == paths
     assert together[1].verdict == "none"
     for verdict in together:
@@ -70,11 +70,11 @@ def test_a_video_is_told_the_same_alone_and_among_others(build, video, tmp_path)
 
 def test_no_crop_outlives_its_score(build, video):
     (scored,) = build(one).score([video(40)])
-    assert all(piece.frames is None for piece in scored.pieces)
-    assert all(not len(face.frames) for faces in scored.windows for face in faces)
-    (kept,) = build(one).score([video(40)], keep=lambda piece: piece.outputs is not None and piece.indices[0] < 20)
-    assert [piece.frames is not None for piece in kept.pieces] == [piece.indices[0] < 20 for piece in kept.pieces]
-    assert kept.pieces[0].frames.shape == (5, 32, 32, 3)
+    assert all(window.frames is None for window in scored.windows)
+    assert all(not len(face.frames) for faces in scored.clips for face in faces)
+    (kept,) = build(one).score([video(40)], keep=lambda window: window.outputs is not None and window.indices[0] < 20)
+    assert [window.frames is not None for window in kept.windows] == [window.indices[0] < 20 for window in kept.windows]
+    assert kept.windows[0].frames.shape == (5, 32, 32, 3)
 
 
 def test_reading_never_runs_far_ahead_of_the_model(build, video, monkeypatch):
@@ -104,11 +104,15 @@ def test_a_video_without_a_face_says_so(build, video):
     assert verdict.reason == "no face found in the 8 frames looked at"
 
 
-def test_a_face_that_is_too_small_is_told_from_none(build, video, monkeypatch):
-    detector = build(lambda _: [])
-    monkeypatch.setattr(detector.config.faces, "min_size", 40)
-    monkeypatch.setattr(module.detectors, "build", lambda _: Scripted(one))
-    assert detector.predict(video(20)).reason == "face too small: 30 pixels, of which 40 are needed"
+def test_a_face_that_is_too_small_is_told_from_none(trained, video):
+    """A finder that, like the real ones, finds no face below ``min_size``."""
+    config = dataclasses.replace(trained.config, faces=dataclasses.replace(trained.config.faces, min_size=40))
+    detector = DeepfakeDetector(
+        dataclasses.replace(trained, config=config),
+        VerdictRules(None, "mean_probability", None, "first"),
+        build_finder=lambda options: Scripted(one if options.min_size <= 30 else lambda _: []),
+    )
+    assert detector.predict(video(20)).reason == "face too small: 30 pixels, at least 40 are needed"
 
 
 @pytest.mark.parametrize("name", ["missing.mov", "empty.webm", "text.mp4"])

@@ -1,4 +1,4 @@
-"""What a person and a program are told."""
+"""Verdicts on the terminal: table, JSON, CSV, exit codes."""
 
 import csv
 import io
@@ -22,16 +22,15 @@ VERDICTS = [
 ]
 
 
-class Told:
-    def predict_many(self, paths, told):
-        assert paths == [verdict.path for verdict in VERDICTS]
-        for verdict in VERDICTS:
-            told(verdict.path, 1, 2)
-            yield verdict
+def predict_many(paths, on_progress):
+    assert paths == [verdict.path for verdict in VERDICTS]
+    for verdict in VERDICTS:
+        on_progress(verdict.path, 1, 2)
+        yield verdict
 
 
 def shown(capsys, form: str) -> str:
-    assert terminal.report(Told(), [verdict.path for verdict in VERDICTS], form) == terminal.SOME_FAKE
+    assert terminal.report(predict_many, [verdict.path for verdict in VERDICTS], form) == terminal.SOME_FAKE
     return capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from fusion_dfd.serve import scoring
 
 def detector(calibration=None):
     """What :func:`facts.gather` reads of one."""
-    return types.SimpleNamespace(judge=types.SimpleNamespace(calibration=calibration), config=Config())
+    return types.SimpleNamespace(rules=types.SimpleNamespace(calibration=calibration), config=Config())
 
 
 @dataclasses.dataclass
