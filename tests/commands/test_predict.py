@@ -22,7 +22,7 @@ def run(monkeypatch, tmp_path):
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
     monkeypatch.setattr(detector, "load", lambda *given: given)
-    monkeypatch.setattr(page.page, "write", write)
+    monkeypatch.setattr(page, "write", write)
     (tmp_path / "out").mkdir()
 
     def made(words, **flags):
