@@ -42,7 +42,7 @@ def pictures(media: pathlib.Path) -> np.ndarray:
 def rendered(pairs: int) -> np.ndarray:
     """The first picture of every video of so many pairs of persons, uint8 [n, SIDE, SIDE, 3], RGB."""
     with tempfile.TemporaryDirectory() as folder:
-        generate.generate(folder, config.Sample(0, (pairs, 0, 0), 2, SIDE))
+        generate.generate(folder, config.Synthetic(0, (pairs, 0, 0), 2, SIDE))
         paths = sorted(map(str, pathlib.Path(folder).rglob("*.mp4")))
         return np.stack([cv2.cvtColor(cv2.VideoCapture(path).read()[1], cv2.COLOR_BGR2RGB) for path in paths])
 

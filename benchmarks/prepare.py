@@ -145,7 +145,7 @@ def scaling(root: str, out: str) -> dict:
 
 def crowd(folder: str) -> dict:
     """Seconds for a folder of 950 good and 50 bad files, and how many bad ones are reported, each by its name."""
-    made = faceforensics.videos(generate.generate(os.path.join(folder, "small"), config.Sample(1, PAIRS, 16, 128)))
+    made = faceforensics.videos(generate.generate(os.path.join(folder, "small"), config.Synthetic(1, PAIRS, 16, 128)))
     root, bad = os.path.join(folder, "crowd"), set()
     for number in range(1000):
         video = made[number % len(made)]
@@ -199,12 +199,12 @@ def main() -> None:
     parser.add_argument("videos", nargs="*")
     given = parser.parse_args().videos
     with tempfile.TemporaryDirectory() as folder:
-        root = generate.generate(os.path.join(folder, "videos"), config.Sample(0, PAIRS, FRAMES, SIDE))
+        root = generate.generate(os.path.join(folder, "videos"), config.Synthetic(0, PAIRS, FRAMES, SIDE))
         rendered = [video.path for video in faceforensics.videos(root) if not video.label]
         paths = given or rendered
         result = {"videos": len(paths), "frames": sum(map(count, paths)), "cores": process_pool.cores()}
         result |= speed(paths)
-        many = generate.generate(os.path.join(folder, "many"), config.Sample(0, MANY, FRAMES, SIDE))
+        many = generate.generate(os.path.join(folder, "many"), config.Synthetic(0, MANY, FRAMES, SIDE))
         result |= scaling(many, folder) | crowd(folder) | peak(enlarge(rendered[0], os.path.join(folder, "4k.mp4")))
         rounded = {name: round(value, 3) for name, value in result.items()}
         print(json.dumps(rounded | {"default_options": costs(paths)}))

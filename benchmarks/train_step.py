@@ -32,7 +32,7 @@ from jax.sharding import AxisType
 from memory import forget_peak, resident
 
 from fusion_dfd import config as c
-from fusion_dfd.limits import BRANCHES
+from fusion_dfd.config import BRANCHES
 from fusion_dfd.training import cost, optim, state, step
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"

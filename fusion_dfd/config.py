@@ -1,293 +1,382 @@
-"""Every option of the system: typed, with unit and range, checked before anything is built.
+"""Every option of the system: typed, with meaning, unit and range, checked before anything is built.
 
-``configs/*.py`` hold ``get_config(variant)`` functions that return a :class:`Config`; the command line changes single
-fields (``--config.optim.lr=3e-4``) and refuses unknown names and wrong types. After :meth:`Config.validate` the value
-is only read.
+``fusion_dfd/configs/*.py`` hold ``get_config(variant)`` functions that return a :class:`Config`; the command line
+changes single fields (``--config.optim.lr=3e-4``) and refuses unknown names and wrong types. After
+:meth:`Config.validate` the value is only read. docs/OPTIONS.md is generated from the fields.
 
 No ``from __future__ import annotations`` here: ml_collections reads the field types, and needs them as types.
 """
 
 import dataclasses
 import json
-from typing import Any
+from collections.abc import Iterator
 
-from fusion_dfd import limits
-from fusion_dfd.limits import BRANCHES, MICRO_INPUTS
+from fusion_dfd import options
+from fusion_dfd.options import ConfigError, Group, option, section
 
+BRANCHES = ("spatial", "temporal", "micro")
+MICRO_INPUTS = ("rgb", "difference", "flow")
+SYSTEMS = {
+    "fusion": "three branches, fused",
+    "sequence": "a backbone per frame, then recurrent layers",
+    "flow": "the same on optical flow",
+    "r2plus1d": "3-D convolutions",
+    "timesformer": "divided space-time attention",
+}
+"""What ``model.system`` may be; :mod:`fusion_dfd.models.registry` builds them."""
+RULES = {
+    "mean_probability": "the mean of its clips' probabilities",
+    "mean_logit": "the sigmoid of the mean of its clips' logits",
+    "max": "the largest of its clips' probabilities",
+}
+"""What ``evaluate.aggregate`` may be, and how each reads after "A face's probability is"."""
+TRACKS = {"first": "that of its first face track alone", "max": "that of its most suspicious face"}
+"""What ``evaluate.tracks`` may be, and how each reads after "a video's probability is"."""
+CALIBRATIONS = {"temperature": "temperature", "affine": "temperature and offset", "isotonic": "isotonic regression"}
+TARGETS = {
+    "eer": "as many misses as false alarms",
+    "youden": "the fewest misses and false alarms together",
+    "fpr_1": "the most fakes found at 1 % false alarms",
+    "fpr_5": "the most fakes found at 5 % false alarms",
+}
 
-class ConfigError(ValueError):
-    """An option out of range. The message names the option, the value and what is allowed."""
+SEEDS = 2**31 - 1
+"""Largest seed."""
 
 
 @dataclasses.dataclass
-class Sample:
-    """The embedded, procedurally generated data set."""
+class Synthetic:
+    """The synthetic data set, rendered where no other is given."""
 
-    seed: int = 0
-    pairs: tuple[int, ...] = (40, 8, 10)
-    """Pairs of identities in train, val, test. A pair gives 2 real videos and 2 fakes of each of the 4 methods."""
-    frames: int = 48
-    """Frames per video, at 25 frames per second."""
-    size: int = 160
-    """Width and height of the videos, pixels."""
-    crf: int = 23
-    """H.264 constant rate factor, 0 (lossless) .. 51; 23 is FaceForensics++'s c23."""
+    seed: int = option(0, "Every person, motion and forgery follows from it.", 0, SEEDS)
+    pairs: tuple[int, ...] = option(
+        (40, 8, 10),
+        "Pairs of identities in train, val and test. A pair gives 2 real videos and 2 fakes of each of the 4 methods.",
+        1,
+        count=3,
+    )
+    frames: int = option(48, "Frames per video, at 25 frames per second.", 1, 100000)
+    size: int = option(160, "Width and height of the videos, pixels.", 96, 2048)
+    crf: int = option(23, "H.264 constant rate factor; 0 is lossless, 23 is FaceForensics++'s c23.", 0, 51)
 
 
 @dataclasses.dataclass
 class Faces:
     """Finding, following and cropping faces."""
 
-    detector: str = "mtcnn"
-    """``mtcnn``, or ``retinaface`` with the three options below."""
-    weights: str = ""
-    """File of RetinaFace's weights (.pth, .onnx, .safetensors), or ``mobilenet0.25`` (the same as empty), ``resnet50``:
-    published ones."""
-    anchors: tuple[int, ...] = ()
-    """Six sides of the anchors RetinaFace was trained with, pixels; empty where the file is known or states them."""
-    slope: float = -1.0
-    """Slope of that network's activations below zero, 0 .. 1; negative where the file is known or states it."""
-    every: int = 8
-    """Detect on every n-th frame, interpolate between."""
-    threshold: float = 0.9
-    """Least confidence of a face, 0..1."""
-    min_size: int = 32
-    """Least side of a face box, pixels of the video."""
-    scale: float = 1.3
-    """Side of the square crop relative to the face box (FaceForensics++ uses 1.3)."""
-    size: int = 256
-    """Side of the stored crop, pixels."""
-    align: bool = False
-    """Turn, scale and shift the crop so that the eyes, nose and mouth of every clip lie at the same places; one
-    transform per clip."""
-    sampling: str = "dense"
-    """``dense``: clips of contiguous frames. ``uniform``: one clip of frames spread evenly over the whole video, for
-    baselines that judge single frames: what happens from frame to frame is lost, so the temporal and micro branches
-    have nothing to learn from it. The detector sees every frame of the clip; ``every`` and ``clips`` are unused."""
-    clip_length: int = 32
-    """Frames per stored clip."""
-    clips: int = 8
-    """At most this many dense clips per video and face, spread evenly over it."""
-    all_tracks: bool = False
-    """Store every face of a video, not only the one that counts. Training and evaluation leave the others out."""
-    time_limit: float = 300.0
-    """Seconds one video may take before it is given up and reported."""
+    detector: str = option("mtcnn", "Face detector: mtcnn, or retinaface with the three options below.")
+    weights: str = option(
+        "",
+        "RetinaFace's weights: a file (.pth, .onnx, .safetensors), or published ones by name, mobilenet0.25 (the "
+        "same as empty) or resnet50.",
+    )
+    anchors: tuple[int, ...] = option(
+        (),
+        "Six sides of the anchors that RetinaFace was trained with, pixels; empty where the file is known or states "
+        "them.",
+        1,
+    )
+    slope: float = option(
+        -1.0, "Slope of RetinaFace's activations below zero; negative where the file is known or states it.", -1, 1
+    )
+    every: int = option(8, "Detect on every n-th frame and interpolate between.", 1, 1000)
+    threshold: float = option(0.9, "Least confidence of a face.", 0, 1)
+    min_size: int = option(32, "Least side of a face box, pixels of the video.", 12, 10000)
+    scale: float = option(1.3, "Side of the square crop relative to the face box; FaceForensics++ uses 1.3.", 1, 4)
+    size: int = option(256, "Side of the stored crop, pixels.", 16, 2048)
+    align: bool = option(
+        False,
+        "Turn, scale and shift the crop so that eyes, nose and mouth of every clip lie at the same places; one "
+        "transform per clip.",
+    )
+    sampling: str = option(
+        "dense",
+        "How frames are chosen. dense: clips of contiguous frames. uniform: one clip of frames spread evenly over the "
+        "whole video, for baselines that judge single frames; the temporal and micro branches then have nothing to "
+        "learn from, the detector sees every frame of the clip, and faces.every and faces.clips are unused.",
+        words=("dense", "uniform"),
+    )
+    clip_length: int = option(32, "Frames per stored clip.", 1, 10000)
+    clips: int = option(8, "At most this many dense clips per video and face, spread evenly over it.", 1, 100000)
+    all_tracks: bool = option(
+        False, "Store every face of a video, not only the first. Training and evaluation leave the others out."
+    )
+    time_limit: float = option(300.0, "Seconds that one video may take before it is given up and reported.", above=0)
 
 
 @dataclasses.dataclass
 class Augment:
     """Clip-consistent augmentation: each draw is made once per clip. A probability of 0 switches a part off."""
 
-    flip: float = 0.5
-    """Probability of a horizontal flip."""
-    crop: float = 0.1
-    """Largest shrink and shift of the crop, as a fraction of its side, 0 .. 0.5."""
-    colour: float = 0.2
-    """Largest change of brightness, contrast and saturation, as a fraction, 0 .. 1."""
-    blur: float = 0.1
-    """Probability of a Gaussian blur."""
-    jpeg: float = 0.3
-    """Probability of a JPEG round trip."""
-    jpeg_quality: tuple[int, ...] = (40, 100)
+    flip: float = option(0.5, "Probability of a horizontal flip.", 0, 1)
+    crop: float = option(0.1, "Largest shrink and shift of the crop, as a fraction of its side.", 0, 0.5)
+    colour: float = option(0.2, "Largest change of brightness, contrast and saturation, as a fraction.", 0, 1)
+    blur: float = option(0.1, "Probability of a Gaussian blur.", 0, 1)
+    jpeg: float = option(0.3, "Probability of a JPEG round trip.", 0, 1)
+    jpeg_quality: tuple[int, ...] = option(
+        (40, 100), "Lowest and highest JPEG quality of that round trip.", 1, 100, count=2
+    )
 
 
 @dataclasses.dataclass
 class Data:
     """From shards to batches."""
 
-    dir: str | None = None
-    """Folder of prepared shards; None makes and prepares the embedded data set."""
-    frames: int = 16
-    """Frames per clip given to the model; contiguous."""
-    size: int = 224
-    """Side of the frames given to the model, pixels."""
-    exclude_methods: tuple[str, ...] = ()
-    """Manipulations left out of train and val, never of test: what they teach is then measured, not learnt."""
-    threads: int = 0
-    """Reading and decoding threads; 0 = one per core."""
-    cache: bool = False
-    """Encode every frame once, before training, by the frozen backbone of a sequence system, and not once an epoch.
-    There is no augmentation then."""
-    augment: Augment = dataclasses.field(default_factory=Augment)
+    dir: str | None = option(None, "Folder of prepared shards; None makes and prepares the synthetic data set.")
+    frames: int = option(16, "Contiguous frames of a window, which the model sees at once.", 1, 1024)
+    size: int = option(224, "Side of the frames given to the model, pixels.", 16, 2048)
+    exclude_methods: tuple[str, ...] = option(
+        (), "Manipulations left out of train and val, never of test: how well the model finds unseen ones."
+    )
+    threads: int = option(0, "Reading and decoding threads; 0 = one per core.", 0, 1024)
+    cache: bool = option(
+        False,
+        "Encode every frame once before training, by the frozen backbone of a sequence system, and not once per "
+        "epoch. There is no augmentation then.",
+    )
+    augment: Augment = section(Augment)
 
 
 @dataclasses.dataclass
 class Backbone:
-    name: str = "resnet50"
-    """A name of ``fusion_dfd.backbones.registry``; docs/BACKBONES.md has the table."""
-    width: int = 0
-    """Channels of the first convolution, all others in proportion (ViT: channels of a token); 0 = as published."""
-    stages: int = 0
-    """Stages kept, 0 = all. Fewer for small frames: no map may be smaller than the kernel that reads it."""
-    weights: str = ""
-    """Where training starts: ``""`` from random weights, ``imagenet`` from the published ones (docs/BACKBONES.md names
-    them; of a CLIP or DINO ViT those), else from a file: .safetensors, .pth, .npz, .h5 or .keras."""
-    frozen_norm: bool = False
-    """BatchNorm normalises by its stored statistics while training too, and leaves them alone: for weights that were
-    trained elsewhere."""
+    """The network that encodes single frames. For r2plus1d only width and stages count; timesformer has none."""
+
+    name: str = option("resnet50", "Name of the architecture; docs/BACKBONES.md has the table.")
+    width: int = option(
+        0,
+        "Channels of the first convolution, all others in proportion (ViT: channels of a token); 0 = as published.",
+        0,
+        1024,
+    )
+    stages: int = option(
+        0,
+        "Stages kept; 0 = all. Take fewer for small frames: no map may be smaller than the kernel that reads it.",
+        0,
+        16,
+    )
+    weights: str = option(
+        "",
+        "Where training starts: empty for random weights, imagenet for published ones (of a CLIP or DINO ViT those), "
+        "or a file (.safetensors, .pth, .npz, .h5, .keras).",
+    )
+    frozen_norm: bool = option(
+        False,
+        "BatchNorm normalises by its stored statistics in training too and does not change them: for weights that "
+        "were trained elsewhere.",
+    )
 
 
 @dataclasses.dataclass
 class Micro:
     """The micro-expression branch."""
 
-    inputs: tuple[str, ...] = MICRO_INPUTS
-    """Any of rgb, difference (to the previous frame), flow (u, v, strain); concatenated."""
-    size: int = 64
-    """Side of the stabilised face, pixels."""
-    widths: tuple[int, ...] = (32, 64, 128)
-    """Channels of the convolution blocks; each halves the map."""
+    inputs: tuple[str, ...] = option(
+        MICRO_INPUTS,
+        "Inputs, concatenated: rgb, difference (to the previous frame), flow (u, v, strain).",
+        words=MICRO_INPUTS,
+        empty=False,
+    )
+    size: int = option(64, "Side of the stabilised face, pixels.", 1)
+    widths: tuple[int, ...] = option((32, 64, 128), "Channels of the convolution blocks; each block halves the map.", 1)
 
 
 @dataclasses.dataclass
 class Transformer:
-    """The encoder over time that ``model.temporal = transformer`` puts in the place of the BiLSTMs."""
+    """The encoder over time that takes the place of the BiLSTMs with ``model.temporal=transformer``."""
 
-    width: int = 128
-    """Numbers a frame is described by; a multiple of ``heads``, and even."""
-    depth: int = 2
-    """Blocks of attention and feed-forward layer."""
-    heads: int = 4
+    width: int = option(128, "Width of a frame's token; even, and a multiple of heads.", 1)
+    depth: int = option(2, "Blocks, each of attention and a feed-forward layer.", 1)
+    heads: int = option(4, "Attention heads per block.", 1)
 
 
 @dataclasses.dataclass
 class Sequence:
-    """The recurrent layers of the systems ``sequence`` and ``flow``; their units are ``model.recurrent``."""
+    """The recurrent layers of the systems sequence and flow; their units are ``model.recurrent``."""
 
-    cell: str = "lstm"
-    """``lstm`` or ``gru``."""
-    bidirectional: bool = False
-    batch_norm: bool = False
-    """BatchNorm behind every recurrent layer."""
+    cell: str = option("lstm", "Kind of the recurrent layers.", words=("lstm", "gru"))
+    bidirectional: bool = option(False, "Read the frames forward and backward.")
+    batch_norm: bool = option(False, "Add BatchNorm after every recurrent layer.")
 
 
 @dataclasses.dataclass
 class TimeSformer:
-    """The system ``timesformer``; the defaults are the paper's base model."""
+    """The system timesformer; the defaults are the paper's base model."""
 
-    size: int = 224
-    """Side of the frames, pixels; equal to ``data.size``, a multiple of ``patch``."""
-    frames: int = 8
-    """Frames that have a place in time; at least ``data.frames``."""
-    patch: int = 16
-    """Side of a patch, pixels."""
-    width: int = 768
-    """Numbers a patch is described by; a multiple of ``heads``."""
-    depth: int = 12
-    heads: int = 12
+    size: int = option(224, "Side of the frames, pixels; equal to data.size, a multiple of patch.", 1)
+    frames: int = option(8, "Frames with a learnt position in time; at least data.frames.", 1)
+    patch: int = option(16, "Side of a patch, pixels.", 1)
+    width: int = option(768, "Width of a patch's token; a multiple of heads.", 1)
+    depth: int = option(12, "Blocks of divided space-time attention.", 1)
+    heads: int = option(12, "Attention heads per block.", 1)
 
 
 @dataclasses.dataclass
 class Model:
-    system: str = "fusion"
-    """A name of ``fusion_dfd.models.registry``: ``fusion`` (the branches below), ``sequence`` (a backbone per frame,
-    then recurrent layers), ``flow`` (the same on optical flow), ``r2plus1d`` (3-D convolutions), ``timesformer``."""
-    branches: tuple[str, ...] = BRANCHES
-    """Any non-empty subset of spatial, temporal, micro; of the fusion."""
-    backbone: Backbone = dataclasses.field(default_factory=Backbone)
-    """Of the r2plus1d, width and stages alone count; the timesformer has none."""
-    micro: Micro = dataclasses.field(default_factory=Micro)
-    temporal: str = "bilstm"
-    """What relates the frames in the fusion's temporal branch: ``bilstm`` or ``transformer``."""
-    transformer: Transformer = dataclasses.field(default_factory=Transformer)
-    sequence: Sequence = dataclasses.field(default_factory=Sequence)
-    timesformer: TimeSformer = dataclasses.field(default_factory=TimeSformer)
-    recurrent: tuple[int, ...] = (128, 64)
-    """Units per direction of the stacked recurrent layers."""
-    dense: tuple[int, ...] = (256, 128)
-    """Widths of the dense layers of the micro-expression branch."""
-    head: tuple[int, ...] = (256, 128, 64)
-    """Widths of the layers before the logit; may be empty outside the fusion."""
-    token: int = 128
-    """Width of the branch tokens that the fusion attends over."""
-    dropout: float = 0.5
-    branch_dropout: float = 0.0
-    """Probability of hiding a branch from the fusion while training (modality dropout), 0 .. 1."""
-    bfloat16: bool = False
-    """Convolutions in bfloat16; everything else stays float32."""
-    remat: bool = False
-    """Recompute the backbone's activations in the backward pass: less memory, about a third more time."""
+    """What is trained."""
+
+    system: str = option("fusion", "The architecture.", words=SYSTEMS)
+    branches: tuple[str, ...] = option(BRANCHES, "Branches of the fusion.", words=BRANCHES, empty=False)
+    backbone: Backbone = section(Backbone)
+    micro: Micro = section(Micro)
+    temporal: str = option(
+        "bilstm", "What relates the frames in the fusion's temporal branch.", words=("bilstm", "transformer")
+    )
+    transformer: Transformer = section(Transformer)
+    sequence: Sequence = section(Sequence)
+    timesformer: TimeSformer = section(TimeSformer)
+    recurrent: tuple[int, ...] = option(
+        (128, 64), "Units per direction of the stacked recurrent layers.", 1, empty=False
+    )
+    dense: tuple[int, ...] = option((256, 128), "Widths of the dense layers of the micro-expression branch.", 1)
+    head: tuple[int, ...] = option(
+        (256, 128, 64), "Widths of the layers before the logit; may be empty outside the fusion.", 1
+    )
+    token: int = option(128, "Width of the branch tokens that the fusion attends over.", 1)
+    dropout: float = option(0.5, "Probability of dropping a unit in training.", 0, 0.99)
+    branch_dropout: float = option(
+        0.0, "Probability of hiding a branch from the fusion in training (modality dropout).", 0, 0.99
+    )
+    bfloat16: bool = option(False, "Convolutions in bfloat16; everything else stays float32.")
+    remat: bool = option(
+        False, "Recompute the backbone's activations in the backward pass: less memory, about a third more time."
+    )
 
 
 @dataclasses.dataclass
 class Optim:
-    lr: float = 3e-4
-    """Peak learning rate of AdamW."""
-    weight_decay: float = 0.05
-    """Applied to kernels only, not to biases and norm scales."""
-    warmup: int = 500
-    """Steps of linear warm-up; a cosine to zero follows."""
-    clip: float = 1.0
-    """Largest global norm of the gradient."""
-    label_smoothing: float = 0.05
-    auxiliary: float = 1.0
-    """Weight of each branch's own loss beside the fused one."""
-    ema: float = 0.999
-    """Decay per step of the averaged parameters that are evaluated; 0 switches averaging off."""
-    groups: tuple[str, ...] = ()
-    """Parts of the model that learn otherwise: ``PREFIX=FACTOR`` of the learning rate, where 0 freezes;
-    ``PREFIX=FACTOR@STEP`` from that step on. E.g. ``("backbone=0",)`` or ``("backbone=0.1@1000", "backbone/conv1=0")``.
-    """
-    accumulate: int = 1
-    """Parts a batch is worked off in, one after another, their gradients averaged: less memory, same batch."""
+    """AdamW, its schedule and its losses."""
+
+    lr: float = option(3e-4, "Peak learning rate of AdamW.", 0, 10)
+    weight_decay: float = option(0.05, "Applied to kernels only, not to biases and norm scales.", 0, 10)
+    warmup: int = option(500, "Steps of linear warm-up, fewer than train.steps; a cosine to zero follows.", 0)
+    clip: float = option(1.0, "Largest global norm of the gradient.", above=0)
+    label_smoothing: float = option(0.05, "Share of the label that is spread evenly over both classes.", 0, 0.99)
+    auxiliary: float = option(1.0, "Weight of each branch's own loss beside the fused one.", 0, 100)
+    ema: float = option(
+        0.999, "Decay per step of the averaged parameters that are evaluated; 0 switches averaging off.", 0, 0.999999
+    )
+    groups: tuple[str, ...] = option(
+        (),
+        "Parts of the model that learn otherwise: PREFIX=FACTOR of the learning rate, where 0 freezes; "
+        'PREFIX=FACTOR@STEP from that step on. E.g. ("backbone=0",) or ("backbone=0.1@1000", "backbone/conv1=0").',
+        form=(options.GROUP, options.GROUPS),
+    )
+    accumulate: int = option(
+        1, "Number of micro-batches per step; their gradients are averaged: less memory, same batch.", 1, 10000
+    )
+
+    @property
+    def parsed_groups(self) -> tuple[Group, ...]:
+        """The entries of ``groups``, parsed. Raises ConfigError for one of another form."""
+        return tuple(map(Group.parse, self.groups))
 
 
 @dataclasses.dataclass
 class Train:
-    steps: int = 20000
-    """Optimiser steps."""
-    batch_size: int = 32
-    """Clips per batch over all devices; even, because a batch is made of pairs."""
-    eval_every: int = 1000
-    """Steps between evaluations on val, each followed by a checkpoint."""
-    patience: int = 0
-    """Stop after this many evaluations without a better val AUC; 0 = never."""
-    log_every: int = 20
+    """How long is trained, and how often is looked."""
+
+    steps: int = option(20000, "Optimiser steps.", 1)
+    batch_size: int = option(
+        32, "Clips per batch over all devices; even, because a batch is made of real-fake pairs.", 2
+    )
+    eval_every: int = option(1000, "Steps between evaluations on val, each followed by a checkpoint.", 1)
+    patience: int = option(0, "Stop after this many evaluations without a better val AUC; 0 = never.", 0)
+    log_every: int = option(20, "Steps between lines of the log.", 1)
 
 
 @dataclasses.dataclass
 class Evaluate:
-    batch_size: int = 32
-    clips: int = 0
-    """Clips scored per face, spread evenly; 0 = all."""
-    bootstrap: int = 1000
-    """Resamplings over groups behind every interval."""
-    aggregate: str = "mean_probability"
-    """How the clips of a face become one probability: ``mean_probability``, ``mean_logit`` or ``max``."""
-    tracks: str = "first"
-    """How the faces of a video become one probability: ``first`` is the face that counts alone, ``max`` the most
-    suspicious one of those stored (``faces.all_tracks``)."""
-    calibration: str = "temperature"
-    """Map from a video's probability to a calibrated one, fitted on val: ``temperature`` (one number), ``affine`` (a
-    second one, which takes up val's share of fakes) or ``isotonic`` (a staircase, for some hundred val videos)."""
-    target: str = "eer"
-    """What the threshold is chosen for on val: ``eer`` (as many misses as false alarms), ``youden`` (most of their
-    complement together), ``fpr_1`` or ``fpr_5`` (most fakes found at 1 % or 5 % false alarms)."""
-    abstain: float = 0.05
-    """Most of the decided val videos that may be called wrong, 0 .. 1: those nearest to the threshold are left
-    undecided until it holds. 1 decides all."""
+    """How videos are scored, and what is computed from the scores."""
+
+    batch_size: int = option(32, "Windows scored at once.", 1, 100000)
+    clips: int = option(0, "Windows scored per face, spread evenly; 0 = all.", 0, 1000000)
+    bootstrap: int = option(1000, "Bootstrap resamples over groups behind every interval.", 0, 1000000)
+    aggregate: str = option("mean_probability", "What a face's probability is.", words=RULES)
+    tracks: str = option("first", "What a video's probability is, of the faces stored.", words=TRACKS)
+    calibration: str = option(
+        "temperature",
+        "Map from a video's probability to a calibrated one, fitted on val; isotonic wants some hundred val videos.",
+        words=CALIBRATIONS,
+    )
+    target: str = option("eer", "What the threshold is chosen for on val.", words=TARGETS)
+    abstain: float = option(
+        0.05,
+        "Largest share of the decided val videos that may be wrong: those nearest to the threshold stay undecided "
+        "until it holds; 1 decides all.",
+        0,
+        1,
+    )
 
 
 @dataclasses.dataclass
 class Config:
-    name: str = "fusion"
-    seed: int = 0
-    workdir: str | None = None
-    """Folder of the run; None = runs/<name>."""
-    sample: Sample = dataclasses.field(default_factory=Sample)
-    faces: Faces = dataclasses.field(default_factory=Faces)
-    data: Data = dataclasses.field(default_factory=Data)
-    model: Model = dataclasses.field(default_factory=Model)
-    optim: Optim = dataclasses.field(default_factory=Optim)
-    train: Train = dataclasses.field(default_factory=Train)
-    evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    """A run."""
+
+    name: str = option("fusion", "Name of the run.")
+    seed: int = option(0, "Initial weights, order of the data, augmentation and dropout follow from it.", 0, SEEDS)
+    workdir: str | None = option(None, "Folder of the run; None = runs/NAME.")
+    synthetic: Synthetic = section(Synthetic)
+    faces: Faces = section(Faces)
+    data: Data = section(Data)
+    model: Model = section(Model)
+    optim: Optim = section(Optim)
+    train: Train = section(Train)
+    evaluate: Evaluate = section(Evaluate)
 
     def validate(self) -> "Config":
         """Check every range; list all that is wrong in one :class:`ConfigError`. Returns self."""
-        wrong = [message for ok, message in limits.checks(self) if not ok]
+        wrong = [*options.problems(self), *(message for holds, message in _together(self) if not holds)]
         if wrong:
             raise ConfigError("; ".join(wrong))
         return self
+
+
+def _together(config: Config) -> Iterator[tuple[bool, str]]:
+    """Pairs (holds, sentence if not) of rules over several options."""
+    model, data, faces, train = config.model, config.data, config.faces, config.train
+    yield (
+        model.system != "flow" or data.frames >= 2,
+        f"data.frames={data.frames}: want 2 or more, flow needs two frames",
+    )
+    warmup = config.optim.warmup
+    yield warmup < train.steps, f"optim.warmup={warmup}: want fewer than train.steps, {train.steps}"
+    own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
+    only = "faces.weights, faces.anchors and faces.slope apply only to faces.detector=retinaface; remove them"
+    yield own, f"faces.detector={faces.detector}: {only}"
+    quality = data.augment.jpeg_quality
+    yield list(quality) == sorted(quality), f"data.augment.jpeg_quality={quality}: want the lower number first"
+    odd = train.batch_size % 2 == 1
+    yield not odd, f"train.batch_size={train.batch_size}: want an even number, a batch is made of real-fake pairs"
+    fits = data.dir is not None or faces.clip_length >= data.frames
+    yield fits, f"data.frames={data.frames} is longer than the stored clips, faces.clip_length={faces.clip_length}"
+    yield from _cache(config) if data.cache else ()
+    yield from _transformers(model, data)
+
+
+def _cache(config: Config) -> Iterator[tuple[bool, str]]:
+    """What must hold so that a frame's features are the same whenever it is read."""
+    model, augment = config.model, config.data.augment
+    constant = "backbone=0" in config.optim.groups and model.backbone.frozen_norm
+    plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg))
+    yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
+    yield constant, "data.cache: want optim.groups=('backbone=0',) and model.backbone.frozen_norm=True"
+    yield plain, "data.cache: features are stored without augmentation, set every part of data.augment to 0"
+
+
+def _transformers(model: Model, data: Data) -> Iterator[tuple[bool, str]]:
+    """The shapes of the two transformers, each only where it is used."""
+    if model.system == "fusion" and model.temporal == "transformer":
+        one = model.transformer
+        split = one.heads >= 1 and one.width % one.heads == 0 and one.width % 2 == 0
+        yield split, f"model.transformer={one}: want an even width that heads divide"
+    if model.system == "timesformer":
+        one = model.timesformer
+        yield one.heads >= 1 and one.width % one.heads == 0, f"model.timesformer={one}: want a width that heads divide"
+        fits = one.patch >= 1 and one.size == data.size and one.size % one.patch == 0
+        wanted = f"want data.size, {data.size}, and a multiple of model.timesformer.patch, {one.patch}"
+        yield fits, f"model.timesformer.size={one.size}: {wanted}"
+        placed = one.frames >= data.frames
+        yield placed, f"model.timesformer.frames={one.frames}: want at least data.frames, {data.frames}"
 
 
 def to_json(config: Config) -> str:
@@ -296,26 +385,14 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Inverse of :func:`to_json`.
+    """Inverse of :func:`to_json`, also for configurations of earlier versions.
 
-    An option that the text does not know has its default, which therefore always means what was done before there was
-    the option. Options that this version does not know raise :class:`ConfigError` and are all named.
+    Missing options take their defaults, so a default must reproduce the behaviour before the option existed. Options
+    that this version does not know raise :class:`ConfigError` and are all named.
     """
-    return _build(Config, json.loads(text), "config")
-
-
-def _build(cls: type, values: dict[str, Any], where: str):
-    template = cls()
-    names = {field.name for field in dataclasses.fields(cls)}
-    odd = [f"{where}.{name}" for name in sorted(set(values) - names)]
-    if odd:
-        raise ConfigError(f"options that this version does not have: {', '.join(odd)}")
-    out = {}
-    for name, value in values.items():
-        default = getattr(template, name)
-        if dataclasses.is_dataclass(default):
-            value = _build(type(default), value, f"{where}.{name}")
-        elif isinstance(default, tuple):
-            value = tuple(value)
-        out[name] = value
-    return cls(**out)
+    values = json.loads(text)
+    if "sample" in values:  # until 0.1 the name of this section
+        values["synthetic"] = values.pop("sample")
+    if unknown := options.unknown(Config(), values, "config"):
+        raise ConfigError(f"options that this version does not have: {', '.join(unknown)}")
+    return options.build(Config, values)

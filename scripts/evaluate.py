@@ -8,17 +8,18 @@ python scripts/evaluate.py --scores FILE [--scores FILE2 ...] [--seeds] [--proto
 
 from absl import flags
 
-from fusion_dfd import cli, config, limits
+from fusion_dfd import cli, config
+from fusion_dfd.runs import protocols
 
 CHECKPOINT = flags.DEFINE_multi_string("checkpoint", [], "run folder, as train.py printed it")
 DATA = flags.DEFINE_multi_string("data", [], "folder of shards, as prepare.py or train.py wrote it")
 SCORES = flags.DEFINE_multi_string("scores", [], "table of scores: video,label,score ..., see docs/EVALUATION.md")
 SPLIT = flags.DEFINE_enum("split", "test", ["train", "val", "test"], "split to score")
 CALIBRATE = flags.DEFINE_bool("calibrate", False, "fit the run's calibration and threshold to val again")
-PROTOCOL = flags.DEFINE_enum("protocol", None, limits.PROTOCOLS, "fill this table instead")
+PROTOCOL = flags.DEFINE_enum("protocol", None, list(protocols.PROTOCOLS), "fill this table instead")
 SEEDS = flags.DEFINE_bool("seeds", False, "the tables of scores are seeds of one system: mean and spread")
-AGGREGATE = flags.DEFINE_enum("aggregate", "mean_probability", limits.RULES, "of --scores: clips to faces")
-TRACKS = flags.DEFINE_enum("tracks", "first", limits.TRACKS, "of --scores: faces to videos")
+AGGREGATE = flags.DEFINE_enum("aggregate", "mean_probability", list(config.RULES), "of --scores: clips to faces")
+TRACKS = flags.DEFINE_enum("tracks", "first", list(config.TRACKS), "of --scores: faces to videos")
 OUT = flags.DEFINE_string("out", None, "folder of the report; default report-... in the run, or report-scores")
 
 

@@ -5,9 +5,9 @@ python scripts/sample.py --root data/sample
 
 from absl import app, flags
 
-from fusion_dfd.config import Config, Sample
+from fusion_dfd.config import Config, Synthetic
 
-_DEFAULT = Sample()
+_DEFAULT = Synthetic()
 _ROOT = flags.DEFINE_string("root", None, "Folder to write; made when missing.", required=True)
 _SEED = flags.DEFINE_integer("seed", _DEFAULT.seed, "Every person, motion and forgery follows from it.")
 _PAIRS = flags.DEFINE_list("pairs", [str(count) for count in _DEFAULT.pairs], "Pairs of persons in train, val, test.")
@@ -26,8 +26,8 @@ def main(argv):
         raise app.UsageError(f"unknown arguments: {' '.join(argv[1:])}")
     try:
         pairs = tuple(int(count) for count in _PAIRS.value)
-        options = Sample(_SEED.value, pairs, _FRAMES.value, _SIZE.value, _CRF.value)
-        Config(sample=options).validate()
+        options = Synthetic(_SEED.value, pairs, _FRAMES.value, _SIZE.value, _CRF.value)
+        Config(synthetic=options).validate()
         print(generate(_ROOT.value, options, _WORKERS.value))
     except (DataError, ValueError) as error:
         raise SystemExit(f"sample: {error}") from error

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import runpy
 import subprocess
 import sys
@@ -10,9 +11,7 @@ import sys
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd import limits
-from fusion_dfd.evaluation import calibrate, scores
-from fusion_dfd.runs import protocols
+from fusion_dfd import options
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -45,7 +44,7 @@ def test_the_rows_of_a_comparison_differ_in_the_model_alone():
         assert dataclasses.replace(row, model=base.model) == base
     assert BASELINES["get_rows"]("mobilenet_lstm", base) == {}
     fusion, small = load("fusion", "sample"), load("baselines", "flow_lstm_small")
-    assert (small.sample, small.faces, small.data) == (fusion.sample, fusion.faces, fusion.data)
+    assert (small.synthetic, small.faces, small.data) == (fusion.synthetic, fusion.faces, fusion.data)
 
 
 def test_all_that_is_wrong_is_named_at_once():
@@ -69,7 +68,7 @@ def test_branches_must_be_a_non_empty_subset(branches):
 
 @pytest.mark.parametrize("change", [{"weights": "a.pth"}, {"anchors": (1, 2)}, {"slope": 0.1}])
 def test_options_of_another_detector_are_not_ignored(change):
-    with pytest.raises(c.ConfigError, match=r"faces\.detector=mtcnn: .*retinaface's"):
+    with pytest.raises(c.ConfigError, match=r"faces\.detector=mtcnn: .*apply only to faces\.detector=retinaface"):
         c.Config(faces=c.Faces(**change)).validate()
     c.Config(faces=c.Faces(detector="retinaface", **change)).validate()
 
@@ -82,23 +81,15 @@ def test_an_unknown_sampling_is_refused_with_those_there_are():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("aggregate", limits.RULES),
-        ("tracks", limits.TRACKS),
-        ("calibration", limits.CALIBRATIONS),
-        ("target", limits.TARGETS),
+        ("aggregate", c.RULES),
+        ("tracks", c.TRACKS),
+        ("calibration", c.CALIBRATIONS),
+        ("target", c.TARGETS),
     ],
 )
 def test_options_of_few_words_name_them(name, words):
     with pytest.raises(c.ConfigError, match=rf"evaluate\.{name}=odd: want one of {', '.join(words)}"):
         c.Config(evaluate=c.Evaluate(**{name: "odd"})).validate()
-
-
-def test_the_words_are_those_of_the_parts():
-    assert tuple(scores.RULES) == limits.RULES
-    assert scores.TRACKS == limits.TRACKS
-    assert tuple(calibrate.TITLES) == limits.CALIBRATIONS
-    assert tuple(calibrate.TARGETS) == limits.TARGETS
-    assert tuple(protocols.PROTOCOLS) == limits.PROTOCOLS
 
 
 @pytest.mark.parametrize(
@@ -107,7 +98,7 @@ def test_the_words_are_those_of_the_parts():
         ({"system": "oracle"}, "model.system=oracle: want one of fusion, sequence"),
         ({"temporal": "gru"}, "model.temporal=gru: want one of bilstm, transformer"),
         ({"sequence": c.Sequence("rnn")}, "model.sequence.cell=rnn: want one of lstm, gru"),
-        ({"recurrent": ()}, r"model.recurrent=\(\): want at least one layer"),
+        ({"recurrent": ()}, r"model.recurrent=\(\): want at least one number, each 1 or more"),
         ({"temporal": "transformer", "transformer": c.Transformer(10, 2, 4)}, "want an even width that heads"),
         ({"system": "timesformer"}, "model.timesformer.frames=8: want at least data.frames, 16"),
         ({"system": "timesformer", "timesformer": c.TimeSformer(112)}, "model.timesformer.size=112: want data"),
@@ -131,6 +122,39 @@ def test_json_of_a_later_version_names_the_options():
         c.from_json(text)
 
 
+def test_json_of_earlier_versions_opens():
+    values = json.loads(c.to_json(c.Config(synthetic=c.Synthetic(seed=3, pairs=(1, 2, 3)))))
+    values["sample"] = values.pop("synthetic")
+    assert c.from_json(json.dumps(values)).synthetic == c.Synthetic(seed=3, pairs=(1, 2, 3))
+
+
+@pytest.mark.parametrize("one", list(options.walk(c.Config())), ids=lambda one: one.name)
+def test_every_option_says_what_it_is(one):
+    assert one.text[0].isupper()
+    assert one.text.endswith(".")
+    assert len(one.text.split()) > 1
+    if one.kind in ("int", "ints"):
+        assert one.about.range
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "wanted"),
+    [
+        ("synthetic", "pairs", (1, 2), "want 3 numbers, each 1 or more"),
+        ("optim", "ema", float("nan"), "want 0 .. 0.999999"),
+        ("optim", "groups", ("backbone",), "want PREFIX=FACTOR or PREFIX=FACTOR@STEP, e.g. backbone=0.1@500"),
+        ("model", "branches", ("spatial", "eye"), "want a non-empty subset of spatial, temporal, micro"),
+        ("train", "steps", 0, "want 1 or more"),
+        ("faces", "time_limit", 0.0, "want more than 0"),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_the_range(section, name, value, wanted):
+    config = c.Config()
+    setattr(getattr(config, section), name, value)
+    with pytest.raises(c.ConfigError, match=re.escape(f"{section}.{name}={value}: {wanted}")):
+        config.validate()
+
+
 def test_options_that_an_earlier_version_lacked_have_their_defaults():
     values = json.loads(c.to_json(c.Config(seed=5)))
     del values["optim"]["groups"], values["evaluate"]
@@ -147,7 +171,7 @@ def train(*flags: str, script: str = "train.py") -> subprocess.CompletedProcess:
     [
         (["--config", "fusion.py", "--config.optim.lrr=3"], "Field lrr not found"),
         (["--config", "fusion.py", "--config.seed=1.5"], "--config.seed=1.5"),
-        (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want a positive norm"),
+        (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want more than 0"),
         (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp, vgg16"),
         (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: baselines.py, fusion.py"),
         (["--config", "fusion.py", "--optim.lr=3"], "optim.lr"),

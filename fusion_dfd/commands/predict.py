@@ -10,8 +10,9 @@ import sys
 
 from absl import flags
 
-from fusion_dfd import limits
 from fusion_dfd.predict import video_paths
+
+ENGINES = ("auto", "jax", "onnx")
 
 
 def define() -> dict[str, flags.FlagHolder]:
@@ -20,9 +21,7 @@ def define() -> dict[str, flags.FlagHolder]:
             "checkpoint", None, "run folder, as train.py printed it, or exported", required=True
         ),
         "clips": flags.DEFINE_integer("clips", 16, "most clips taken from a video, spread evenly over it; 0 = all", 0),
-        "engine": flags.DEFINE_enum(
-            "engine", "auto", limits.ENGINES, "what runs the model; onnx: of an exported folder"
-        ),
+        "engine": flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder"),
         "json": flags.DEFINE_bool("json", False, "print one JSON object a line"),
         "report": flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict"),
         "csv": flags.DEFINE_bool("csv", False, "print CSV"),

@@ -25,18 +25,6 @@ from fusion_dfd.types import LABELS, DataError
 NAME = "calibration.json"
 """In a run folder, beside its checkpoints."""
 
-TITLES = {
-    "temperature": "temperature",
-    "affine": "temperature and offset",
-    "isotonic": "isotonic regression",
-}
-TARGETS = {
-    "eer": "as many misses as false alarms",
-    "youden": "the fewest misses and false alarms together",
-    "fpr_1": "the most fakes found at 1 % false alarms",
-    "fpr_5": "the most fakes found at 5 % false alarms",
-}
-
 _TEMPERATURES = 0.02, 50.0
 
 
@@ -96,9 +84,9 @@ class Calibration:
         low, high = self.abstain
         doubt = f"undecided from {low:.3f} to {high:.3f}" if low < high else "no video is left undecided"
         return (
-            f"Calibrated by {TITLES[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} fake "
+            f"Calibrated by {config.CALIBRATIONS[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} fake "
             f"videos): ECE there {val['before']['ece']:.3f} before, {val['after']['ece']:.3f} after. Threshold "
-            f"{self.threshold:.3f}, chosen on val for {TARGETS[self.target]}; {doubt}."
+            f"{self.threshold:.3f}, chosen on val for {config.TARGETS[self.target]}; {doubt}."
         )
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from scipy import special
 
-from fusion_dfd import atomic
+from fusion_dfd import atomic, config
 from fusion_dfd.types import DataError, Score
 
 VIDEO_KEY = ("dataset", "method", "compression")
@@ -75,9 +75,6 @@ RULES: dict[str, Callable[[np.ndarray], float]] = {
 }
 """How the logits [n] of a face's clips become its probability. The first is the default and the field's custom."""
 
-TRACKS = ("first", "max")
-"""How the faces of a video become its probability: track 0 (the face that counts) alone, or the largest of all."""
-
 
 def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str = "first") -> list[VideoScore]:
     """One row per video key, in order of first appearance: clips to faces by ``rule``, faces to videos by ``tracks``.
@@ -87,8 +84,8 @@ def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str 
     """
     if rule not in RULES:
         raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(RULES)}")
-    if tracks not in TRACKS:
-        raise DataError(f"no aggregation over faces {tracks!r}: choose one of {', '.join(TRACKS)}")
+    if tracks not in config.TRACKS:
+        raise DataError(f"no aggregation over faces {tracks!r}: choose one of {', '.join(config.TRACKS)}")
     of_video: dict[str, list[Score]] = {}
     seen = set()
     for row in scores:

@@ -98,9 +98,9 @@ def summarise(
       unscored: videos of the same split that have no score.
       bootstrap: resamples over groups behind each interval.
       threshold: above it a row is called fake; with a calibration, videos go by its threshold, the rest by .5.
-      rule: one of :data:`fusion_dfd.evaluation.scores.RULES`.
+      rule: one of :data:`fusion_dfd.config.RULES`.
       seed: of the resamples.
-      tracks: one of :data:`fusion_dfd.evaluation.scores.TRACKS`.
+      tracks: one of :data:`fusion_dfd.config.TRACKS`.
       calibration: of the videos' probabilities, fitted on val.
 
     Raises :class:`DataError` for no scores, for scores of unknown label, for a calibration of another aggregation, and

@@ -11,6 +11,7 @@ from html import escape
 import numpy as np
 
 import fusion_dfd
+from fusion_dfd import config
 from fusion_dfd.evaluation import face_regions as regional
 from fusion_dfd.explain import annotated_video, charts
 from fusion_dfd.explain import sentences as words
@@ -19,7 +20,7 @@ from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.predict.verdict import THRESHOLD, Face, ScoredVideo, Verdict, Window
 from fusion_dfd.reports import evaluation_page
-from fusion_dfd.reports.sections import RULES, TRACKS, cell, section, table
+from fusion_dfd.reports.sections import cell, section, table
 
 CLEARLY = 1.1
 """How much more of the attention than the picture's average a part must have to be named."""
@@ -227,7 +228,7 @@ def origin(
         rows.append(("damage", f"{video.scan.damaged} packets left out" if video.scan.damaged else "none seen"))
     if found is not None and found.face.distance is not None:
         rows.append(("distance from the training data", f"{found.face.distance:.2f} (up to 1 is usual)"))
-    weighed = f"A face's probability is {RULES[judge.rule]}; the video's is {TRACKS[judge.tracks]}."
+    weighed = f"A face's probability is {config.RULES[judge.rule]}; the video's is {config.TRACKS[judge.tracks]}."
     rows += [
         ("command", command),
         ("run", f"{os.path.abspath(detector.run) if detector.run else 'none'}, step {detector.trained.step}"),

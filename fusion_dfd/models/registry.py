@@ -28,7 +28,7 @@ SYSTEMS: dict[str, Callable[..., nnx.Module]] = {
     "r2plus1d": R2Plus1DDetector,
     "timesformer": TimeSformerDetector,
 }
-"""The names are those of ``limits.SYSTEMS``."""
+"""The names are those of ``config.SYSTEMS``."""
 
 
 def build(model: config.Model, *, rngs: nnx.Rngs) -> nnx.Module:

@@ -140,10 +140,10 @@ class VerdictRules:
 
     calibration: calibrate.Calibration | None
     rule: str
-    """How the logits of a face's windows become its probability, a name of ``scores.RULES``."""
+    """How the logits of a face's windows become its probability, a name of ``config.RULES``."""
     domain: domains.Domain | None
     tracks: str
-    """Which face speaks for the video, a name of ``scores.TRACKS``."""
+    """Which face speaks for the video, a name of ``config.TRACKS``."""
 
     @staticmethod
     def of(run: str, trained: Trained) -> VerdictRules:

@@ -11,22 +11,13 @@ import cv2
 import numpy as np
 from sklearn import metrics as sk
 
+from fusion_dfd import config
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation.scores import VideoScore
 from fusion_dfd.evaluation.summary import Summary, headline
 from fusion_dfd.reports import plots, terminal
 from fusion_dfd.reports.terminal import METHOD_METRICS, remarks
 from fusion_dfd.types import LABELS, DataError, Score
-
-RULES = {
-    "mean_probability": "the mean of its clips' probabilities",
-    "mean_logit": "the sigmoid of the mean of its clips' logits",
-    "max": "the largest of its clips' probabilities",
-}
-"""How each rule of :data:`fusion_dfd.evaluation.scores.RULES` reads after "A face's probability is"."""
-
-TRACKS = {"first": "that of its first face track alone", "max": "that of its most suspicious face"}
-"""How each of :data:`fusion_dfd.evaluation.scores.TRACKS` reads after "a video's is"."""
 
 _LISTED = 50  # unscored videos named on the page; metrics.json has all
 
@@ -218,7 +209,7 @@ def notes(summary: Summary) -> str:
     boot = summary["bootstrap"]
     lines = [
         "Fake is the positive class.",
-        f"Video: a face's probability is {RULES[summary['rule']]}, a video's is {TRACKS[summary['tracks']]}. A video "
+        f"Video: a face's probability is {config.RULES[summary['rule']]}, a video's is {config.TRACKS[summary['tracks']]}. A video "
         "is known by data set, method, compression and file, because data sets use one file name for several methods.",
         "Clip and frame: every clip, every frame of the first face track by itself. Numbers over different units are "
         "not comparable.",

@@ -11,7 +11,7 @@ import tempfile
 
 import uvicorn
 
-from fusion_dfd.config import ConfigError, Sample
+from fusion_dfd.config import ConfigError, Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.serve import app, scoring
@@ -69,7 +69,7 @@ def warm(detector: DeepfakeDetector) -> None:
     """Have everything compiled by scoring and explaining a rendered video."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "warm.mp4")
-        take.shoot(take.Job(Sample(frames=8), 0, 1, {take.ORIGINAL: path}))
+        take.shoot(take.Job(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
         scoring.score(detector, path, folder, lambda *_: None)
 
 

@@ -20,7 +20,7 @@ import rich.console
 import rich.progress
 
 from fusion_dfd import atomic
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
@@ -30,7 +30,7 @@ SPLITS = ("train", "val", "test")
 MARKER, STARTED = "sample.json", "sample.started.json"
 
 
-def pairs(options: Sample) -> dict[str, list[tuple[int, int]]]:
+def pairs(options: Synthetic) -> dict[str, list[tuple[int, int]]]:
     """Numbers of the persons paired in each split; no person occurs twice."""
     out, first = {}, 0
     for split, count in zip(SPLITS, options.pairs, strict=True):
@@ -39,7 +39,7 @@ def pairs(options: Sample) -> dict[str, list[tuple[int, int]]]:
     return out
 
 
-def generate(root: str, options: Sample, workers: int | None = None) -> str:
+def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
     """Make the data set under ``root``, or only what is missing of it, or nothing when it is complete.
 
     Args:
@@ -91,7 +91,7 @@ def _agrees(root: str, name: str, made: dict) -> bool:
     )
 
 
-def _begin(root: str, options: Sample, made: dict) -> None:
+def _begin(root: str, options: Synthetic, made: dict) -> None:
     """Folders, the options, and the split files."""
     os.makedirs(root, exist_ok=True)
     splits = {
@@ -108,7 +108,7 @@ def _begin(root: str, options: Sample, made: dict) -> None:
         os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
 
 
-def _jobs(root: str, options: Sample) -> list[take.Job]:
+def _jobs(root: str, options: Synthetic) -> list[take.Job]:
     couples = [couple for members in pairs(options).values() for a, b in members for couple in ((a, b), (b, a))]
     return [take.plan(root, options, target, source) for target, source in couples]
 

@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic.footage import Footage, generator
 from fusion_dfd.synthetic.forgery import FAMILIES
 from fusion_dfd.synthetic.motion import FPS
@@ -26,13 +26,13 @@ ORIGINAL = "original"
 class Job:
     """Videos to make of one target: ``wanted`` maps a method to the file to write."""
 
-    options: Sample
+    options: Synthetic
     target: int
     source: int
     wanted: dict[str, str]
 
 
-def name(number: int, options: Sample) -> str:
+def name(number: int, options: Synthetic) -> str:
     """A person's number as an id: zero-padded to three digits, or more where there are more than a thousand."""
     return str(number).zfill(max(3, len(str(2 * sum(options.pairs) - 1))))
 
@@ -43,7 +43,7 @@ def folder(method: str) -> str:
     return f"{top}/c23/videos"
 
 
-def plan(root: str, options: Sample, target: int, source: int) -> Job:
+def plan(root: str, options: Synthetic, target: int, source: int) -> Job:
     """What is still missing of one target's videos."""
     own, swap = name(target, options), f"{name(target, options)}_{name(source, options)}"
     paths = {m: os.path.join(root, folder(m), f"{own if m == ORIGINAL else swap}.mp4") for m in (ORIGINAL, *FAMILIES)}
@@ -63,7 +63,7 @@ def shoot(job: Job) -> int:
     return len(job.wanted)
 
 
-def encode(path: str, frames: Iterable[np.ndarray], options: Sample) -> None:
+def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
     """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is whole."""
     part = f"{path}.{os.getpid()}.part"
     try:

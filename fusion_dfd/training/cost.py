@@ -79,7 +79,7 @@ def show(config: c.Config, console: Console) -> None:
 
     Raises ConfigError for groups that fit no parameter or freeze all.
     """
-    chosen = optim.parse(config.optim.groups)
+    chosen = config.optim.parsed_groups
     params = state.abstract_variables(config.model)["params"]
     optim.check(chosen, params)
     right = {"justify": "right"}
@@ -104,4 +104,4 @@ def _rate(group: Group) -> str:
     if group.frozen:
         return "frozen"
     rate = "full" if group.factor == 1 else f"x {group.factor:g}"
-    return f"{rate} from step {group.start}" if group.start else rate
+    return f"{rate} from step {group.step}" if group.step else rate

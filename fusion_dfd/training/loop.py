@@ -70,7 +70,7 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
-    optim.check(optim.parse(config.optim.groups), state.abstract_variables(config.model)["params"])
+    optim.check(config.optim.parsed_groups, state.abstract_variables(config.model)["params"])
     resumed = checkpoints.last_step is not None
     now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
     progress = Progress()

@@ -1,4 +1,4 @@
-"""Which parameters learn, how fast, and from which step on: partial training of a model.
+"""The optimiser and its schedule; and which parameters learn, how fast, and from which step on.
 
 A group is written ``PREFIX=FACTOR`` or ``PREFIX=FACTOR@STEP``: the parameters whose path begins with PREFIX learn at
 FACTOR times the learning rate, with ``@STEP`` only from that step on (gradual unfreezing, Howard & Ruder 2018). The
@@ -7,8 +7,6 @@ longest prefix that fits counts. What has the factor 0 is frozen: no gradient is
 
 from __future__ import annotations
 
-import dataclasses
-import re
 from collections.abc import Sequence
 
 import jax
@@ -16,33 +14,34 @@ import jax.numpy as jnp
 import optax
 
 from fusion_dfd import config as c
-from fusion_dfd import limits
+from fusion_dfd.config import Group
 
 LEARNS, FROZEN = "learns", "frozen"
-
-
-@dataclasses.dataclass(frozen=True)
-class Group:
-    prefix: str
-    """Of paths such as ``backbone/stages/0/0/conv1/kernel``; of whole names, so ``conv1`` does not take ``conv10``."""
-    factor: float
-    """Of the learning rate; 0 freezes."""
-    start: int = 0
-    """First step at which the group learns."""
-
-    @property
-    def frozen(self) -> bool:
-        return self.factor == 0
 
 
 REST = Group("", 1.0)
 """What no group names."""
 
 
-def parse(texts: Sequence[str]) -> tuple[Group, ...]:
-    """The groups of ``optim.groups``, whose form :meth:`fusion_dfd.config.Config.validate` has checked."""
-    parts = [re.fullmatch(limits.GROUP, text) for text in texts]
-    return tuple(Group(part["prefix"], float(part["factor"]), int(part["start"] or 0)) for part in parts)
+def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
+    """Linear warm-up from 0 to ``lr``, then a cosine down to 0 at ``steps``."""
+    return optax.warmup_cosine_decay_schedule(0.0, optim.lr, optim.warmup, steps, 0.0)
+
+
+def build(optim: c.Optim, steps: int) -> optax.GradientTransformation:
+    """AdamW (Loshchilov & Hutter 2019) behind a clip of the global gradient norm, within what ``optim.groups`` allow.
+
+    Kernels alone decay.
+    """
+    learn = optax.chain(
+        optax.clip_by_global_norm(optim.clip),
+        optax.adamw(schedule(optim, steps), weight_decay=optim.weight_decay, mask=_kernels),
+    )
+    return limit(optim.parsed_groups, learn)
+
+
+def _kernels(params: dict) -> dict:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 def assign(groups: Sequence[Group], params: dict) -> dict:
@@ -80,7 +79,7 @@ def hold(groups: Sequence[Group], params: dict) -> dict:
 
 
 def limit(groups: Sequence[Group], learn: optax.GradientTransformation) -> optax.GradientTransformation:
-    """``learn`` for what is not frozen, its updates times the group's factor, and 0 before the group's start."""
+    """``learn`` for what is not frozen, its updates times the group's factor, and 0 before the group's step."""
     if not groups:
         return learn
 
@@ -96,30 +95,8 @@ def _scale(groups: Sequence[Group]) -> optax.GradientTransformation:
 
     def update(updates: dict, step: jax.Array, params: dict | None = None) -> tuple[dict, jax.Array]:
         def scaled(update: jax.Array, one: Group) -> jax.Array:
-            return jnp.where(step >= one.start, one.factor, 0.0) * update
+            return jnp.where(step >= one.step, one.factor, 0.0) * update
 
         return jax.tree.map(scaled, updates, assign(groups, updates)), step + 1
 
     return optax.GradientTransformation(init, update)
-
-
-# MERGED from training.optim: The optimiser and its schedule.
-def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
-    """Linear warm-up from 0 to ``lr``, then a cosine down to 0 at ``steps``."""
-    return optax.warmup_cosine_decay_schedule(0.0, optim.lr, optim.warmup, steps, 0.0)
-
-
-def build(optim: c.Optim, steps: int) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) behind a clip of the global gradient norm, within what ``optim.groups`` allow.
-
-    Kernels alone decay.
-    """
-    learn = optax.chain(
-        optax.clip_by_global_norm(optim.clip),
-        optax.adamw(schedule(optim, steps), weight_decay=optim.weight_decay, mask=_kernels),
-    )
-    return limit(parse(optim.groups), learn)
-
-
-def _kernels(params: dict) -> dict:
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

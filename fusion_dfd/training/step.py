@@ -28,7 +28,7 @@ def make_train_step(
     ``key`` is folded with the step number, so that a resumed run draws the same dropout.
     """
 
-    parts = parameter_groups.parse(optim.groups)
+    parts = optim.parsed_groups
 
     def gradient(params, stats, batch: Batch, key):
         def loss_fn(params):

@@ -12,7 +12,7 @@ from fusion_dfd.synthetic import take
 
 def test_a_video_costs_what_its_stages_cost(tmp_path, monkeypatch):
     path = str(tmp_path / "real.mp4")
-    take.shoot(take.Job(c.Sample(frames=40, size=160), 0, 1, {prepare.ORIGINAL: path}))
+    take.shoot(take.Job(c.Synthetic(frames=40, size=160), 0, 1, {prepare.ORIGINAL: path}))
     monkeypatch.setattr(prepare.extract.decode, "__iter__", prepare.extract.decode.__iter__)  # put back afterwards
     monkeypatch.setattr(prepare.extract.track, "cut", prepare.extract.track.cut)
     (row,) = prepare.costs([path])

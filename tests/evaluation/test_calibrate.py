@@ -9,8 +9,8 @@ from scipy import optimize, special
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
+from fusion_dfd import config
 from fusion_dfd import config as c
-from fusion_dfd import limits
 from fusion_dfd.evaluation import calibrate, metrics, scores
 from fusion_dfd.evaluation.summary import summarise
 from fusion_dfd.types import DataError
@@ -72,7 +72,7 @@ def test_isotonic_is_scikit_learn_s(rng):
     np.testing.assert_allclose(fitted.apply(grid), want.predict(grid), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", limits.CALIBRATIONS)
+@pytest.mark.parametrize("kind", config.CALIBRATIONS)
 def test_every_map_is_monotone_finite_and_keeps_nan(rng, kind):
     logits, y = _world(rng, 200)
     fitted = calibrate.fit(_rows(logits, y), _options(calibration=kind))
@@ -83,7 +83,7 @@ def test_every_map_is_monotone_finite_and_keeps_nan(rng, kind):
     assert np.isnan(fitted.apply([np.nan, 0.5])).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("kind", limits.CALIBRATIONS)
+@pytest.mark.parametrize("kind", config.CALIBRATIONS)
 def test_a_val_told_apart_without_mistake_gives_no_certainty(kind):
     fitted = calibrate.fit(_rows(np.repeat([-3.0, 3.0], 20), np.repeat([0, 1], 20)), _options(calibration=kind))
     low, high = fitted.apply(special.expit([-3.0, 3.0]))
@@ -100,7 +100,7 @@ def test_the_order_of_videos_stays(rng):
         assert after["eer"] == pytest.approx(before["eer"])
 
 
-@pytest.mark.parametrize("target", limits.TARGETS)
+@pytest.mark.parametrize("target", config.TARGETS)
 def test_no_other_threshold_serves_the_target_better(rng, target):
     y = np.arange(120) % 2
     p = special.expit(rng.normal(size=120) + y).round(2)
@@ -168,7 +168,7 @@ def test_what_cannot_calibrate_says_so(logits, labels, words):
         calibrate.fit(_rows(np.array(logits), labels), _options())
 
 
-@pytest.mark.parametrize("kind", limits.CALIBRATIONS)
+@pytest.mark.parametrize("kind", config.CALIBRATIONS)
 def test_it_survives_the_disk(tmp_path, rng, kind):
     fitted = calibrate.fit(_rows(*_world(rng, 80)), _options(calibration=kind), "here", 5)
     assert calibrate.load(tmp_path, 5) is None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from fusion_dfd import config
 from fusion_dfd.evaluation import scores
 from fusion_dfd.types import DataError, Score
 
@@ -111,7 +112,7 @@ def test_rules(make, rule, want):
 
 def test_every_rule_is_symmetric_in_the_clips_and_within_them(make, rng):
     rows = [make.score(float(logit), clip=n) for n, logit in enumerate(rng.normal(size=6))]
-    for rule in scores.RULES:
+    for rule in config.RULES:
         (video,), (again,) = scores.videos(rows, rule), scores.videos(rows[::-1], rule)
         assert video.probability == pytest.approx(again.probability)
         ends = scores.probability([min(r.logit for r in rows), max(r.logit for r in rows)])
@@ -121,7 +122,7 @@ def test_every_rule_is_symmetric_in_the_clips_and_within_them(make, rng):
 
 
 def test_a_nan_clip_makes_a_nan_video(make):
-    for rule in scores.RULES:
+    for rule in config.RULES:
         (video,) = scores.videos([make.score(1.0), make.score(np.nan, clip=1)], rule)
         assert np.isnan(video.probability)
 

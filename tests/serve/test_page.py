@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="the extra app-test is not installed")
 import chromium
 from playwright.sync_api import expect
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve import scoring as told
@@ -99,7 +99,7 @@ def file(clip):
 def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, stored):
     """The real detector; it waits after the first window until progress was seen."""
     path = tmp_path / "rendered.mp4"
-    take.shoot(take.Job(Sample(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
+    take.shoot(take.Job(Synthetic(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
     detector = detectors.load(run)
     seen = threading.Event()
 

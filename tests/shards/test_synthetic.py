@@ -8,7 +8,7 @@ import pytest
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, manifest, records, synthetic
 
-SAMPLE = config.Sample(pairs=(1, 1, 1), frames=8, size=128)
+SAMPLE = config.Synthetic(pairs=(1, 1, 1), frames=8, size=128)
 FACES = config.Faces(every=4, threshold=0.5, min_size=40, size=96, clip_length=8, clips=1)
 
 
@@ -57,7 +57,7 @@ def test_other_options_get_other_folders(made, monkeypatch):
 
     monkeypatch.setattr(synthetic.faceforensics, "videos", lambda root: [])
     monkeypatch.setattr(synthetic.prepare, "prepare", stop)
-    for sample, faces in ((SAMPLE, config.Faces()), (config.Sample(seed=1), FACES)):
+    for sample, faces in ((SAMPLE, config.Faces()), (config.Synthetic(seed=1), FACES)):
         with pytest.raises(InterruptedError):
             synthetic.embedded_shards(sample, faces, made[1])
     (videos,) = [name for name in os.listdir(made[1]) if name.startswith("sample-")]

@@ -11,7 +11,7 @@ import threading
 import chromium
 from playwright.sync_api import Page
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve.upload import Limits
@@ -48,7 +48,7 @@ def main(run: str, video: str, folder: str) -> None:
             file.write("To do: buy milk.\n")
         choose(page, notes, "#error p")
         shoot(page, folder, "serve_bad_file.png")
-        take.shoot(take.Job(Sample(frames=480), 117, 116, {take.ORIGINAL: long}))
+        take.shoot(take.Job(Synthetic(frames=480), 117, 116, {take.ORIGINAL: long}))
         choose(page, long, f"text={WINDOW} of")
         shoot(page, folder, "serve_progress.png")
         page.get_by_role("button", name="Cancel").click()

@@ -17,7 +17,7 @@ from fusion_dfd import config as c
 ORIGINAL = runpy.run_path({path!r})
 
 def small(config):
-    config.sample = c.Sample(pairs=(4, 2, 2), frames=24, size=96)
+    config.synthetic = c.Synthetic(pairs=(4, 2, 2), frames=24, size=96)
     config.faces = c.Faces(size=48, clip_length=12, clips=1, every=4)
     config.data = dataclasses.replace(config.data, frames=6, size=40, cache=False)
     config.model = c.Model(

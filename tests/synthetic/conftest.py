@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic.generate import generate
 
-SMALL = Sample(seed=3, pairs=(1, 1, 1), frames=6, size=96)
+SMALL = Synthetic(seed=3, pairs=(1, 1, 1), frames=6, size=96)
 
 
 @pytest.fixture(scope="session")
-def small() -> Sample:
+def small() -> Synthetic:
     return dataclasses.replace(SMALL)
 
 

@@ -8,7 +8,7 @@ import pathlib
 import av
 import pytest
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic import generate, take
 from fusion_dfd.synthetic.forgery import FAMILIES
 from fusion_dfd.types import ORIGINAL, DataError
@@ -44,7 +44,7 @@ def test_the_name_of_originals_is_the_contract(root):
 
 @pytest.mark.parametrize("counts", [(40, 8, 10), (1, 2, 3), (600, 1, 1)])
 def test_persons_are_in_one_pair_of_one_split(counts):
-    options = Sample(pairs=counts)
+    options = Synthetic(pairs=counts)
     members = generate.pairs(options)
     persons = [one for split in members.values() for pair in split for one in pair]
     assert [len(members[split]) for split in ("train", "val", "test")] == list(counts)

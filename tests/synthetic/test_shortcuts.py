@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fusion_dfd.config import Sample
+from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic.generate import generate
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict[str, np.ndarray]:
-    root = generate(str(tmp_path_factory.mktemp("shortcuts")), Sample(1, (10, 1, 1), 10, 128), workers=2)
+    root = generate(str(tmp_path_factory.mktemp("shortcuts")), Synthetic(1, (10, 1, 1), 10, 128), workers=2)
     out = {"label": [], "file size": [], "mean brightness": [], "contrast": []}
     for path in sorted(pathlib.Path(root).rglob("*.mp4")):
         with av.open(str(path)) as container:

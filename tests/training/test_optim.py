@@ -15,7 +15,7 @@ PARAMS = {"backbone": {"conv1": np.ones((2, 2)), "conv10": np.ones((2, 2))}, "he
 
 def after(entries: tuple[str, ...], steps: int) -> dict:
     """Parameters after steps of gradient 1 at a learning rate of 1."""
-    tx = optim.limit(optim.parse(entries), optax.sgd(1.0))
+    tx = optim.limit(c.Optim(groups=entries).parsed_groups, optax.sgd(1.0))
     params, state = PARAMS, tx.init(PARAMS)
     for _ in range(steps):
         updates, state = tx.update(jax.tree.map(np.ones_like, params), state, params)
@@ -38,19 +38,19 @@ def test_a_group_waits_for_its_step():
 
 
 def test_what_is_frozen_has_no_optimiser_state():
-    tx = optim.limit(optim.parse(("backbone=0",)), optax.adam(1.0))
+    tx = optim.limit(c.Optim(groups=("backbone=0",)).parsed_groups, optax.adam(1.0))
     held = [leaf.size for leaf in jax.tree.leaves(tx.init(PARAMS)) if leaf.ndim]
     assert held == [PARAMS["head"].size] * 2
 
 
 def test_a_group_that_fits_nothing_is_refused():
     with pytest.raises(c.ConfigError, match="below backbon; its parts are backbone, head"):
-        optim.check(optim.parse(("backbon=0", "head=1")), PARAMS)
+        optim.check(c.Optim(groups=("backbon=0", "head=1")).parsed_groups, PARAMS)
 
 
 def test_nothing_left_to_learn_is_refused():
     with pytest.raises(c.ConfigError, match="freezes every parameter"):
-        optim.check(optim.parse(("backbone=0", "head=0")), PARAMS)
+        optim.check(c.Optim(groups=("backbone=0", "head=0")).parsed_groups, PARAMS)
 
 
 @pytest.mark.parametrize("entry", ["backbone", "backbone=-1", "backbone=x", "=0", "backbone=1@", "a=1@b"])
