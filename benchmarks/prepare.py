@@ -28,11 +28,11 @@ import numpy as np
 import stages
 from memory import resident
 
-from fusion_dfd import config
+from fusion_dfd import config, process_pool
 from fusion_dfd.datasets import faceforensics
 from fusion_dfd.datasets import folder as folder_set
 from fusion_dfd.faces import detector, extract
-from fusion_dfd.shards import prepare, process_pool, records
+from fusion_dfd.shards import prepare, records, runners
 from fusion_dfd.synthetic import generate
 from fusion_dfd.types import ORIGINAL, Video
 
@@ -136,7 +136,7 @@ def scaling(root: str, out: str) -> dict:
     for number, processes in enumerate((2, 1, 2)):
         start = time.perf_counter()
         folder = os.path.join(out, str(number))
-        runner = process_pool.pool(processes)
+        runner = runners.local(processes)
         preparation = prepare.Preparation(listed, folder, config.Faces(), "bench", runner, videos_per_shard=4)
         prepare.prepare(preparation)
         seconds[processes] = time.perf_counter() - start

@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
 LAYERS = [
-    "types", "atomic", "cache", "options", "config", "weights", "datasets", "synthetic", "faces", "shards", "input",
+    "types", "atomic", "terminal", "process_pool", "cache", "options", "config", "weights", "datasets", "synthetic",
+    "faces", "shards", "input",
     "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "export", "predict", "explain",
     "serve", "commands", "cli",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import jax
 import numpy as np
 
 from fusion_dfd.config import Data
+from fusion_dfd.process_pool import cores
 from fusion_dfd.types import Batch
 
 _ALIGNMENT = 64
@@ -68,7 +68,7 @@ class Batches:
         sharding: jax.sharding.Sharding | None = None,
     ):
         self._fill, self._frames, self._numbers, self._count, self._rows = fill, frames, numbers, count, rows
-        self._threads, self._sharding = threads(data), sharding
+        self._threads, self._sharding = data.threads or cores(), sharding
 
     def __len__(self) -> int:
         return len(self._numbers) // self._count
@@ -126,13 +126,6 @@ def in_threads(
             yield waiting.popleft()()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def threads(data: Data) -> int:
-    """As many as are asked for; else one per core that this process may use."""
-    if data.threads:
-        return data.threads
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Memory:

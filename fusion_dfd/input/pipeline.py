@@ -16,6 +16,7 @@ import cv2
 import jax
 import numpy as np
 
+from fusion_dfd import process_pool
 from fusion_dfd.config import ConfigError, Data
 from fusion_dfd.input import augment, loader
 from fusion_dfd.input.loader import Batches, Frames
@@ -123,7 +124,7 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
     Raises :class:`DataError` for a damaged record.
     """
     reader = FrameClips(split, data)
-    count = loader.threads(data)
+    count = data.threads or process_pool.cores()
     return loader.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
 
 

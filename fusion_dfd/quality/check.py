@@ -10,13 +10,12 @@ import collections
 import os
 from collections.abc import Sequence
 
-from rich import box, console, progress, table
+from rich import box, console, table
 
-from fusion_dfd import atomic
+from fusion_dfd import atomic, process_pool, terminal
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.quality import page, probe_files, shortcuts
 from fusion_dfd.quality.probe_files import Probe
-from fusion_dfd.shards.process_pool import cores
 from fusion_dfd.types import LABELS, Video
 
 
@@ -32,11 +31,11 @@ def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict
     """
     videos = sorted(videos, key=lambda video: video.key)
     chosen = page.choose(videos)
-    terminal = console.Console(stderr=True)
-    with progress.Progress(*progress.Progress.get_default_columns(), console=terminal) as bar:
-        task = bar.add_task("checking", total=len(videos))
-        paths = [video.path for video in videos]
-        probes = probe_files.probe_all(paths, workers or cores(), chosen.paths(), lambda: bar.advance(task))
+    paths = [video.path for video in videos]
+    with terminal.progress("files") as bar:
+        task = bar.add_task("checking", total=len(paths))
+        workers = workers or process_pool.cores()
+        probes = probe_files.probe_all(paths, workers, chosen.paths(), lambda: bar.advance(task))
     found = bad(videos, probes)
     lines = [f"{path}\t{reason}\n" for path, reason in sorted(found.items())]
     atomic.write_text(os.path.join(out, "bad_files.txt"), "".join(lines))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
-import multiprocessing
 from collections.abc import Callable, Collection, Sequence
-from concurrent import futures
-from concurrent.futures.process import BrokenProcessPool
 
 import cv2
 import numpy as np
 
+from fusion_dfd import process_pool
 from fusion_dfd.faces import video
+from fusion_dfd.process_pool import DIED, Died
 from fusion_dfd.types import DataError
 
-DIED = "the process that read it died: re-encode the file"
 THUMBNAIL = 120
 """Height of a thumbnail, pixels."""
 
@@ -83,34 +81,27 @@ def probe_all(
     """:func:`probe` of each file, with a thumbnail of those in ``pictures``, by that many processes.
 
     ``report`` is called after each file; ``look`` is another function than :func:`probe` with its first arguments.
-    A file that kills the process that reads it costs that process alone, and is reported as ``DIED``.
+    A file that kills the process that reads it, twice, has the error :data:`~fusion_dfd.process_pool.DIED`.
     """
-    found: dict[str, Probe] = {}
-    while left := [path for path in paths if path not in found]:
-        _pool(left, workers, pictures, found, report, look)
-        # When a process died, its file was among the first that are left: each of those is tried alone.
-        for path in [path for path in left if path not in found][: workers + 1]:
-            _pool([path], 1, pictures, found, report, look)
-            if path not in found:
-                found[path] = Probe(error=DIED)
-                report()
-    return [found[path] for path in paths]
-
-
-def _pool(paths, workers: int, pictures, found: dict[str, Probe], report, look) -> None:
-    """Fill ``found`` as far as the processes live."""
-    context = multiprocessing.get_context("spawn")
-    with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = {}
-        with contextlib.suppress(BrokenProcessPool):  # it may break while there is still something to submit
-            for path in paths:
-                running[pool.submit(look, path, path in pictures)] = path
-        for done in futures.as_completed(running):
-            try:
-                found[running[done]] = done.result()
-            except BrokenProcessPool:
-                continue
+    tasks = [(path, path in pictures) for path in paths]
+    probes: dict[str, Probe] = {}
+    suspects = []
+    for task, result in process_pool.run(functools.partial(_look, look), tasks, workers):
+        if isinstance(result, Died):
+            suspects.append(task)
+        else:
+            probes[task[0]] = result
             report()
+    # Memory may have run out, for which the file is not to blame: each is tried again, with no other beside it.
+    for task, result in process_pool.run(functools.partial(_look, look), suspects, 1):
+        probes[task[0]] = Probe(error=DIED) if isinstance(result, Died) else result
+        report()
+    return [probes[path] for path in paths]
+
+
+def _look(look: Callable[[str, bool], Probe], task: tuple[str, bool], report: process_pool.Report) -> Probe:
+    report(None)
+    return look(*task)
 
 
 def _thumbnail(frame: np.ndarray) -> bytes:

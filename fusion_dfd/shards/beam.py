@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from fusion_dfd.shards import process_pool, shard_writer
+from fusion_dfd.shards import runners, shard_writer
 from fusion_dfd.shards.plan import ShardPlan
 from fusion_dfd.types import DataError
 
@@ -25,18 +25,18 @@ POLL = 1.0
 class Make(beam.DoFn):
     """A shard's plan -> its file name, with one detector per process."""
 
-    def __init__(self, setup: process_pool.Setup):
-        self._given = setup
-        self._cut = None
+    def __init__(self, setup: runners.Setup):
+        self._options = setup
+        self._extract = None
 
-    def process(self, entry: ShardPlan) -> Iterator[str]:
-        if self._cut is None:
-            self._cut = process_pool.cutter(self._given)
-        shard_writer.write_shard(entry, self._cut)
-        yield entry.path
+    def process(self, shard: ShardPlan) -> Iterator[str]:
+        if self._extract is None:
+            self._extract = runners.extractor(self._options)
+        shard_writer.write_shard(shard, self._extract)
+        yield shard.path
 
 
-def runner(name: str, options: Sequence[str] = ()) -> process_pool.Runner:
+def runner(name: str, options: Sequence[str] = ()) -> runners.Runner:
     """A pipeline on Beam's runner ``name`` (DirectRunner, FlinkRunner, SparkRunner, DataflowRunner) as a runner.
 
     Args:
@@ -45,11 +45,11 @@ def runner(name: str, options: Sequence[str] = ()) -> process_pool.Runner:
     Raises DataError for a runner that Beam does not know, and when the pipeline fails.
     """
 
-    def run(entries: Sequence[ShardPlan], setup: process_pool.Setup, report: process_pool.Report) -> None:
+    def run(shards: Sequence[ShardPlan], setup: runners.Setup, report: runners.Report) -> None:
         try:
-            with _watched(entries, report), beam.Pipeline(name, PipelineOptions(list(options))) as pipeline:
+            with _watched(shards, report), beam.Pipeline(name, PipelineOptions(list(options))) as pipeline:
                 # Without the reshuffle a runner may fuse all plans into one bundle, that is into one worker.
-                pipeline | beam.Create(list(entries)) | beam.Reshuffle() | beam.ParDo(Make(setup))
+                pipeline | beam.Create(list(shards)) | beam.Reshuffle() | beam.ParDo(Make(setup))
         except Exception as error:  # each runner has its own
             last = str(error).strip().splitlines()[-1][:300] if str(error).strip() else type(error).__name__
             raise DataError(f"the Beam pipeline on {name} failed ({last}); finished shards are kept") from error
@@ -58,16 +58,16 @@ def runner(name: str, options: Sequence[str] = ()) -> process_pool.Runner:
 
 
 @contextlib.contextmanager
-def _watched(entries: Sequence[ShardPlan], report: process_pool.Report) -> Iterator[None]:
+def _watched(shards: Sequence[ShardPlan], report: runners.Report) -> Iterator[None]:
     """Report shards as their files appear: workers elsewhere cannot call back."""
-    left, stop = list(entries), threading.Event()
+    left, stop = list(shards), threading.Event()
 
     def look() -> None:
-        for entry in list(left):
-            if index := shard_writer.valid(entry):
-                left.remove(entry)
-                for video, found in zip(entry.videos, index["about"]["videos"], strict=True):
-                    report(video.key, found)
+        for shard in list(left):
+            if index := shard_writer.valid(shard):
+                left.remove(shard)
+                for video, about in zip(shard.videos, index["about"]["videos"], strict=True):
+                    report(video.key, about)
 
     def watch() -> None:
         while not stop.wait(POLL):

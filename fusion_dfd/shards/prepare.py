@@ -17,11 +17,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 
-from rich import console, progress
-
-from fusion_dfd import atomic, config
+from fusion_dfd import atomic, config, terminal
 from fusion_dfd.config import ConfigError
-from fusion_dfd.shards import clip_index, manifest, plan, process_pool, shard_writer, tfds_metadata
+from fusion_dfd.shards import clip_index, manifest, plan, runners, shard_writer, tfds_metadata
 from fusion_dfd.shards.manifest import Manifest
 from fusion_dfd.types import DataError, Video
 
@@ -41,7 +39,7 @@ class Preparation:
     """Options of detection and cropping."""
     name: str
     """Name of the data set, part of the shards' file names: lower-case letters, digits, underscores."""
-    runner: process_pool.Runner | None = None
+    runner: runners.Runner | None = None
     """What makes the shards; None takes a pool of one process per core of this machine."""
     extract: shard_writer.Extract | None = None
     """Replaces the package's own extraction; it is called with detector None."""
@@ -94,25 +92,25 @@ def prepare_part(preparation: Preparation, part: tuple[int, int]) -> tuple[int, 
         return sum(shard_writer.valid(entry) is not None for entry in planned.shards), len(planned.shards)
 
 
-def choose_runner(beam: str | None, options: Sequence[str] = (), processes: int | None = None) -> process_pool.Runner:
-    """What makes the shards: Apache Beam's runner ``beam`` with its ``options``, or processes of this machine.
+def choose_runner(name: str | None, options: Sequence[str] = (), processes: int | None = None) -> runners.Runner:
+    """What makes the shards: Apache Beam's runner ``name`` with its ``options``, or processes of this machine.
 
     Args:
-      beam: name of a Beam runner; None takes a pool of processes.
+      name: of a Beam runner; None takes a pool of processes.
       options: of the Beam runner, as on its command line.
       processes: in the pool; None takes one per core, 0 works in this process.
 
     Raises ConfigError when Beam is not installed, or options are given without a runner.
     """
-    if beam is None:
+    if name is None:
         if options:
             raise ConfigError(f"{options[0]} is an option for a Beam runner, but no runner is named: add --runner")
-        return process_pool.pool(processes)
+        return runners.local(processes)
     try:
-        from fusion_dfd.shards.beam import runner
+        from fusion_dfd.shards import beam
     except ImportError as error:
         raise ConfigError(f"--runner needs Apache Beam ({error}): pip install 'fusion-dfd[beam]'") from error
-    return runner(beam, options)
+    return beam.runner(name, options)
 
 
 def parse_part(text: str) -> tuple[int, int]:
@@ -128,9 +126,9 @@ def _make(planned: plan.Plan, todo: Sequence[plan.ShardPlan], preparation: Prepa
     with contextlib.suppress(FileNotFoundError):
         os.remove(os.path.join(preparation.out, clip_index.MANIFEST))
     faces = preparation.faces
-    setup = process_pool.Setup(faces, preparation.extract, patience=2 * faces.time_limit + 60)
+    setup = runners.Setup(faces, preparation.extract, patience=2 * faces.time_limit + 60)
     with _progress(planned, todo) as report:
-        (preparation.runner or process_pool.pool())(todo, setup, report)
+        (preparation.runner or runners.local())(todo, setup, report)
 
 
 def _finish(planned: plan.Plan, out: str) -> Manifest:
@@ -184,29 +182,20 @@ def _check_plan(out: str, planned: plan.Plan) -> None:
 
 
 @contextlib.contextmanager
-def _progress(planned: plan.Plan, todo: list) -> Iterator[process_pool.Report]:
+def _progress(planned: plan.Plan, todo: Sequence[plan.ShardPlan]) -> Iterator[runners.Report]:
     """A bar over videos, with the time left and the number of those that gave no clip."""
-    total = sum(len(entry.videos) for entry in planned.shards)
-    kept = total - sum(len(entry.videos) for entry in todo)
-    seen, empty = set(), 0
-    columns = (
-        progress.TextColumn("preparing"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("videos, {task.fields[empty]} without a clip,"),
-        progress.TimeElapsedColumn(),
-        progress.TextColumn("left"),
-        progress.TimeRemainingColumn(elapsed_when_finished=False),
-    )
-    with progress.Progress(*columns, console=console.Console(stderr=True)) as bar:
-        task = bar.add_task("videos", total=total, completed=kept, empty=0)
+    total = sum(len(shard.videos) for shard in planned.shards)
+    kept = total - sum(len(shard.videos) for shard in todo)
+    read, empty = set(), 0
+    with terminal.progress("videos, {task.fields[empty]} without a clip,", transient=False) as bar:
+        task = bar.add_task("preparing", total=total, completed=kept, empty=0)
 
-        def report(key: str, found: dict | None) -> None:
+        def report(key: str, about: dict | None) -> None:
             nonlocal empty
-            if found is not None and key not in seen:
-                seen.add(key)
-                empty += not found["clips"]
-                bar.update(task, completed=kept + len(seen), empty=empty)
+            if about is not None and key not in read:
+                read.add(key)
+                empty += not about["clips"]
+                bar.update(task, completed=kept + len(read), empty=empty)
 
         yield report
 

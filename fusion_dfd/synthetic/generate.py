@@ -1,4 +1,4 @@
-"""Writes the embedded data set: talking faces and forgeries of them, as H.264 videos in the layout of FaceForensics++.
+"""Writes the synthetic data set: talking faces and forgeries of them, as H.264 videos in the layout of FaceForensics++.
 
 ::
 
@@ -10,16 +10,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures.process
 import dataclasses
 import json
-import multiprocessing
 import os
 
-import rich.console
-import rich.progress
-
-from fusion_dfd import atomic
+from fusion_dfd import atomic, process_pool, terminal
 from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
@@ -65,8 +60,6 @@ def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
         _sweep(root)
         atomic.write_text(os.path.join(root, MARKER), json.dumps(made, indent=1))
         os.remove(os.path.join(root, STARTED))
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise DataError(f"{root}: a worker process died, perhaps for want of memory; run again to continue.") from error
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: {error.strerror or error}; free the space or the folder, run again."
@@ -115,35 +108,13 @@ def _jobs(root: str, options: Synthetic) -> list[take.Job]:
 
 def _make(root: str, jobs: list[take.Job], workers: int | None) -> None:
     total = sum(len(job.wanted) for job in jobs)
-    workers = min(workers or os.cpu_count() or 1, max(len(jobs), 1))
-    columns = (
-        rich.progress.TextColumn("making the embedded data set"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("videos"),
-        rich.progress.TimeElapsedColumn(),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True)) as progress:
-        bar = progress.add_task("videos", total=total)
-        for count in _run(jobs, workers):
-            progress.advance(bar, count)
-
-
-def _run(jobs: list[take.Job], workers: int):
-    """Do the jobs, yielding the number of videos each has made."""
-    if workers <= 1:
-        yield from map(take.shoot, jobs)
-        return
-    spawn = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawn, initializer=take.one_thread) as pool:
-        futures = [pool.submit(take.shoot, job) for job in jobs]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    count = min(workers or process_pool.cores(), len(jobs))
+    with terminal.progress("videos") as bar:
+        task = bar.add_task("rendering the synthetic data set", total=total)
+        for job, result in process_pool.run(take.shoot, jobs, count if count > 1 else 0):
+            if isinstance(result, process_pool.Died):
+                raise DataError(f"{root}: a worker process died, probably for lack of memory; run again to continue.")
+            bar.advance(task, len(job.wanted))
 
 
 def _sweep(root: str) -> None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import av
-import cv2
 import numpy as np
 
 from fusion_dfd.config import Synthetic
@@ -50,17 +49,17 @@ def plan(root: str, options: Synthetic, target: int, source: int) -> Job:
     return Job(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
 
 
-def shoot(job: Job) -> int:
-    """Make the videos of a job; returns how many."""
+def shoot(job: Job, report: Callable[[str], None] = lambda method: None) -> None:
+    """Make the videos of a job. ``report`` is called with the method before each of them."""
     options = job.options
     footage = Footage(options.seed, job.target, job.source, options.frames, options.size)
     for method, path in job.wanted.items():
+        report(method)
         if method == ORIGINAL:
             layers = footage.layers
         else:
             layers = FAMILIES[method](footage, generator(options.seed, method, job.target, job.source))
         encode(path, footage.film(layers), options)
-    return len(job.wanted)
 
 
 def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
@@ -83,8 +82,3 @@ def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)
-
-
-def one_thread() -> None:
-    """Keep a worker process to one core; the pool has one process for each."""
-    cv2.setNumThreads(1)

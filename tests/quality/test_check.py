@@ -6,6 +6,7 @@ import numpy as np
 import probe_stubs
 import pytest
 
+from fusion_dfd import process_pool
 from fusion_dfd.datasets import folder
 from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.quality import check, page, probe_files
@@ -73,7 +74,7 @@ def test_a_file_that_kills_its_reader_costs_nothing_else():
     found = probe_files.probe_all(paths, 1, {"a.mp4"}, lambda: seen.append(1), probe_stubs.at)
     assert [probe.sha256 for probe in found] == ["", "a.mp4"]
     assert [probe.thumbnail for probe in found] == [b"", b"jpeg"]
-    assert found[0].trouble == probe_files.DIED
+    assert found[0].trouble == process_pool.DIED
     assert len(seen) == 2
 
 

@@ -2,14 +2,14 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config
-from fusion_dfd.shards import clip_index, process_pool
+from fusion_dfd.shards import clip_index, runners
 from fusion_dfd.shards.plan import anonymous
 from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
 
 def run(videos, out, salt: str):
-    here, cut = process_pool.pool(0), synthetic_tracks.cut_or_fail
+    here, cut = runners.local(0), synthetic_tracks.cut_or_fail
     return prepare(Preparation(videos, str(out), config.Faces(), "toy", here, cut, salt=salt))
 
 

@@ -8,7 +8,7 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config
-from fusion_dfd.shards import clip_index, process_pool, records, tfrecord
+from fusion_dfd.shards import clip_index, records, runners, tfrecord
 from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
@@ -23,7 +23,7 @@ def made(tmp_path_factory):
         out,
         config.Faces(),
         "toy",
-        runner=process_pool.pool(0),
+        runner=runners.local(0),
         extract=synthetic_tracks.cut,
         videos_per_shard=4,
     )

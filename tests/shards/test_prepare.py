@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import synthetic_tracks
 
-from fusion_dfd import config
+from fusion_dfd import config, process_pool
 from fusion_dfd.faces import detector
-from fusion_dfd.shards import clip_index, manifest, plan, process_pool, shard_writer, tfrecord
+from fusion_dfd.shards import clip_index, manifest, plan, runners, shard_writer, tfrecord
 from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
@@ -23,7 +23,7 @@ def listed(tmp_path):
 
 
 def run(listed, out, extract=synthetic_tracks.cut, **changes):
-    options = {"faces": FACES, "name": "toy", "runner": process_pool.pool(0), "videos_per_shard": 6, **changes}
+    options = {"faces": FACES, "name": "toy", "runner": runners.local(0), "videos_per_shard": 6, **changes}
     return prepare(Preparation(listed, str(out), extract=extract, **options))
 
 
@@ -48,7 +48,7 @@ def test_counts_are_those_of_the_list(listed, tmp_path):
 
 
 def test_processes_make_the_bytes_that_one_makes(listed, tmp_path):
-    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=process_pool.pool(2))
+    alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=runners.local(2))
     assert alone == many
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
@@ -71,8 +71,8 @@ def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
 def test_a_video_that_hangs_its_process_stops_nothing(listed, tmp_path):
     shards = plan.make(listed, str(tmp_path), FACES, "toy", 12).shards
     done = set()
-    setup = process_pool.Setup(FACES, synthetic_tracks.cut_or_hang, patience=1.0)
-    process_pool.pool(1)(shards, setup, lambda key, found: done.add(key) if found else None)
+    setup = runners.Setup(FACES, synthetic_tracks.cut_or_hang, patience=1.0)
+    runners.local(1)(shards, setup, lambda key, found: done.add(key) if found else None)
     found = {video.key: found for entry in shards for video, found in _reports(entry)}
     assert done == found.keys() == {video.key for video in listed}
     reasons = {key: value["error"] for key, value in found.items() if value["error"]}
@@ -82,6 +82,16 @@ def test_a_video_that_hangs_its_process_stops_nothing(listed, tmp_path):
 
 def _reports(entry):
     return zip(entry.videos, shard_writer.valid(entry)["about"]["videos"], strict=True)
+
+
+def test_a_process_killed_once_costs_no_video(listed, tmp_path):
+    shards = plan.make(listed, str(tmp_path / "out"), FACES, "toy", 12).shards
+    os.makedirs(tmp_path / "out")
+    with pytest.raises(DataError, match="run again with fewer workers than 2"):
+        runners.local(2)(shards, runners.Setup(FACES, synthetic_tracks.cut_or_die_once, 60), lambda key, about: None)
+    runners.local(2)(shards, runners.Setup(FACES, synthetic_tracks.cut_or_die_once, 60), lambda key, about: None)
+    abouts = [about for shard in shards for _, about in _reports(shard)]
+    assert [about["clips"] for about in abouts] == [2] * 24
 
 
 def test_damaged_packets_are_listed(listed, tmp_path):
@@ -307,5 +317,5 @@ def test_an_unknown_detector_is_named(listed, tmp_path):
             tmp_path / "out",
             None,
             faces=dataclasses.replace(FACES, detector="nothing"),
-            runner=process_pool.pool(1),
+            runner=runners.local(1),
         )

@@ -8,7 +8,7 @@ import synthetic_tracks
 
 from fusion_dfd import config
 from fusion_dfd.config import ConfigError
-from fusion_dfd.shards import process_pool
+from fusion_dfd.shards import runners
 from fusion_dfd.shards.prepare import Preparation, choose_runner, parse_part, prepare, prepare_part
 from fusion_dfd.types import DataError
 
@@ -24,7 +24,7 @@ def make(tmp_path):
     listed = synthetic_tracks.videos(tmp_path / "videos")
 
     def call(function, folder, extract=synthetic_tracks.cut, **more):
-        options = {"extract": extract, "videos_per_shard": 4, "runner": process_pool.pool(0), **more}
+        options = {"extract": extract, "videos_per_shard": 4, "runner": runners.local(0), **more}
         part = {"part": options.pop("part")} if "part" in options else {}
         return function(Preparation(listed, str(tmp_path / folder), config.Faces(), "toy", **options), **part)
 

@@ -5,7 +5,7 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config
-from fusion_dfd.shards import clip_index, process_pool, records
+from fusion_dfd.shards import clip_index, records, runners
 from fusion_dfd.shards.prepare import Preparation, prepare
 
 
@@ -19,7 +19,7 @@ def test_tfds_reads_what_was_written(tmp_path):
         out,
         config.Faces(),
         "toy",
-        runner=process_pool.pool(0),
+        runner=runners.local(0),
         extract=synthetic_tracks.cut,
         videos_per_shard=4,
     )

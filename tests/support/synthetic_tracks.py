@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import time
 from types import SimpleNamespace
 
@@ -56,6 +57,17 @@ def cut_or_hang(path: str, faces, detector, mask):
     """As :func:`cut`, but one video never ends: its process must be killed."""
     if path.endswith("original/002.mp4"):
         time.sleep(1000)
+    return cut(path, faces, detector, mask)
+
+
+def cut_or_die_once(path: str, faces, detector, mask):
+    """As :func:`cut`, but the first process that reads one of the videos is killed, as if memory had run out."""
+    if path.endswith("original/002.mp4"):
+        try:
+            os.close(os.open(f"{path}.read", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return cut(path, faces, detector, mask)
+        os.kill(os.getpid(), signal.SIGKILL)
     return cut(path, faces, detector, mask)
 
 
