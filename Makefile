@@ -9,29 +9,40 @@ RUN ?=
 SIZE ?= small
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: train test test-extras test-parity test-app test-docs bench docs lint format clean
+.PHONY: train test test-slow test-extras test-parity test-app test-docs bench docs lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
 
+# Each test is in one of these targets, by its marker (tests/support/suite_rules.py); .ci/run has them all. What JAX
+# compiles is kept below build/, for the processes that the tests start, for the other targets and for the next time.
+PYTEST := -m pytest --durations=15
+ALL_BIN := $(VENV)-all/bin
+
+# What has no marker: the core, without any optional package.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python $(PYTEST) -n $(WORKERS) --dist loadgroup -m "not (slow or extras or tensorflow or parity or browser or docs)"
 
-# The tests that want TensorFlow or Apache Beam and are skipped without them; an environment of its own, 2 GB.
-test-extras: $(VENV)-extras/.done
-	$(VENV)-extras/bin/python -m pytest tests/shards/test_tfds.py tests/shards/test_runners.py
+# Trainings in processes of their own, eight devices, benchmarks.
+test-slow: $(VENV)/.test
+	REQUIRE_ALL=1 $(BIN)/python $(PYTEST) -n $(WORKERS) --dist loadgroup -m slow
 
-# Every backbone beside Keras's and timm's, full size; an environment of its own, 2 GB.
-test-parity: $(VENV)-parity/.done
-	$(VENV)-parity/bin/python -m pytest --timeout 1500 tests/parity tests/weights
+# What wants optional packages: an environment with all of them, 4 GB. TensorFlow and PyTorch do not meet in one process.
+test-extras: $(VENV)-all/.done
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m extras
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m tensorflow
 
-# The page in the browser, driven in a headless Chromium of the system; an environment of its own, 1.5 GB.
-test-app: $(VENV)-app/.done
-	$(VENV)-app/bin/python -m pytest tests/serve
+# Every backbone beside Keras's and timm's.
+test-parity: $(VENV)-all/.done
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) --timeout 1500 -m parity
 
-# Every command of README and docs, as a reader types them, on small data; an environment of its own, 1.5 GB.
-test-docs: $(VENV)-docs/.done
-	$(VENV)-docs/bin/python -m pytest --timeout 1500 tests/docs
+# The page in the browser, driven in a headless Chromium of the system.
+test-app: $(VENV)-all/.done
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m browser
+
+# Every command of README and docs, as a reader types them, on small data.
+test-docs: $(VENV)-all/.done
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) --timeout 1500 -m docs
 
 # Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
 # its own, 3 GB (SIZE=full: another, with CUDA, for a GPU). RUN=FOLDER is a trained run for predict, MEDIA=FOLDER and
@@ -55,16 +66,24 @@ build/bench/%.json:
 	$(if $(filter $*,$(ON_CPU)),JAX_PLATFORMS=cpu )$(BENCH_VENV)/bin/python benchmarks/$*.py $(ARGS_$*) > build/bench/$*.line
 	mv build/bench/$*.line $@
 
-docs: $(VENV)-docs/.done
-	$(VENV)-docs/bin/python -m sphinx -b html docs build/docs
+docs: $(VENV)-all/.done
+	$(ALL_BIN)/python -m sphinx -b html docs build/docs
 
-lint: $(VENV)/.test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+# Of ruff alone, so that a mistake is said before anything else is installed.
+RUFF := $(VENV)-ruff/bin/ruff
 
-format: $(VENV)/.test
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+lint: $(VENV)-ruff/.done
+	$(RUFF) check .
+	$(RUFF) format --check .
+
+format: $(VENV)-ruff/.done
+	$(RUFF) check --fix .
+	$(RUFF) format .
+
+$(VENV)-ruff/.done: constraints.txt
+	$(PYTHON) -m venv $(VENV)-ruff
+	$(VENV)-ruff/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt ruff
+	touch $@
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -75,10 +94,7 @@ $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python $(INSTALL) '.[test]'
 	touch $@
 
-EXTRAS_extras := test,beam,tfds
-EXTRAS_parity := test,parity
-EXTRAS_app := test,app,app-test
-EXTRAS_docs := test,app,docs
+EXTRAS_all := test,app,app-test,beam,docs,h5,hub,parity,parquet,tfds
 EXTRAS_bench := bench
 EXTRAS_bench-gpu := bench,cuda12
 
@@ -88,4 +104,4 @@ $(VENV)-%/.done: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-extras $(VENV)-parity $(VENV)-app $(VENV)-docs $(VENV)-bench $(VENV)-bench-gpu build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-ruff $(VENV)-all $(VENV)-bench $(VENV)-bench-gpu build dist *.egg-info

@@ -1,23 +1,22 @@
-"""Settings that must stand before JAX is first used: no accelerator, eight CPU devices, compiled programs shared."""
+"""Settings that must stand before JAX is first used: no accelerator, two CPU devices, compiled programs kept."""
 
 import os
 import pathlib
-import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+os.environ.setdefault("JAX_NUM_CPU_DEVICES", "2")
 # Programs here run once or twice on a few numbers: compiling them is most of a test's time.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # worker processes of one test run inherit it
-    _cache = tempfile.TemporaryDirectory(prefix="fusion_dfd_jax_")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["FUSION_DFD_CACHE"] = _cache.name
+# One folder for the programs of all tests, of the processes they start, and of the next run.
+os.environ.setdefault("FUSION_DFD_CACHE", str(pathlib.Path(__file__).resolve().parents[1] / "build" / "cache"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.join(os.environ["FUSION_DFD_CACHE"], "jax"))
 
 import absl.flags
 import numpy as np
 import pytest
-from score_rows import make  # noqa: F401  a fixture
 
+pytest_plugins = ["pytester", "score_rows", "suite_rules"]
 absl.flags.FLAGS.mark_as_parsed()
 
 

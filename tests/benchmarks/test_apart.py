@@ -22,6 +22,7 @@ def make_refused():
     raise apart.Unavailable("no compiler")
 
 
+@pytest.mark.slow
 def test_turns_and_processes():
     one = {"a": (make, 1), "b": (make, 2), "c": (make_missing,)}
     with apart.Ways({"one": one, "two": {"d": (make_refused,)}}) as ways:

@@ -29,6 +29,7 @@ def pixels(split, row):
     return records.decode_frames(records.decode(split.source[row]).frames)
 
 
+@pytest.mark.tensorflow
 def test_tf_data_reads_our_clips(path):
     pytest.importorskip("tensorflow")
     from peers import tf_data
@@ -38,6 +39,7 @@ def test_tf_data_reads_our_clips(path):
     assert {frame.tobytes() for clip in batch for frame in clip} <= stored(path)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("decoder", ["cv2", "simplejpeg"])
 def test_torch_reads_our_clips(path, decoder):
     torch = pytest.importorskip("torch")
@@ -50,6 +52,7 @@ def test_torch_reads_our_clips(path, decoder):
     assert {frame.tobytes() for clip in found.numpy() for frame in clip} <= stored(path)
 
 
+@pytest.mark.extras
 def test_the_peers_chain_draws_once_a_clip(rng):
     pytest.importorskip("albumentations")
     from peers import albumentations_chain

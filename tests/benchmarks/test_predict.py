@@ -27,6 +27,7 @@ def run(tmp_path, monkeypatch):
     return predict.fresh(str(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_fresh_run_is_one(run):
     assert checkpoint.load_best(run).step == 0
 
@@ -37,6 +38,7 @@ def test_frames_that_are_large_enough_stay():
     assert predict.enlarge(frames[:, :, :32, :32]).shape == frames.shape
 
 
+@pytest.mark.slow
 def test_measure(run, here, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "ROUNDS", 1)
     monkeypatch.setattr(extract.decode, "__iter__", extract.decode.__iter__)  # put back afterwards

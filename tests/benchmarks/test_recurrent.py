@@ -7,10 +7,11 @@ import pytest
 import recurrent
 
 WANTS = {"nnx.RNN": "flax", "torch.nn.LSTM": "torch", "Keras on JAX": "keras"}
+PEERS = [pytest.param(name, marks=[pytest.mark.extras] * (WANTS[name] != "flax")) for name in recurrent.PEERS]
 CASE = (3, 5, 4, 6)
 
 
-@pytest.mark.parametrize("name", recurrent.PEERS)
+@pytest.mark.parametrize("name", PEERS)
 def test_peers_give_what_ours_gives(name):
     pytest.importorskip(WANTS[name])
     peer = importlib.import_module(f"peers.{recurrent.PEERS[name]}")
@@ -22,7 +23,7 @@ def test_peers_give_what_ours_gives(name):
     gradient()
 
 
-@pytest.mark.parametrize("name", recurrent.PEERS)
+@pytest.mark.parametrize("name", PEERS)
 def test_gradients_of_peers_are_ours(name):
     pytest.importorskip(WANTS[name])
     weights, x = recurrent.problem(CASE)
@@ -32,6 +33,7 @@ def test_gradients_of_peers_are_ours(name):
     np.testing.assert_allclose(np.asarray(theirs()[1]), np.asarray(ours()[1]), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_every_case_has_a_row_for_every_layer(here):
     found = recurrent.measure({"tiny": CASE}, 1)
     assert {row["layer"] for row in found["layers"]} == {"ours", *recurrent.PEERS}

@@ -30,6 +30,7 @@ def test_a_point_changes_one_thing(axis):
     assert found == {"clips": scale.BATCH, "frames": 4, "pixels": 32, "devices": 1} | {axis: 2}
 
 
+@pytest.mark.slow
 def test_devices_that_are_not_there_are_left_out(here, monkeypatch):
     monkeypatch.setattr(scale, "use_devices", lambda count: None)
     found = scale.measure(TINY, {"devices": (1, 999)}, 1)
@@ -38,6 +39,7 @@ def test_devices_that_are_not_there_are_left_out(here, monkeypatch):
     assert list(found["missing"]) == ["devices, 999"]
 
 
+@pytest.mark.slow
 def test_measure_and_plot(here, monkeypatch, tmp_path):
     monkeypatch.setattr(scale, "use_devices", lambda count: None)
     found = scale.measure(TINY, {"devices": (1, 2)}, 1)

@@ -75,6 +75,7 @@ def signed(tree: dict, rng) -> dict:
     return jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(np.float32), tree)
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("name", "part"), [("resnet50", "spatial"), *(("resnet18", part) for part in train_step.PARTS)]
 )
@@ -104,6 +105,7 @@ def merged(one: dict, other: dict) -> dict:
     return {name: merged(one.get(name), other.get(name)) if name in one else other[name] for name in {**one, **other}}
 
 
+@pytest.mark.extras
 def test_both_take_steps():
     pytest.importorskip("torch")
     config = train_step.configure(tiny("resnet18"), "spatial", "bfloat16")

@@ -14,6 +14,8 @@ import pytest
 from stage import lay_out
 from written import PAGES, ROOT, blocks, commands
 
+pytestmark = pytest.mark.docs
+
 pytest.importorskip("myst_nb", reason="the docs are walked through by make test-docs")
 
 ELSEWHERE = {
@@ -63,10 +65,10 @@ def folder(tmp_path_factory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory) -> dict[str, str]:
+def environment() -> dict[str, str]:
     paths = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    own = {"PATH": paths, "FUSION_DFD_CACHE": str(tmp_path_factory.mktemp("cache")), "COLUMNS": "80"}
-    return os.environ | own | {"JAX_NUM_CPU_DEVICES": "1"}  # a reader's CPU is one device
+    # A reader's CPU is one device. Compiled programs are those that the other tests keep.
+    return os.environ | {"PATH": paths, "COLUMNS": "80", "JAX_NUM_CPU_DEVICES": "1"}
 
 
 def lay_clip(folder: pathlib.Path) -> None:

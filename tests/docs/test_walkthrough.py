@@ -17,11 +17,11 @@ def test_it_was_executed_without_an_error():
     assert len([output for output in outputs if "image/png" in output.get("data", {})]) >= 8
 
 
+@pytest.mark.docs
 def test_it_runs(tmp_path, monkeypatch):
     nbformat = pytest.importorskip("nbformat", reason="the notebook is run by make test-docs")
     nbclient = pytest.importorskip("nbclient", reason="the notebook is run by make test-docs")
     lay_out(tmp_path)
-    monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
     notebook = nbformat.read(PATH, as_version=4)
     nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -8,6 +8,7 @@ from fusion_dfd.reports import evaluation_page
 from fusion_dfd.types import DataError, Score
 
 
+@pytest.mark.extras
 @pytest.mark.parametrize("kind", [Score, scores.FrameScore, scores.VideoScore])
 def test_round_trip_of_every_kind(tmp_path, make, kind):
     pytest.importorskip("pyarrow")
@@ -18,6 +19,7 @@ def test_round_trip_of_every_kind(tmp_path, make, kind):
     assert back == rows
 
 
+@pytest.mark.extras
 def test_a_file_that_is_no_table_is_named(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else")

@@ -77,7 +77,7 @@ def test_a_class_that_was_encoded_anew_is_warned_of(tmp_path, monkeypatch, capsy
             for path, codec, size in zip(paths, codecs, sizes, strict=True)
         ]
 
-    monkeypatch.setattr(check.probing, "probe_all", look)
+    monkeypatch.setattr(check.probe_files, "probe_all", look)
     check.check(videos, str(tmp_path))
     said = "Codec alone tells the fakes from the real videos with an AUC of"
     assert (said in capsys.readouterr().out) == warned

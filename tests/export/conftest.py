@@ -38,7 +38,6 @@ def run(tmp_path_factory, shards) -> str:
 @pytest.fixture(scope="session")
 def written(tmp_path_factory, run) -> str:
     """An exported folder with all there is; not to be changed."""
-    pytest.importorskip("onnxruntime")
     out = str(tmp_path_factory.mktemp("exported") / "folder")
     bundle.write(run, out)
     return out

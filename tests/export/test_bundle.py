@@ -29,6 +29,7 @@ def test_the_weights_come_back_bit_for_bit_without_a_checkpoint(run, written):
     assert not os.path.exists(os.path.join(written, "checkpoints"))
 
 
+@pytest.mark.extras
 def test_the_weights_are_a_safetensors_file(written):
     library = pytest.importorskip("safetensors.numpy")
     path = os.path.join(written, "model.safetensors")

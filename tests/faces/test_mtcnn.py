@@ -15,6 +15,7 @@ from portrait import LANDMARKS, plausible, portrait, scene
 from fusion_dfd.faces import mtcnn as mtcnn_networks
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.mtcnn import MTCNN
+from fusion_dfd.synthetic import footage
 from fusion_dfd.types import DataError
 
 REFERENCE_BOX = np.array([[57.706, 45.336, 144.436, 164.317]])
@@ -121,7 +122,6 @@ def test_few_programs_are_compiled(mtcnn):
 
 
 def test_rendered_faces_are_found(mtcnn):
-    footage = pytest.importorskip("fusion_dfd.synthetic.footage")
     size, frames = 160, []
     for person in range(0, 16, 2):
         take = footage.Footage(0, person, person + 1, 2, size)

@@ -8,6 +8,7 @@ import csv
 import cv2
 import jax
 import numpy as np
+import onnxruntime
 import pytest
 import retinas
 from portrait import LANDMARKS, portrait, scene
@@ -95,6 +96,7 @@ class Package:
         return [offsets, scores[..., 1], points.reshape(*points.shape[:2], 5, 2)]
 
 
+@pytest.mark.manual
 @pytest.mark.parametrize("network", retinaface_networks.NETWORKS)
 def test_the_networks_agree_with_the_package(tmp_path, network, monkeypatch):
     trained = random_network(tmp_path, network)
@@ -129,6 +131,7 @@ def test_the_networks_agree_with_frozen_outputs_of_the_package(tmp_path, network
         np.testing.assert_allclose(np.ravel(output)[places], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.manual
 def test_the_package_finds_the_same_faces(media, published, monkeypatch):
     """To half a pixel and a thousandth of confidence, also in frames of odd sides, filled up as ours are."""
     package = Package("mobilenet0.25", published.weights, monkeypatch)
@@ -148,8 +151,7 @@ def test_the_package_finds_the_same_faces(media, published, monkeypatch):
 
 
 def test_onnx_runtime_says_the_same_of_the_published_graph(media, published):
-    runtime = pytest.importorskip("onnxruntime")
-    session = runtime.InferenceSession(str(media / "weights" / "retinaface_mobilenet0.25.onnx"))
+    session = onnxruntime.InferenceSession(str(media / "weights" / "retinaface_mobilenet0.25.onnx"))
     frames = photographs(media, 4)
     images = np.float32(frames[..., ::-1]) - np.float32((104, 117, 123))
     theirs = session.run(None, {"input": images.transpose(0, 3, 1, 2)})

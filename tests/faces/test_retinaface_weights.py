@@ -42,6 +42,7 @@ def test_every_format_gives_the_same_weights(tmp_path, network):
         assert bias.shape == layer.shape[:1]
 
 
+@pytest.mark.extras
 def test_torch_gives_the_same_weights(tmp_path):
     torch = pytest.importorskip("torch")
     read = load(retinas.write_safetensors(tmp_path / "a.safetensors", MOBILENET, SAID))
@@ -155,6 +156,7 @@ def test_a_file_that_is_neither_a_name_nor_there_is_said(tmp_path):
         load("nosuch")
 
 
+@pytest.mark.extras
 def test_published_weights_are_found_by_name(tmp_path, monkeypatch):
     """The package's own copy is known by its place; any other only by its hash."""
     torch = pytest.importorskip("torch")

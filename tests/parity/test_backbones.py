@@ -14,6 +14,8 @@ from fusion_dfd import config
 from fusion_dfd.backbones import pretrained, registry
 from fusion_dfd.weights import array_files
 
+pytestmark = pytest.mark.parity
+
 TOLERANCE = 1e-4
 """Largest difference relative to the largest value."""
 SIZES = ((160, 160), (171, 203))

@@ -8,6 +8,8 @@ from fusion_dfd.runs import experiment, from_keras
 from fusion_dfd.training import checkpoint
 from fusion_dfd.types import Batch, DataError
 
+pytestmark = pytest.mark.parity
+
 FRAMES, SIZE = 3, 75
 
 

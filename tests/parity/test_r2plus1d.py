@@ -9,6 +9,8 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import r2plus1d, registry
 
+pytestmark = pytest.mark.parity
+
 SIDE = 48
 LENGTHS = (5, 3)
 

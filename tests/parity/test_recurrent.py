@@ -8,6 +8,8 @@ from flax import nnx
 from fusion_dfd.models.recurrent import GRU, LSTM, last
 from fusion_dfd.weights.recurrent_layers import from_keras, from_torch
 
+pytestmark = pytest.mark.parity
+
 CELLS = {"lstm": LSTM, "gru": GRU}
 LENGTHS = np.array([7, 1, 4])
 INPUTS, UNITS = 5, 6

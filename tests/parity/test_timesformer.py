@@ -8,6 +8,8 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import registry, timesformer
 
+pytestmark = pytest.mark.parity
+
 OPTIONS = config.TimeSformer(size=32, frames=6, patch=16, width=8, depth=2, heads=2)
 LENGTHS = (4, 2)
 LAYERS = {

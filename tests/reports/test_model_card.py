@@ -1,4 +1,4 @@
-import pytest
+import yaml
 
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation.summary import summarise
@@ -12,7 +12,6 @@ FACTS = {
 
 
 def test_the_header_is_yaml_with_the_measured_values(make):
-    yaml = pytest.importorskip("yaml")
     summary = summarise(make.table(skill=1.0), bootstrap=20)
     text = model_card.card('fusion: "a"', summary, "test", ["ff c23"], FACTS, [])
     _, header, _ = text.split("---\n", 2)

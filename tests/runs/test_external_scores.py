@@ -39,7 +39,7 @@ def test_statistics_of_such_a_table_are_scikit_learn_s(tmp_path, rng):
     assert block["log_loss"]["value"] == pytest.approx(sk.log_loss(y, np.clip(p, 2e-16, 1 - 2e-16)), rel=0.05)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", pytest.param("parquet", marks=pytest.mark.extras)])
 def test_our_own_tables_are_read_as_they_are(tmp_path, make, suffix):
     clips, path = make.table(clips=3), tmp_path / f"scores.{suffix}"
     if suffix == "parquet":

@@ -16,6 +16,8 @@ from fusion_dfd.serve import app as module
 from fusion_dfd.serve import jobs, upload
 from fusion_dfd.serve.upload import Limits
 
+pytestmark = pytest.mark.extras
+
 LIMITS = Limits(max_mb=1, max_seconds=3, time_limit=60, queue=2)
 RAW = {"Content-Type": "application/octet-stream"}
 

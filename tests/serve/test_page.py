@@ -19,7 +19,10 @@ from fusion_dfd.serve import scoring as told
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
 
-pytestmark = pytest.mark.skipif(chromium.find() is None, reason="no Chromium here: apt-get install chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(chromium.find() is None, reason="no Chromium here: apt-get install chromium"),
+]
 LIMITS = Limits(max_mb=1, max_seconds=3, time_limit=60, queue=1)
 CHOOSE = "Drop a video here, or choose a file"
 CONTRAST = """() => {

@@ -9,6 +9,8 @@ from starlette.testclient import TestClient
 
 from fusion_dfd.serve.request_guard import HEADERS, Guard, is_loopback
 
+pytestmark = pytest.mark.extras
+
 HOME = "http://127.0.0.1:8000"
 
 

@@ -23,6 +23,8 @@ from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
+pytestmark = pytest.mark.extras
+
 ROOT = pathlib.Path(__file__).parents[2]
 SERVE = [sys.executable, "-c", "from fusion_dfd import cli; cli.main()", "serve"]
 

@@ -12,6 +12,8 @@ from fastapi import HTTPException
 from fusion_dfd.serve import upload
 from fusion_dfd.serve.upload import MEGABYTE, Limits
 
+pytestmark = pytest.mark.extras
+
 
 def received(pieces, path: pathlib.Path, too_large: bool = False) -> int:
     """How many pieces were asked for."""

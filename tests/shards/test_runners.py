@@ -70,16 +70,19 @@ def direct():
     return functools.partial(beam.runner, "DirectRunner")
 
 
+@pytest.mark.extras
 def test_beam_makes_what_a_pool_makes(make, direct):
     assert make(prepare, "pool") == make(prepare, "beam", runner=direct())
     assert make.content("pool") == make.content("beam")
 
 
+@pytest.mark.extras
 def test_beam_lists_bad_videos_and_goes_on(make, direct):
     failing = synthetic_tracks.cut_or_fail
     assert make(prepare, "pool", failing) == make(prepare, "beam", failing, runner=direct())
 
 
+@pytest.mark.extras
 def test_a_pipeline_that_fails_is_one_sentence_and_its_shards_are_kept(make, direct):
     with pytest.raises(DataError, match=r"the Beam pipeline on DirectRunner failed \(.*finished shards are kept"):
         make(prepare, "out", lock_out, runner=direct())
@@ -93,6 +96,7 @@ def lock_out(path, faces, detector, mask):
     raise KeyboardInterrupt
 
 
+@pytest.mark.extras
 def test_an_unknown_runner_is_named(make):
     pytest.importorskip("apache_beam")
     from fusion_dfd.shards import beam

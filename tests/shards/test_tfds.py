@@ -9,6 +9,7 @@ from fusion_dfd.shards import clip_index, records, runners
 from fusion_dfd.shards.prepare import Preparation, prepare
 
 
+@pytest.mark.tensorflow
 def test_tfds_reads_what_was_written(tmp_path):
     pytest.importorskip("tensorflow")
     tfds = pytest.importorskip("tensorflow_datasets")

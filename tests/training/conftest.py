@@ -15,7 +15,7 @@ def shards(tmp_path_factory) -> str:
 def configured(shards):
     """Function (run folder) -> a configuration of four steps and one branch (little to compile).
 
-    There are 16 clips a batch, so that eight devices hold a pair each.
+    There are 16 clips a batch, so that as many as eight devices hold a pair each.
     """
     return lambda workdir: small.configuration(str(workdir), shards)
 

@@ -29,7 +29,8 @@ STEPS, EVERY = 6, 2
 TRAINING = """
 import os, signal, sys
 from fusion_dfd import config
-from fusion_dfd.training import distributed, experiment, loop
+from fusion_dfd.runs import experiment
+from fusion_dfd.training import distributed, loop
 
 place, file, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
 make = loop.step.make_train_step
@@ -134,6 +135,7 @@ def story(configured, tmp_path_factory) -> Story:
     return Story(config, run, killed, by_one, finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_two_processes_take_the_steps_of_one(story, tmp_path, devices):
     fit(story.config, tmp_path, devices)
@@ -174,11 +176,13 @@ def taking(config: c.Config, devices: int):
     return take
 
 
+@pytest.mark.slow
 def test_one_process_continues_what_two_have_saved(story):
     assert checkpoint.load_best(str(story.by_one)).config == story.config
     np.testing.assert_allclose(rows(story.by_one, "loss"), rows(story.run, "loss"), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_other_by_one_sentence_and_the_run_continues(story):
     codes, _, errors = story.killed
     assert codes == [1, -9]
@@ -187,6 +191,7 @@ def test_a_killed_process_ends_the_other_by_one_sentence_and_the_run_continues(s
     assert "from step 4" in story.finished[1][0].replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_the_first_process_alone_writes_and_tells(story):
     said = story.finished[1]
     assert "scoring the test split" in said[0]
@@ -238,6 +243,7 @@ def test_another_configuration_or_folder_than_the_first_is_refused(tmp_path, con
     assert not [path for name in folders for path in pathlib.Path(name).glob(".*")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", [0, 1])
 def test_a_process_that_dies_without_a_word_is_missed(dead):
     codes, _, errors = finish(

@@ -157,17 +157,18 @@ def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tiny):
 
 
 def test_a_batch_that_does_not_fit_the_devices_is_refused(tiny):
-    tiny.train.batch_size = 12
-    with pytest.raises(DataError, match="use a multiple of 16"):
+    tiny.train.batch_size = 10
+    with pytest.raises(DataError, match="use a multiple of 4"):
         fit(tiny)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_zero(tiny, tmp_path):
     config = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, steps=100000, eval_every=100000))
     file = tmp_path / "config.json"
     file.write_text(c.to_json(config))
     code = (
-        "import sys; from fusion_dfd import config as c; from fusion_dfd.training import experiment\n"
+        "import sys; from fusion_dfd import config as c; from fusion_dfd.runs import experiment\n"
         "if __name__ == '__main__': experiment.run(c.from_json(open(sys.argv[1]).read()))"
     )
     script = tmp_path / "run.py"

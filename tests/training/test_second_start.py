@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from fusion_dfd import config as c
 
 CODE = """
 import collections, json, sys
 import jax
 from fusion_dfd import config as c
-from fusion_dfd.training import experiment
+from fusion_dfd.runs import experiment
 
 counts = collections.Counter()
 jax.monitoring.register_event_listener(lambda event, **_: counts.update([event.rsplit("/")[-1]]))
@@ -30,6 +32,7 @@ def start(config: c.Config, folder) -> dict[str, int]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_second_start_compiles_nothing(configured, tmp_path):
     first = start(configured(tmp_path / "first"), tmp_path)
     second = start(configured(tmp_path / "second"), tmp_path)

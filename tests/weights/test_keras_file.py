@@ -10,6 +10,8 @@ import pytest
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import keras_file
 
+pytestmark = pytest.mark.extras
+
 h5py = pytest.importorskip("h5py")
 
 KERNEL, BIAS, SCALE = np.ones((3, 3, 2, 4)), np.arange(4.0), np.full(4, 2.0)

@@ -49,6 +49,7 @@ def test_the_fields_are_where_the_standard_puts_them(tmp_path):
         np.testing.assert_array_equal(array, np.array([[1.5], [-2]], np.float32))
 
 
+@pytest.mark.extras
 def test_the_reference_package_reads_the_same(tmp_path, media):
     onnx = pytest.importorskip("onnx")
     path = str(media / "weights" / "retinaface_mobilenet0.25.onnx")

@@ -94,6 +94,7 @@ def test_arrays_come_back_as_they_were(tmp_path, form, wrap):
         np.testing.assert_array_equal(read[name], array)
 
 
+@pytest.mark.extras
 def test_torch_itself_is_understood(tmp_path):
     torch = pytest.importorskip("torch")
     values = {name: torch.from_numpy(np.array(array)) for name, array in ARRAYS.items()}

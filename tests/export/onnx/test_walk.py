@@ -5,7 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime as ort
 import pytest
+import test_systems as systems
 from flax import nnx
 from jax import lax
 
@@ -15,9 +17,6 @@ from fusion_dfd.export.onnx import walk
 from fusion_dfd.models import recurrent
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import onnx_schema
-
-ort = pytest.importorskip("onnxruntime")
-systems = pytest.importorskip("test_systems")
 
 ALL = {"fusion": {"branches": ("spatial", "temporal", "micro")}}
 """Instead of what tests/models tries, where that is less."""
