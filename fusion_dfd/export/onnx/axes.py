@@ -1,8 +1,8 @@
-"""Arrays of an ONNX graph whose axes may lie in another order than the program names them, or be stored once.
+"""Values of an ONNX graph whose storage order may differ from the axis order of the JAX program.
 
-JAX's convolutions here are channels last, ONNX's are channels first. Instead of turning every map twice per
-convolution, a value remembers the order in which it is stored, and operations that do not care run on it as it lies.
-Likewise a broadcast is only noted: ONNX's elementwise operations repeat by themselves.
+JAX's convolutions here are channels last, ONNX's are channels first. Instead of transposing twice per convolution, a
+value records the order in which it is stored, and operations for which the order does not matter run on it as stored.
+Likewise a broadcast is only recorded: ONNX's elementwise operations broadcast by themselves.
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ import numpy as np
 from fusion_dfd.export.onnx.graph import Graph, Tensor
 
 BATCH = 1_000_003
-"""Stands for the batch size in shapes: a prime beyond every size that occurs, so that its multiples tell themselves."""
+"""Stands for the batch size in shapes: a prime above every size that occurs, so that its multiples are recognised."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-    """What the program calls an array ``shape``, as it lies in the graph."""
+    """An array of the program, and how the graph stores it."""
 
     tensor: Tensor
     shape: tuple[int, ...]
+    """In the program's axis order; sizes that depend on the batch are multiples of BATCH."""
     dtype: np.dtype
     order: tuple[int, ...]
     """``order[k]`` is the axis that is stored as the k-th."""
-    once: frozenset[int] = frozenset()
-    """Axes of which one place is stored, because all are equal."""
+    repeated: frozenset[int] = frozenset()
+    """Axes stored with size 1, because all their elements are equal."""
 
     @property
     def known(self) -> bool:
+        """Whether it is a constant of the conversion rather than computed by the graph."""
         return isinstance(self.tensor, np.ndarray)
 
     @property
     def stored(self) -> tuple[int, ...]:
-        """Sizes as they lie in the graph."""
-        return tuple(1 if axis in self.once else self.shape[axis] for axis in self.order)
+        """The shape of the tensor in the graph."""
+        return tuple(1 if axis in self.repeated else self.shape[axis] for axis in self.order)
 
     @property
     def symbolic(self) -> bool:
+        """Whether its shape depends on the batch size."""
         return any(map(is_symbolic, self.shape))
 
 
@@ -52,18 +55,21 @@ def is_symbolic(size: int) -> bool:
 
 
 def known(array: np.ndarray) -> Value:
-    """A value that is known now."""
+    """A constant."""
     array = np.asarray(array)
     return Value(array, array.shape, array.dtype, tuple(range(array.ndim)))
 
 
 def computed(name: str, shape: Sequence[int], dtype: np.dtype) -> Value:
-    """A value that the graph computes, stored in the program's order."""
+    """A value that the graph computes, stored in the program's axis order."""
     return Value(name, tuple(shape), np.dtype(dtype), tuple(range(len(shape))))
 
 
-class Layout:
-    """Moves values of one graph about; moves of known values happen at once."""
+class AxisLayout:
+    """Transposes, reshapes and broadcasts values of one graph; constants are changed during the conversion.
+
+    ``frames`` is the graph input from whose shape the batch size is read.
+    """
 
     def __init__(self, graph: Graph, frames: str):
         self.graph = graph
@@ -81,57 +87,58 @@ class Layout:
         return dataclasses.replace(value, tensor=tensor, order=order)
 
     def plain(self, value: Value) -> Tensor:
-        """The tensor with all places stored, in the program's order."""
+        """The tensor in the program's axis order, all its elements stored."""
         return self.whole(self.arranged(value, range(len(value.shape)))).tensor
 
     def whole(self, value: Value, axes: Collection[int] | None = None) -> Value:
-        """The value with every place of ``axes`` (default all) stored."""
-        wanted = value.once if axes is None else value.once & frozenset(axes)
+        """The value with all elements of ``axes`` (default: all axes) stored."""
+        wanted = value.repeated if axes is None else value.repeated & frozenset(axes)
         if not wanted:
             return value
-        once = value.once - wanted
+        repeated = value.repeated - wanted
         sizes = tuple(value.shape[axis] if axis in wanted else 1 for axis in value.order)
         if value.known and not any(map(is_symbolic, sizes)):
             tensor = np.broadcast_to(value.tensor, np.broadcast_shapes(value.tensor.shape, sizes))
         else:
             tensor = self.graph.add("Expand", value.tensor, self._sizes(sizes))
-        return dataclasses.replace(value, tensor=tensor, once=once)
+        return dataclasses.replace(value, tensor=tensor, repeated=repeated)
 
     def broadcast(self, value: Value, shape: Sequence[int], axes: Sequence[int]) -> Value:
         """``jax.lax.broadcast_in_dim``: axis k of the value becomes axis ``axes[k]`` of ``shape``."""
         shape, rank = tuple(shape), len(shape)
-        grown = {new for old, new in enumerate(axes) if value.shape[old] != shape[new] or old in value.once}
+        grown = {new for old, new in enumerate(axes) if value.shape[old] != shape[new] or old in value.repeated}
         fresh = [axis for axis in range(rank) if axis not in axes]
         kept = [axes[axis] for axis in value.order]
         order = tuple(range(rank)) if kept == sorted(kept) else (*kept, *fresh)
         stored = tuple(1 if axis in fresh or axis in grown else shape[axis] for axis in order)
-        once = frozenset(axis for axis in (*fresh, *grown) if shape[axis] != 1)
-        return Value(self._reshaped(value.tensor, value.stored, stored), shape, value.dtype, order, once)
+        repeated = frozenset(axis for axis in (*fresh, *grown) if shape[axis] != 1)
+        return Value(self._reshaped(value.tensor, value.stored, stored), shape, value.dtype, order, repeated)
 
     def transpose(self, value: Value, permutation: Sequence[int]) -> Value:
-        """``jax.lax.transpose``: nothing moves yet."""
-        place = {old: new for new, old in enumerate(permutation)}
+        """``jax.lax.transpose``: only the recorded order changes."""
+        new_axis = {old: new for new, old in enumerate(permutation)}
         shape = tuple(value.shape[axis] for axis in permutation)
-        order, once = tuple(place[axis] for axis in value.order), frozenset(place[axis] for axis in value.once)
-        return Value(value.tensor, shape, value.dtype, order, once)
+        order = tuple(new_axis[axis] for axis in value.order)
+        repeated = frozenset(new_axis[axis] for axis in value.repeated)
+        return Value(value.tensor, shape, value.dtype, order, repeated)
 
     def reshape(self, value: Value, shape: Sequence[int]) -> Value:
-        """``jax.lax.reshape``. Axes that keep their places keep the order in which they are stored."""
+        """``jax.lax.reshape``. Axes that are neither merged nor split keep their storage order."""
         shape = tuple(shape)
         before = self._unshaped.get(_key(value))
         if before is not None and before.shape == shape:
             return before
         groups = _groups(value.shape, shape)
         merged = {axis for old, new in groups if len(old) > 1 or len(new) > 1 for axis in old}
-        # A unit axis may lie anywhere, an axis stored once not among those that are merged with it.
+        # A unit axis may be stored anywhere; a repeated axis must be expanded before it is merged with others.
         full = self.whole(value, merged)
         if not _in_runs(full, groups):
             full = self.arranged(full, range(len(full.shape)))
         runs = sorted(groups, key=lambda group: full.order.index(group[0][0]))
         order = _with_units([axis for _, new in runs for axis in new], len(shape))
-        once = frozenset(new[0] for old, new in groups if old[0] in full.once)
-        stored = tuple(1 if axis in once else shape[axis] for axis in order)
-        result = Value(self._reshaped(full.tensor, full.stored, stored), shape, value.dtype, order, once)
+        repeated = frozenset(new[0] for old, new in groups if old[0] in full.repeated)
+        stored = tuple(1 if axis in repeated else shape[axis] for axis in order)
+        result = Value(self._reshaped(full.tensor, full.stored, stored), shape, value.dtype, order, repeated)
         if not value.known:
             self._unshaped[_key(result)] = value
         return result
@@ -158,12 +165,12 @@ class Layout:
 
 
 def _key(value: Value) -> tuple:
-    return (value.tensor if isinstance(value.tensor, str) else None), value.shape, value.order, value.once
+    return (value.tensor if isinstance(value.tensor, str) else None), value.shape, value.order, value.repeated
 
 
 @functools.cache
 def _groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]]:
-    """Axes of the old shape and of the new one that hold the same numbers, in order; axes of size 1 are in none."""
+    """Pairs of old axes and new axes with the same elements, in order; axes of size 1 are in none."""
     left = [axis for axis, size in enumerate(old) if size != 1]
     right = [axis for axis, size in enumerate(new) if size != 1]
     groups = []
@@ -179,13 +186,13 @@ def _groups(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int],
 
 
 def _in_runs(value: Value, groups: Sequence[tuple[list[int], list[int]]]) -> bool:
-    """Whether the axes of every group lie one after the other, those of size 1 aside."""
+    """Whether the axes of every group are stored next to each other, those of size 1 aside."""
     order = [axis for axis in value.order if value.shape[axis] != 1]
     return all(order[(at := order.index(old[0])) : at + len(old)] == old for old, _ in groups)
 
 
 def _with_units(order: list[int], rank: int) -> tuple[int, ...]:
-    """Put every axis that ``order`` lacks behind the axis before it."""
+    """Insert every axis that ``order`` lacks after its predecessor."""
     for axis in range(rank):
         if axis not in order:
             order.insert(order.index(axis - 1) + 1 if axis else 0, axis)

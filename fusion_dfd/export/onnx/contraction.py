@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fusion_dfd.export.onnx.axes import Layout, Value
+from fusion_dfd.export.onnx.axes import AxisLayout, Value
 
 Numbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
-"""((summed axes of the left, of the right), (shared axes of the left, of the right))."""
+"""((contracted axes of the left, of the right), (batch axes of the left, of the right)), as in ``dot_general``."""
 
 
-def dot(layout: Layout, left: Value, right: Value, numbers: Numbers) -> Value:
-    """The product; its axes are the shared ones, those of the left alone, those of the right alone."""
+def dot(layout: AxisLayout, left: Value, right: Value, numbers: Numbers) -> Value:
+    """The product; its axes are the batch axes, the free axes of the left, the free axes of the right."""
     (left_sum, right_sum), (left_both, right_both) = numbers
     left_free = [axis for axis in range(len(left.shape)) if axis not in (*left_sum, *left_both)]
     right_free = [axis for axis in range(len(right.shape)) if axis not in (*right_sum, *right_both)]
@@ -24,13 +24,13 @@ def dot(layout: Layout, left: Value, right: Value, numbers: Numbers) -> Value:
     rows, columns = (len(left_free), len(right_free))
     if left.known and not right.known:
         flipped = _plain(layout, right, right_free, right_sum, left, left_free, left_sum)
-        # The axes of the right come first there: their names change, nothing moves.
+        # There the axes of the right come first: renaming them moves no data.
         return layout.transpose(flipped, [*range(columns, columns + rows), *range(columns)])
     return _plain(layout, left, left_free, left_sum, right, right_free, right_sum)
 
 
 def _plain(
-    layout: Layout,
+    layout: AxisLayout,
     value: Value,
     free: Sequence[int],
     summed: Sequence[int],
@@ -38,21 +38,21 @@ def _plain(
     weights_free: Sequence[int],
     weights_summed: Sequence[int],
 ) -> Value:
-    """A product with a matrix [k, n] that all rows share; axes of the result: ``free``, then ``weights_free``."""
+    """A product with one matrix [k, n] for all rows; axes of the result: ``free``, then ``weights_free``."""
     shape = tuple(value.shape[axis] for axis in free) + tuple(weights.shape[axis] for axis in weights_free)
     k = math.prod(weights.shape[axis] for axis in weights_summed)
     n = math.prod(weights.shape[axis] for axis in weights_free)
     if len(summed) == 1 and len(weights_free) == 1 and len(value.order) > 1 and value.order[-2] == summed[0]:
-        # The summed axis lies last but one: multiplying from the left leaves the value where it lies.
+        # The contracted axis is stored last but one: multiplying from the left needs no transpose.
         matrix = layout.arranged(weights, (*weights_free, *weights_summed))
         tensor = layout.graph.add("MatMul", matrix.tensor, value.tensor)
-        lying = [len(free) if axis == summed[0] else free.index(axis) for axis in value.order]
-        return Value(tensor, shape, value.dtype, tuple(lying))
+        as_stored = [len(free) if axis == summed[0] else free.index(axis) for axis in value.order]
+        return Value(tensor, shape, value.dtype, tuple(as_stored))
     matrix = _two(layout, layout.arranged(weights, (*weights_summed, *weights_free)), (k, n))
     kept = [axis for axis in value.order if axis in free]
-    lying = layout.arranged(value, (*kept, *summed))
+    as_stored = layout.arranged(value, (*kept, *summed))
     rows = tuple(value.shape[axis] for axis in kept)
-    flat = lying.tensor if len(summed) == 1 else _resized(layout, lying, (*rows, k))
+    flat = as_stored.tensor if len(summed) == 1 else _resized(layout, as_stored, (*rows, k))
     tensor = layout.graph.add("MatMul", flat, matrix)
     order = (*(free.index(axis) for axis in kept), *range(len(free), len(shape)))
     product = Value(tensor, (*rows, n), value.dtype, tuple(range(len(rows) + 1)))
@@ -61,8 +61,8 @@ def _plain(
     return Value(tensor, shape, value.dtype, order)
 
 
-def _shared(layout: Layout, left: tuple, right: tuple) -> Value:
-    """A product for every place of the shared axes."""
+def _shared(layout: AxisLayout, left: tuple, right: tuple) -> Value:
+    """A batched product, one for every index of the batch axes."""
     (one, both, free, summed), (two, two_both, two_free, two_summed) = left, right
     sizes = tuple(one.shape[axis] for axis in both)
     m, k, n = (
@@ -76,11 +76,11 @@ def _shared(layout: Layout, left: tuple, right: tuple) -> Value:
     return Value(tensor, shape, one.dtype, tuple(range(len(shape))))
 
 
-def _two(layout: Layout, value: Value, shape: tuple[int, ...]) -> str | np.ndarray:
+def _two(layout: AxisLayout, value: Value, shape: tuple[int, ...]) -> str | np.ndarray:
     return value.tensor if value.stored == shape else _resized(layout, value, shape)
 
 
-def _resized(layout: Layout, value: Value, shape: tuple[int, ...]) -> str | np.ndarray:
-    """The tensor as it lies, with other sizes."""
-    lying = Value(value.tensor, value.stored, value.dtype, tuple(range(len(value.stored))))
-    return layout.reshape(lying, shape).tensor
+def _resized(layout: AxisLayout, value: Value, shape: tuple[int, ...]) -> str | np.ndarray:
+    """The stored tensor, reshaped."""
+    as_stored = Value(value.tensor, value.stored, value.dtype, tuple(range(len(value.stored))))
+    return layout.reshape(as_stored, shape).tensor

@@ -1,4 +1,4 @@
-"""The package's max_pool, which is written as slices for XLA's sake, recognised and made ONNX's MaxPool."""
+"""Recognises the package's ``max_pool``, which is written as slices for XLA, and converts it to ONNX's MaxPool."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import dataclasses
 
 from jax.extend import core
 
-from fusion_dfd.export.onnx.axes import Layout, Value
+from fusion_dfd.export.onnx.axes import AxisLayout, Value
 
 ORDER = (0, 3, 1, 2)
 """Channels first."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Window:
-    """Of a maximum over height and width."""
+class PoolWindow:
+    """Window of a max pooling over height and width."""
 
     size: int
     stride: int
@@ -22,13 +22,13 @@ class Window:
     """Before height, before width, after height, after width."""
 
 
-def window(program: core.Jaxpr) -> Window | None:
-    """The window of a program that is :func:`fusion_dfd.backbones.conv.max_pool`; None where it looks otherwise.
+def window(jaxpr: core.Jaxpr) -> PoolWindow | None:
+    """The window of a jaxpr that is :func:`fusion_dfd.backbones.conv.max_pool`; None for any other jaxpr.
 
-    Its parts are told by their kinds: a slice for every place of the window along the width and again along the
-    height, strided, and before them at most one padding.
+    The primitives identify it: one strided slice per offset within the window along the width, the same along the
+    height, and at most one padding before them.
     """
-    equations = list(_flat(program))
+    equations = list(_flat(jaxpr))
     around = [equation.params["padding_config"] for equation in equations if equation.primitive.name == "pad"]
     slices = [equation for equation in equations if equation.primitive.name == "slice"]
     names = {equation.primitive.name for equation in equations}
@@ -41,25 +41,25 @@ def window(program: core.Jaxpr) -> Window | None:
     if len(strides) != 1 or starts != [*range(size), *range(size)]:
         return None
     rows, columns = [tuple(map(int, axis[:2])) for axis in around[0][1:3]] if around else [(0, 0), (0, 0)]
-    return Window(size, strides.pop(), (rows[0], columns[0], rows[1], columns[1]))
+    return PoolWindow(size, strides.pop(), (rows[0], columns[0], rows[1], columns[1]))
 
 
-def _flat(program: core.Jaxpr):
-    for equation in program.eqns:
+def _flat(jaxpr: core.Jaxpr):
+    for equation in jaxpr.eqns:
         if equation.primitive.name == "jit":
             yield from _flat(equation.params["jaxpr"].jaxpr)
         else:
             yield equation
 
 
-def max_pool(layout: Layout, value: Value, seen: Window, shape: tuple[int, ...]) -> Value:
-    """ONNX's MaxPool, whose padding never is the largest either."""
-    lying = layout.whole(layout.arranged(value, ORDER))
+def max_pool(layout: AxisLayout, value: Value, window: PoolWindow, shape: tuple[int, ...]) -> Value:
+    """ONNX's MaxPool; its padding never is the maximum either."""
+    as_stored = layout.whole(layout.arranged(value, ORDER))
     tensor = layout.graph.add(
         "MaxPool",
-        lying.tensor,
-        kernel_shape=[seen.size] * 2,
-        strides=[seen.stride] * 2,
-        pads=seen.pads,
+        as_stored.tensor,
+        kernel_shape=[window.size] * 2,
+        strides=[window.stride] * 2,
+        pads=window.pads,
     )
     return Value(tensor, shape, value.dtype, ORDER)

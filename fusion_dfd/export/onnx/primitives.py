@@ -1,7 +1,7 @@
-"""What JAX's primitives are in ONNX.
+"""Rules that convert JAX's primitives to ONNX operations.
 
-A rule takes the walk, the equation and the arguments as values, and returns the results. The names are those of
-``jax.lax``; what an operation means there is said in https://docs.jax.dev/en/latest/jax.lax.html.
+A rule takes the program, the equation and its arguments as values, and returns the results. Primitives have their names
+in ``jax.lax``, where they are documented: https://docs.jax.dev/en/latest/jax.lax.html.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -19,10 +18,8 @@ from fusion_dfd.export.onnx import contraction, gathering, pooling
 from fusion_dfd.export.onnx.axes import Value, computed, is_symbolic, known
 from fusion_dfd.export.onnx.graph import DTYPES
 from fusion_dfd.export.onnx.pointwise import cast, cut, elementwise, reduced, sliced
+from fusion_dfd.export.onnx.program import Program
 from fusion_dfd.types import DataError
-
-if TYPE_CHECKING:
-    from fusion_dfd.export.onnx.walk import Program
 
 Rule = Callable[..., list[Value]]
 
@@ -32,48 +29,56 @@ ELEMENTWISE = {
     "logistic": "Sigmoid", "lt": "Less", "max": "Max", "min": "Min", "mul": "Mul", "neg": "Neg", "not": "Not",
     "or": "Or", "pow": "Pow", "sign": "Sign", "sin": "Sin", "sqrt": "Sqrt", "sub": "Sub", "tanh": "Tanh",
 }  # fmt: skip
-"""Primitives that are one operation, place by place."""
+"""Elementwise primitives that are one ONNX operation."""
 REDUCTIONS = {"reduce_sum": "ReduceSum", "reduce_max": "ReduceMax", "reduce_min": "ReduceMin"}
-SAME = ("copy", "stop_gradient", "optimization_barrier")
-"""Primitives that give back what they get."""
-INSIDE = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
-"""Primitives that hold a program, and the parameter that is it."""
+IDENTITY = ("copy", "stop_gradient", "optimization_barrier")
+"""Primitives that return their arguments."""
+NESTED = {"jit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+"""Primitives that contain a jaxpr, and the parameter that holds it."""
 
 
-def find(equation: core.JaxprEqn) -> Rule:
-    """The rule of an equation's primitive. Raises DataError where there is none."""
+def apply(program: Program, equation: core.JaxprEqn, arguments: Sequence[Value]) -> list[Value]:
+    """The results of an equation: computed now if the arguments are constants, else by nodes of the graph.
+
+    Raises DataError for a primitive without a rule.
+    """
+    constants = _evaluate(program, equation, arguments)
+    return constants if constants is not None else _rule(equation)(program, equation, *arguments)
+
+
+def _rule(equation: core.JaxprEqn) -> Rule:
     name = equation.primitive.name
     if name in ELEMENTWISE:
         return _elementwise
     if name in REDUCTIONS:
         return _reduce
-    if name in SAME:
-        return lambda walk, equation, *arguments: list(arguments)
-    if name in INSIDE:
-        return _inside
+    if name in IDENTITY:
+        return lambda program, equation, *arguments: list(arguments)
+    if name in NESTED:
+        return _nested
     if name not in RULES:
         raise DataError(f"the model uses JAX's operation {name!r}, which has no ONNX form here: export without ONNX")
     return RULES[name]
 
 
-def evaluate_now(walk: Program, equation: core.JaxprEqn, arguments: Sequence[Value]) -> list[Value] | None:
-    """What JAX itself makes of known arguments; None where it must wait for the graph.
+def _evaluate(program: Program, equation: core.JaxprEqn, arguments: Sequence[Value]) -> list[Value] | None:
+    """The results that JAX computes from constant arguments; None if the graph must compute them.
 
-    Numbers that a broadcast repeats are computed once.
+    Elements that a broadcast repeats are computed once.
     """
     name = equation.primitive.name
     if name == "broadcast_in_dim" or not all(value.known for value in arguments):
         return None
-    if name in ELEMENTWISE or name in ONE_BY_ONE:
-        plain = [walk.layout.arranged(value, range(len(value.shape))).tensor for value in arguments]
+    if name in ELEMENTWISE or name in ELEMENTWISE_RULES:
+        plain = [program.layout.arranged(value, range(len(value.shape))).tensor for value in arguments]
         (result,) = _bind(equation, np.broadcast_arrays(*plain))
-        shape = walk.shape(equation.outvars[0])
-        once = frozenset(axis for axis, size in enumerate(result.shape) if size != shape[axis])
-        return [Value(result, shape, result.dtype, tuple(range(len(shape))), once)]
-    results = (size for var in equation.outvars for size in walk.shape(var))
-    if any(value.symbolic for value in arguments) or any(map(is_symbolic, results)) or name in (*INSIDE, *LATER):
+        shape = program.shape(equation.outvars[0])
+        repeated = frozenset(axis for axis, size in enumerate(result.shape) if size != shape[axis])
+        return [Value(result, shape, result.dtype, tuple(range(len(shape))), repeated)]
+    results = (size for var in equation.outvars for size in program.shape(var))
+    if any(value.symbolic for value in arguments) or any(map(is_symbolic, results)) or name in (*NESTED, *LAZY):
         return None
-    return [known(one) for one in _bind(equation, [walk.layout.plain(value) for value in arguments])]
+    return [known(one) for one in _bind(equation, [program.layout.plain(value) for value in arguments])]
 
 
 def _bind(equation: core.JaxprEqn, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -81,88 +86,86 @@ def _bind(equation: core.JaxprEqn, arrays: Sequence[np.ndarray]) -> list[np.ndar
     return [np.asarray(one) for one in (out if equation.primitive.multiple_results else [out])]
 
 
-def _elementwise(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+def _elementwise(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
     operation, dtype = ELEMENTWISE[equation.primitive.name], equation.outvars[0].aval.dtype
     if operation in ("And", "Or", "Not") and dtype != np.bool_:
-        raise DataError(
-            f"the model uses JAX's operation {equation.primitive.name!r} on whole numbers: no ONNX form here"
-        )
+        raise DataError(f"the model uses JAX's operation {equation.primitive.name!r} on integers: no ONNX form here")
     positive = [one for one in arguments if not _is_zero(one)]
-    whole = len(positive) == 1 and positive[0].shape == walk.shape(equation.outvars[0])
+    whole = len(positive) == 1 and positive[0].shape == program.shape(equation.outvars[0])
     if operation == "Max" and dtype == np.float32 and whole:
-        # Runtimes take a convolution and a Relu as one, but not a maximum.
-        return [elementwise(walk.layout, "Relu", positive, dtype)]
-    return [elementwise(walk.layout, operation, arguments, dtype)]
+        # Runtimes fuse a convolution with a Relu, but not with a Max.
+        return [elementwise(program.layout, "Relu", positive, dtype)]
+    return [elementwise(program.layout, operation, arguments, dtype)]
 
 
 def _is_zero(value: Value) -> bool:
     return value.known and value.tensor.size == 1 and not value.tensor.any()
 
 
-def _inside(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
-    program = equation.params[INSIDE[equation.primitive.name]]
-    window = pooling.window(program.jaxpr) if equation.params.get("name") == "max_pool" else None
+def _nested(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+    closed = equation.params[NESTED[equation.primitive.name]]
+    window = pooling.window(closed.jaxpr) if equation.params.get("name") == "max_pool" else None
     if window is not None:
-        return [pooling.max_pool(walk.layout, arguments[0], window, walk.shape(equation.outvars[0]))]
-    return walk.closed(program, arguments)
+        return [pooling.max_pool(program.layout, arguments[0], window, program.shape(equation.outvars[0]))]
+    return program.run_closed(closed, arguments)
 
 
-def _remat(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
-    return walk.run(equation.params["jaxpr"], [], arguments)
+def _remat(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+    return program.run(equation.params["jaxpr"], [], arguments)
 
 
-def _platform(walk: Program, equation: core.JaxprEqn) -> list[Value]:
-    """Of a program written in several ways, the one for all devices: the others suit XLA's compilers, not ONNX."""
+def _platform(program: Program, equation: core.JaxprEqn) -> list[Value]:
+    """Of implementations per device, the one for all devices: the others are written for XLA's compilers."""
     return [known(np.int32(equation.params["platforms"].index(None)))]
 
 
-def _cond(walk: Program, equation: core.JaxprEqn, index: Value, *arguments: Value) -> list[Value]:
+def _cond(program: Program, equation: core.JaxprEqn, index: Value, *arguments: Value) -> list[Value]:
     if not index.known:
-        raise DataError("the model chooses between programs by what it sees (JAX's cond): no ONNX form here")
-    return walk.closed(equation.params["branches"][int(index.tensor)], arguments)
+        raise DataError("the model branches on a computed value (JAX's cond): no ONNX form here")
+    return program.run_closed(equation.params["branches"][int(index.tensor)], arguments)
 
 
-def _scan(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
-    """A loop of known length, written out."""
+def _scan(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+    """A loop of known length, unrolled."""
     params = equation.params
     head, carried = params["num_consts"], params["num_consts"] + params["num_carry"]
     consts, carry, rows = arguments[:head], list(arguments[head:carried]), arguments[carried:]
     steps = range(params["length"])
     found: dict[int, list[Value]] = {}
-    for place in reversed(steps) if params["reverse"] else steps:
-        results = walk.closed(params["jaxpr"], [*consts, *carry, *(_at(walk, value, place) for value in rows)])
-        carry, found[place] = results[: params["num_carry"]], results[params["num_carry"] :]
-    columns = zip(*(found[place] for place in steps), strict=True)
-    return [*carry, *(_stacked(walk, column) for column in columns)]
+    for step in reversed(steps) if params["reverse"] else steps:
+        results = program.run_closed(params["jaxpr"], [*consts, *carry, *(_at(program, value, step) for value in rows)])
+        carry, found[step] = results[: params["num_carry"]], results[params["num_carry"] :]
+    columns = zip(*(found[step] for step in steps), strict=True)
+    return [*carry, *(_stacked(program, column) for column in columns)]
 
 
-def _at(walk: Program, value: Value, place: int) -> Value:
-    """One place of the first axis, which goes."""
-    shape, once = value.shape[1:], frozenset(axis - 1 for axis in value.once if axis)
+def _at(program: Program, value: Value, index: int) -> Value:
+    """``value[index]``."""
+    shape, repeated = value.shape[1:], frozenset(axis - 1 for axis in value.repeated if axis)
     order, axis = tuple(one - 1 for one in value.order if one), value.order.index(0)
-    place = 0 if 0 in value.once else place
+    index = 0 if 0 in value.repeated else index
     if value.known:
-        return Value(value.tensor.take(place, axis), shape, value.dtype, order, once)
+        return Value(value.tensor.take(index, axis), shape, value.dtype, order, repeated)
     return Value(
-        walk.layout.graph.add("Gather", value.tensor, np.array(place, np.int64), axis=axis),
+        program.layout.graph.add("Gather", value.tensor, np.array(index, np.int64), axis=axis),
         shape,
         value.dtype,
         order,
-        once,
+        repeated,
     )
 
 
-def _stacked(walk: Program, values: Sequence[Value], axis: int = 0) -> Value:
+def _stacked(program: Program, values: Sequence[Value], axis: int = 0) -> Value:
     shape = list(values[0].shape)
     shape.insert(axis, 1)
     axes = [one for one in range(len(shape)) if one != axis]
-    return _joined(walk, [walk.layout.broadcast(value, shape, axes) for value in values], axis)
+    return _joined(program, [program.layout.broadcast(value, shape, axes) for value in values], axis)
 
 
-def _joined(walk: Program, values: Sequence[Value], axis: int) -> Value:
-    layout = walk.layout
+def _joined(program: Program, values: Sequence[Value], axis: int) -> Value:
+    layout = program.layout
     order = max(values, key=lambda value: (not value.known, math.prod(value.stored))).order
-    shared = frozenset.intersection(*(value.once for value in values)) - {axis}
+    shared = frozenset.intersection(*(value.repeated for value in values)) - {axis}
     parts = [layout.arranged(layout.whole(value, set(range(len(order))) - shared), order) for value in values]
     shape = list(values[0].shape)
     shape[axis] = sum(value.shape[axis] for value in values)
@@ -170,133 +173,133 @@ def _joined(walk: Program, values: Sequence[Value], axis: int) -> Value:
     return Value(tensor, tuple(shape), values[0].dtype, order, shared)
 
 
-def _concatenate(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
-    return [_joined(walk, arguments, equation.params["dimension"])]
+def _concatenate(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+    return [_joined(program, arguments, equation.params["dimension"])]
 
 
-def _stack(walk: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
-    return [_stacked(walk, arguments, equation.params["axis"])]
+def _stack(program: Program, equation: core.JaxprEqn, *arguments: Value) -> list[Value]:
+    return [_stacked(program, arguments, equation.params["axis"])]
 
 
-def _split(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+def _split(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
     axis, sizes = equation.params["axis"], equation.params["sizes"]
-    value = walk.layout.whole(value, {axis})
-    names = walk.layout.graph.add_many(
+    value = program.layout.whole(value, {axis})
+    names = program.layout.graph.add_many(
         "Split", len(sizes), value.tensor, np.array(sizes, np.int64), axis=value.order.index(axis)
     )
     shapes = ((*value.shape[:axis], size, *value.shape[axis + 1 :]) for size in sizes)
     return [dataclasses.replace(value, tensor=name, shape=shape) for name, shape in zip(names, shapes, strict=True)]
 
 
-def _broadcast(walk: Program, equation: core.JaxprEqn, value: Value, *sizes: Value) -> list[Value]:
+def _broadcast(program: Program, equation: core.JaxprEqn, value: Value, *sizes: Value) -> list[Value]:
     axes = equation.params["broadcast_dimensions"]
-    return [walk.layout.broadcast(value, walk.shape(equation.outvars[0]), axes)]
+    return [program.layout.broadcast(value, program.shape(equation.outvars[0]), axes)]
 
 
-def _reshape(walk: Program, equation: core.JaxprEqn, value: Value, *sizes: Value) -> list[Value]:
-    return [walk.layout.reshape(value, walk.shape(equation.outvars[0]))]
+def _reshape(program: Program, equation: core.JaxprEqn, value: Value, *sizes: Value) -> list[Value]:
+    return [program.layout.reshape(value, program.shape(equation.outvars[0]))]
 
 
-def _transpose(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [walk.layout.transpose(value, equation.params["permutation"])]
+def _transpose(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    return [program.layout.transpose(value, equation.params["permutation"])]
 
 
-def _slice(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    starts, shape = equation.params["start_indices"], walk.shape(equation.outvars[0])
-    return [cut(walk.layout, value, starts, shape, equation.params["strides"] or (1,) * len(shape))]
+def _slice(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    starts, shape = equation.params["start_indices"], program.shape(equation.outvars[0])
+    return [cut(program.layout, value, starts, shape, equation.params["strides"] or (1,) * len(shape))]
 
 
 LAST = np.iinfo(np.int64).min
-"""Where a slice ends that runs backwards over the first place."""
+"""End of a slice that runs backwards to the first element."""
 
 
-def _rev(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    axes = [axis for axis in equation.params["dimensions"] if axis not in value.once]
+def _rev(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    axes = [axis for axis in equation.params["dimensions"] if axis not in value.repeated]
     count = len(axes)
-    tensor = sliced(walk.layout, value, [-1] * count, [LAST] * count, axes, [-1] * count) if axes else value.tensor
+    tensor = sliced(program.layout, value, [-1] * count, [LAST] * count, axes, [-1] * count) if axes else value.tensor
     return [dataclasses.replace(value, tensor=tensor)]
 
 
-def _pad(walk: Program, equation: core.JaxprEqn, value: Value, filling: Value) -> list[Value]:
+def _pad(program: Program, equation: core.JaxprEqn, value: Value, filling: Value) -> list[Value]:
     around = [(int(low), int(high), int(between)) for low, high, between in equation.params["padding_config"]]
     if any(between for *_, between in around):
-        raise DataError("the model pads between places (JAX's pad with an interior): no ONNX form here")
-    value = walk.layout.whole(value, {axis for axis, (low, high, _) in enumerate(around) if low or high})
+        raise DataError("the model pads between elements (JAX's pad with an interior): no ONNX form here")
+    value = program.layout.whole(value, {axis for axis, (low, high, _) in enumerate(around) if low or high})
     pads = [around[axis][side] for side in (0, 1) for axis in value.order]
     tensor = value.tensor
     if any(pads):
-        tensor = walk.layout.graph.add("Pad", tensor, np.array(pads, np.int64), walk.layout.plain(filling))
-    return [dataclasses.replace(value, tensor=tensor, shape=walk.shape(equation.outvars[0]))]
+        tensor = program.layout.graph.add("Pad", tensor, np.array(pads, np.int64), program.layout.plain(filling))
+    return [dataclasses.replace(value, tensor=tensor, shape=program.shape(equation.outvars[0]))]
 
 
-def _iota(walk: Program, equation: core.JaxprEqn) -> list[Value]:
-    """Counting over an axis as long as the batch; others are known."""
-    shape, axis, dtype = walk.shape(equation.outvars[0]), equation.params["dimension"], equation.params["dtype"]
-    graph = walk.layout.graph
-    end = graph.add("Squeeze", walk.layout.size(shape[axis]), np.zeros(1, np.int64))
+def _iota(program: Program, equation: core.JaxprEqn) -> list[Value]:
+    """Counts along an axis that depends on the batch size; other counts are constants."""
+    shape, axis, dtype = program.shape(equation.outvars[0]), equation.params["dimension"], equation.params["dtype"]
+    graph = program.layout.graph
+    end = graph.add("Squeeze", program.layout.size(shape[axis]), np.zeros(1, np.int64))
     counted = graph.add("Range", np.array(0, np.int64), end, np.array(1, np.int64))
     line = computed(graph.add("Cast", counted, to=DTYPES[np.dtype(dtype).name]), shape[axis : axis + 1], dtype)
-    return [walk.layout.broadcast(line, shape, (axis,))]
+    return [program.layout.broadcast(line, shape, (axis,))]
 
 
-def _size(walk: Program, equation: core.JaxprEqn) -> list[Value]:
-    size, graph = walk.layout.size(walk.number(equation.params["dim"])), walk.layout.graph
+def _size(program: Program, equation: core.JaxprEqn) -> list[Value]:
+    size, graph = program.layout.size(program.size(equation.params["dim"])), program.layout.graph
     dtype = equation.outvars[0].aval.dtype
     scalar = graph.add("Squeeze", size, np.zeros(1, np.int64))
     return [computed(graph.add("Cast", scalar, to=DTYPES[np.dtype(dtype).name]), (), dtype)]
 
 
-def _cast(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [cast(walk.layout, value, equation.params["new_dtype"])]
+def _cast(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    return [cast(program.layout, value, equation.params["new_dtype"])]
 
 
-def _select(walk: Program, equation: core.JaxprEqn, which: Value, *cases: Value) -> list[Value]:
+def _select(program: Program, equation: core.JaxprEqn, which: Value, *cases: Value) -> list[Value]:
     if which.dtype != np.bool_:
-        raise DataError("the model selects among several by a number (JAX's select_n): no ONNX form here")
-    return [elementwise(walk.layout, "Where", (which, cases[1], cases[0]), cases[0].dtype)]
+        raise DataError("the model selects among several arrays by an integer (JAX's select_n): no ONNX form here")
+    return [elementwise(program.layout, "Where", (which, cases[1], cases[0]), cases[0].dtype)]
 
 
-def _square(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [elementwise(walk.layout, "Mul", (value, value), value.dtype)]
+def _square(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    return [elementwise(program.layout, "Mul", (value, value), value.dtype)]
 
 
-def _integer_pow(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [elementwise(walk.layout, "Pow", (value, known(value.dtype.type(equation.params["y"]))), value.dtype)]
+def _integer_pow(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    return [elementwise(program.layout, "Pow", (value, known(value.dtype.type(equation.params["y"]))), value.dtype)]
 
 
-def _rsqrt(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    root = elementwise(walk.layout, "Sqrt", [value], value.dtype)
-    return [elementwise(walk.layout, "Reciprocal", [root], value.dtype)]
+def _rsqrt(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    root = elementwise(program.layout, "Sqrt", [value], value.dtype)
+    return [elementwise(program.layout, "Reciprocal", [root], value.dtype)]
 
 
-def _erfc(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    """``1 - erf``; for large arguments only its absolute error is small."""
-    erf = elementwise(walk.layout, "Erf", [value], value.dtype)
-    return [elementwise(walk.layout, "Sub", (known(value.dtype.type(1)), erf), value.dtype)]
+def _erfc(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    """``1 - erf``; accurate in absolute, not in relative error."""
+    erf = elementwise(program.layout, "Erf", [value], value.dtype)
+    return [elementwise(program.layout, "Sub", (known(value.dtype.type(1)), erf), value.dtype)]
 
 
-def _reduce(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    return [reduced(walk.layout, REDUCTIONS[equation.primitive.name], value, equation.params["axes"])]
+def _reduce(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    return [reduced(program.layout, REDUCTIONS[equation.primitive.name], value, equation.params["axes"])]
 
 
-def _truth(walk: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
-    """All or any, by the least or the largest of 0 and 1."""
+def _truth(program: Program, equation: core.JaxprEqn, value: Value) -> list[Value]:
+    """All or any, as the minimum or maximum of 0 and 1."""
     operation = {"reduce_and": "ReduceMin", "reduce_or": "ReduceMax"}[equation.primitive.name]
-    found = reduced(walk.layout, operation, cast(walk.layout, value, np.int32), equation.params["axes"])
-    return [cast(walk.layout, found, np.bool_)]
+    found = reduced(program.layout, operation, cast(program.layout, value, np.int32), equation.params["axes"])
+    return [cast(program.layout, found, np.bool_)]
 
 
-def _dot(walk: Program, equation: core.JaxprEqn, left: Value, right: Value) -> list[Value]:
+def _dot(program: Program, equation: core.JaxprEqn, left: Value, right: Value) -> list[Value]:
     dtype = equation.outvars[0].aval.dtype
-    left, right = (cast(walk.layout, value, dtype) for value in (left, right))
-    return [contraction.dot(walk.layout, left, right, equation.params["dimension_numbers"])]
+    left, right = (cast(program.layout, value, dtype) for value in (left, right))
+    return [contraction.dot(program.layout, left, right, equation.params["dimension_numbers"])]
 
 
-def _convolution(walk: Program, equation: core.JaxprEqn, value: Value, kernel: Value) -> list[Value]:
+def _convolution(program: Program, equation: core.JaxprEqn, value: Value, kernel: Value) -> list[Value]:
     params = equation.params
     if set(params["lhs_dilation"]) != {1} or params["batch_group_count"] != 1:
         raise DataError("the model uses a transposed or batch-grouped convolution: no ONNX form here")
-    numbers, layout = params["dimension_numbers"], walk.layout
+    numbers, layout = params["dimension_numbers"], program.layout
     image = layout.whole(layout.arranged(value, numbers.lhs_spec))
     weights = layout.whole(layout.arranged(kernel, numbers.rhs_spec))
     tensor = layout.graph.add(
@@ -308,7 +311,7 @@ def _convolution(walk: Program, equation: core.JaxprEqn, value: Value, kernel: V
         pads=[around[side] for side in (0, 1) for around in params["padding"]],
         group=params["feature_group_count"],
     )
-    return [Value(tensor, walk.shape(equation.outvars[0]), value.dtype, tuple(numbers.out_spec))]
+    return [Value(tensor, program.shape(equation.outvars[0]), value.dtype, tuple(numbers.out_spec))]
 
 
 RULES: dict[str, Rule] = {
@@ -341,7 +344,7 @@ RULES: dict[str, Rule] = {
     "stack": _stack,
     "transpose": _transpose,
 }
-ONE_BY_ONE = ("convert_element_type", "erfc", "integer_pow", "rsqrt", "select_n", "square", *SAME)
-"""Primitives of rules of their own that work place by place."""
-LATER = ("cond", "dim_as_value", "platform_index", "remat2", "scan", "transpose", "reshape", "squeeze")
-"""Primitives whose rules see to known arguments themselves."""
+ELEMENTWISE_RULES = ("convert_element_type", "erfc", "integer_pow", "rsqrt", "select_n", "square", *IDENTITY)
+"""Elementwise primitives with a rule of their own."""
+LAZY = ("cond", "dim_as_value", "platform_index", "remat2", "scan", "transpose", "reshape", "squeeze")
+"""Primitives whose rules handle constant arguments themselves."""

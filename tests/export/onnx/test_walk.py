@@ -1,4 +1,4 @@
-"""Every system as ONNX gives what it gives live, at batch sizes and lengths that were never traced; and operations."""
+"""ONNX programs give the live model's outputs, for every system and many operations, at sizes that were not traced."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import onnxruntime as ort
 import pytest
-import test_systems as systems
+import small_systems as systems
 from flax import nnx
 from jax import lax
 
@@ -31,17 +31,16 @@ def session(content: bytes):
 
 
 def batches():
-    """One of the clips of test_systems, and all of them twice, with nonsense where a frame is padding."""
+    """One of the clips of small_systems, and all of them twice, with garbage in padded frames."""
     clips = systems.garbage(systems.clips())
     yield tuple(x[2:] for x in clips)
     yield tuple(jnp.concatenate([x, x[::-1]]) for x in clips)
 
 
 @pytest.mark.parametrize("variant", systems.VARIANTS)
-def test_a_system_gives_what_it_gives_live(variant, monkeypatch):
+def test_a_system_gives_what_it_gives_live(variant):
     options = dataclasses.replace(systems.options(variant), **ALL.get(variant, {}))
-    monkeypatch.setattr(systems, "options", lambda _: options)
-    _, _, params, stats = systems.split.__wrapped__(variant)
+    _, _, params, stats = systems.split_model(options)
     weights = {"params": params, "stats": stats}
     live = jax.jit(runtime.function(options))
     shapes = dict(zip(runtime.INPUTS, systems.clips(), strict=True))
@@ -52,7 +51,7 @@ def test_a_system_gives_what_it_gives_live(variant, monkeypatch):
         assert got.keys() == expected.keys()
         for name, value in expected.items():
             assert got[name].shape == value.shape
-            # A pixel of flow that is cut off at one side of a rounding error is not at the other: attention shows it.
+            # Rounding moves a pixel of flow across a cut-off, which the attention shows.
             np.testing.assert_allclose(got[name], value, atol=1e-4, err_msg=name)
 
 
@@ -71,7 +70,7 @@ def test_the_file_is_what_onnx_says_a_file_is(rng):
 
 
 def converted(function, *arrays):
-    """What the ONNX form of a function of arrays (first axis: the batch) gives for them and for their first row."""
+    """The ONNX form of a function of arrays (first axis: batch), checked on all rows and on the first."""
     names = [f"x{k}" for k in range(len(arrays))]
     shapes = dict(zip(names, arrays, strict=True))
     content = walk.convert(lambda *x: {"y": function(*x)}, shapes, {}, "one")
@@ -84,16 +83,16 @@ def converted(function, *arrays):
 
 OPERATIONS = {
     "the last and the one before": lambda x: x[:, -1] - x[:, -2],
-    "places that do not exist are filled": lambda x: x.at[:, jnp.array([0, 9, 2])].get(mode="fill", fill_value=7.0),
-    "places that do not exist are the nearest": lambda x: x.at[:, jnp.array([0, 9, 2])].get(mode="clip"),
+    "indices out of bounds are filled": lambda x: x.at[:, jnp.array([0, 9, 2])].get(mode="fill", fill_value=7.0),
+    "indices out of bounds are clipped": lambda x: x.at[:, jnp.array([0, 9, 2])].get(mode="clip"),
     "reversed": lambda x: x[:, ::-1] - x,
-    "merged, turned, split": lambda x: jnp.swapaxes(x.reshape(-1, 4, 3), 1, 2).reshape(x.shape[0], 3, 20),
+    "merged, transposed, split": lambda x: jnp.swapaxes(x.reshape(-1, 4, 3), 1, 2).reshape(x.shape[0], 3, 20),
     "repeated, then merged": lambda x: jnp.broadcast_to(x[:, None], (x.shape[0], 2, *x.shape[1:])).reshape(-1, 5, 4, 3),
-    "counted along the batch": lambda x: x + jnp.arange(x.shape[0])[:, None, None, None],
+    "iota along the batch": lambda x: x + jnp.arange(x.shape[0])[:, None, None, None],
     "all and any": lambda x: (jnp.all(x > -1, axis=(2, 3)) | jnp.any(x > 2, axis=(2, 3))).astype(jnp.float32),
     "several axes summed": lambda x: jnp.einsum("btuc,tuk->bkc", x, jnp.ones((5, 4, 2)) / 3),
     "from the left": lambda x: jnp.einsum("ij,btjc->bitc", jnp.arange(12.0).reshape(3, 4), x),
-    "shared axes": lambda x: jnp.einsum("btuc,bvuc->buvt", x, x * 2),
+    "batch axes": lambda x: jnp.einsum("btuc,bvuc->buvt", x, x * 2),
     "powers": lambda x: jax.nn.gelu(x, approximate=False) + x**3 + lax.rsqrt(jnp.square(x) + 1.0),
     "curves": lambda x: (
         jnp.sin(x) + jnp.cos(x) + jnp.log(jnp.abs(x) + 1) * jnp.sign(x) + lax.erf(x) + (x * x + 0.1) ** x
@@ -159,7 +158,7 @@ REFUSED = {
     "'sort'": jnp.sort,
     "'dynamic_slice'": lambda x: lax.dynamic_slice_in_dim(x, x[0, 0].astype(int), 2, axis=1),
     "bfloat16": lambda x: (x.astype(jnp.bfloat16) * 2).astype(jnp.float32),
-    "between places": lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1))),
+    "between elements": lambda x: lax.pad(x, 0.0, ((0, 0, 0), (0, 0, 1))),
 }
 
 
