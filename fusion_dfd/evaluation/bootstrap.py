@@ -1,8 +1,12 @@
-"""Bootstrap intervals over groups: videos of one source depend on each other, so whole groups are drawn.
+"""Bootstrap intervals over groups, and paired tests of two systems on the same videos.
 
-A resample holds a whole number of copies of each group, so every metric is a function of weighted rows: those of the
-order of the scores through cumulative weights, the others through sums taken once per group. Percentile method: Efron
-and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13.
+Videos of one source depend on each other, so whole groups are drawn. A resample holds a whole number of copies of each
+group, so every metric is a function of weighted rows: metrics of the order of the scores through cumulative weights,
+the others through sums taken once per group. Percentile method: Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, ch. 13.
+
+Two systems are compared by :func:`differences` (both on the same resamples) and by :func:`delong`, which takes videos
+for independent.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ MOST_UNDEFINED = 0.05
 def intervals(
     labels, probabilities, groups, n: int = 1000, seed: int = 0, threshold: float = 0.5
 ) -> dict[str, tuple[float, float] | None]:
-    """95 % percentile interval (low, high) of every metric, from ``n`` resamples of the distinct ``groups`` [m].
+    """95% percentile interval (low, high) of every metric, from ``n`` resamples of the distinct ``groups`` [m].
 
     ``None`` where the metric is undefined for the rows or for more than :data:`MOST_UNDEFINED` of the resamples, where
     there are fewer than two groups, and for ``n = 0``. Equal arguments give equal intervals.
@@ -134,7 +138,6 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return np.einsum("i,i", a, b)
 
 
-# MERGED from evaluation.paired: Two systems on the same videos: is one better, or were the videos kind to it?
 @dataclasses.dataclass(frozen=True)
 class DeLong:
     """Two correlated AUCs and the test of their equality."""
@@ -158,7 +161,7 @@ class Difference:
     value: float | None
     low: float | None
     high: float | None
-    """95 % interval over groups; None where there is none."""
+    """95% interval over groups; None where there is none."""
     p: float | None
     """Two-sided p-value of the bootstrap; None where there is no interval."""
 
@@ -173,7 +176,7 @@ def same_videos(first: Sequence[VideoScore], second: Sequence[VideoScore]) -> tu
     if not pairs:
         raise DataError(
             f"no video is in both tables of scores (e.g. {first[0].video} and {second[0].video}): a paired comparison "
-            "wants the same videos, named alike"
+            "needs the same videos under the same names"
         )
     for one, other in pairs:
         if one.label != other.label:

@@ -1,4 +1,4 @@
-"""Rows of scores: CSV in and out, and from clips to videos.
+"""Rows of scores: from clips to videos, CSV in and out, and Parquet where pyarrow is installed (extra ``parquet``).
 
 Scores come first, statistics after: a model is run once, and every number of a report is a function of these rows.
 """
@@ -57,6 +57,13 @@ class VideoScore(About):
 
 
 Row = TypeVar("Row", bound=Score | VideoScore)
+
+_CONVERT = {"int": int, "float": float, "str": str}
+"""By the annotation of a row's field."""
+
+_INSTALL = "pip install 'fusion-dfd[parquet]'"
+
+PARQUET_ABSENT = f"The scores were written as CSV only. For Parquet files as well: {_INSTALL}"
 
 
 def probability(logits) -> np.ndarray:
@@ -138,7 +145,7 @@ def read_csv(path: str | os.PathLike, kind: type[Row] = Score) -> list[Row]:
     """Inverse of :func:`write_csv`. Raises :class:`DataError` naming the file, the line and the value that is wrong."""
     fields = dataclasses.fields(kind)
     names = [field.name for field in fields]
-    convert = [{"int": int, "float": float, "str": str}[field.type] for field in fields]
+    convert = [_CONVERT[field.type] for field in fields]
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -167,20 +174,12 @@ def _values(path, line: int, cells: list[str], names: list[str], convert: list[t
     return values
 
 
-# MERGED from evaluation.parquet: Tables of scores as Parquet files, where pyarrow is installed (the extra ``parquet``); CSV is always written.
-_INSTALL = "pip install 'fusion-dfd[parquet]'"
-
-ABSENT = f"The scores were written as CSV alone: for Parquet files as well, {_INSTALL}."
-
-_TYPES = {"int": int, "float": float, "str": str}
-
-
-def available() -> bool:
+def parquet_available() -> bool:
     """Whether pyarrow is installed."""
     return importlib.util.find_spec("pyarrow") is not None
 
 
-def write(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> str:
+def write_parquet(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score) -> str:
     """Write rows of dataclass ``kind``, one column a field: int64, double or string. Whole or not at all.
 
     Returns the path. Raises :class:`DataError` where pyarrow is not installed or the file cannot be written.
@@ -188,16 +187,16 @@ def write(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] = Score)
     pyarrow, files = _pyarrow(path)
     types = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string()}
     columns = {
-        field.name: pyarrow.array([_TYPES[field.type](getattr(row, field.name)) for row in rows], types[of])
+        field.name: pyarrow.array([_CONVERT[field.type](getattr(row, field.name)) for row in rows], types[of])
         for field in dataclasses.fields(kind)
-        for of in (_TYPES[field.type],)
+        for of in (_CONVERT[field.type],)
     }
     with atomic.binary(path) as file:
         files.write_table(pyarrow.table(columns), file)
     return os.fspath(path)
 
 
-def read_columns(path: str | os.PathLike) -> dict[str, list]:
+def read_parquet(path: str | os.PathLike) -> dict[str, list]:
     """The columns of a file by name. Raises :class:`DataError` where it cannot be read."""
     pyarrow, files = _pyarrow(path)
     try:
@@ -211,5 +210,5 @@ def _pyarrow(path: str | os.PathLike):
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise DataError(f"{path}: Parquet files want pyarrow, {_INSTALL}, or give a CSV file") from error
+        raise DataError(f"{path}: Parquet files need pyarrow ({_INSTALL}); or give a CSV file") from error
     return pyarrow, parquet

@@ -275,7 +275,7 @@ def headline(summary: Summary) -> str:
     if auc["value"] is None:
         return f"Video AUC undefined over {over}: {auc['note']}"
     known = auc["low"] is not None
-    interval = f", 95 % interval {auc['low']:.3f} to {auc['high']:.3f}" if known else f" ({auc['note']})"
+    interval = f", 95% interval {auc['low']:.3f} to {auc['high']:.3f}" if known else f" ({auc['note']})"
     return f"Video AUC {auc['value']:.3f}{interval}, over {over}"
 
 

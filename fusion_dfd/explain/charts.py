@@ -1,4 +1,8 @@
-"""Figures of a video's page, in the look of :mod:`fusion_dfd.reports.plots`."""
+"""Figures and pictures of a video's page.
+
+Figures are drawn in the look of :mod:`fusion_dfd.reports.plots`. Pictures are frames and maps side by side, as JPEG
+inside the page.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +12,30 @@ from collections.abc import Sequence
 import cv2
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib import colormaps
 from scipy import special
 
 from fusion_dfd.explain.evidence import Effect, Pace
 from fusion_dfd.explain.motionmaps import Motion
 from fusion_dfd.predict.verdict import Face
+from fusion_dfd.reports.pages import data_uri
 from fusion_dfd.reports.plots import FAKE, GRID, INK, LINES, MUTED, REAL, STYLE, canvas, svg
-from fusion_dfd.reports.sections import data_uri
 
 _EDGE = 9.0
-"""Logits are drawn up to here, a probability of .0001 or .9999."""
+"""Logits are drawn up to here, a probability of 0.0001 or 0.9999."""
 _TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+
+FRAMES = 5
+"""Frames of a window that are shown."""
+SIDE = 208
+"""Of each on the page, pixels."""
+GAP = 4
+_HEAT, _SIGNED, _AMOUNT = colormaps["inferno"], colormaps["RdBu_r"], colormaps["viridis"]
 
 
 @matplotlib.rc_context(STYLE)
-def timeline(faces: Sequence[Face]) -> str:
+def timeline(faces: Sequence[Face]) -> Markup:
     """Probability by second, a line a person; where nobody looked it is broken."""
     figure, (axes,) = canvas(8.6, 2.9)
     axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
@@ -36,7 +48,7 @@ def timeline(faces: Sequence[Face]) -> str:
             label = f"face {face.track}" if not number else None
             axes.plot(middle, y, color=colour, linestyle=dash, linewidth=2, marker="o", markersize=4, label=label)
     axes.set(ylim=(-0.03, 1.03), xlabel="second of the video", ylabel="looks forged")
-    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     _whole_seconds(axes, [second for face in faces for second, _ in face.timeline])
     if len(faces) > 1:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -44,8 +56,8 @@ def timeline(faces: Sequence[Face]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: str) -> str:
-    """Weight of each frame over time, by name: pieces of ``(times [t], weights [t])``; a weight of 1 is usual."""
+def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: str) -> Markup:
+    """Weight of each frame over time, by name: windows of ``(times [t], weights [t])``; a weight of 1 is usual."""
     figure, (axes,) = canvas(8.6, 2.7)
     axes.axhline(1, color=MUTED, linestyle=":", linewidth=1)
     for (name, parts), colour in zip(curves.items(), itertools.cycle(LINES)):
@@ -58,7 +70,7 @@ def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: 
 
 
 @matplotlib.rc_context(STYLE)
-def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name: str) -> str:
+def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name: str) -> Markup:
     """A bar from the probability as it is to what it would be without each of ``found``, called ``names``.
 
     On the scale of the logit: a probability near 0 or 1 hardly moves on its own, however much its reasons change.
@@ -84,14 +96,14 @@ def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name
 
 
 @matplotlib.rc_context(STYLE)
-def pace(found: Pace) -> str:
+def pace(found: Pace) -> Markup:
     """Distance of the motion by second beside the distances of real videos."""
     figure, (left, right) = canvas(8.6, 2.9, 2)
     usual = found.reference.usual
     seconds, distances = map(np.array, zip(*found.seconds, strict=True))
     limit = float(np.quantile(usual, 0.95))
     left.axhspan(0, limit, color=GRID, alpha=0.7, linewidth=0)
-    left.text(0.99, limit, "95 % of real stretches lie below", transform=left.get_yaxis_transform(), ha="right",
+    left.text(0.99, limit, "95% of real windows lie below", transform=left.get_yaxis_transform(), ha="right",
               va="bottom", fontsize=9, color=INK)  # fmt: skip
     for part in _unbroken(found.seconds):
         x, y = zip(*part, strict=True)
@@ -102,7 +114,7 @@ def pace(found: Pace) -> str:
     right.hist(usual, bins=min(20, max(5, len(usual) // 4)), color=REAL, alpha=0.85, label="real videos")
     whole = right.get_xaxis_transform()
     right.vlines(distances, 0, 1, color=FAKE, linewidth=1, alpha=0.8, label="this video, its seconds", transform=whole)
-    right.set(xlabel="distance from real motion", ylabel="stretches", xlim=(0, top))
+    right.set(xlabel="distance from real motion", ylabel="windows", xlim=(0, top))
     right.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize=9)
     return svg(figure, "pace", "Motion of the face beside that of real videos")
 
@@ -123,13 +135,7 @@ def _whole_seconds(axes, seconds: Sequence[int]) -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-# MERGED from explain.pictures: Pictures of a page: frames and maps side by side, as JPEG inside the page.
-FRAMES = 5
-"""Frames of a piece that are shown."""
-SIDE = 208
-"""Of each on the page, pixels."""
-GAP = 4
-_HEAT, _SIGNED, _AMOUNT = colormaps["inferno"], colormaps["RdBu_r"], colormaps["viridis"]
+# Pictures
 
 
 def spread(count: int) -> np.ndarray:

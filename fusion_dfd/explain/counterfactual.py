@@ -30,18 +30,18 @@ EDGE = 1 / 64
 """The same of a hidden part's soft edge."""
 
 
-def without_branches(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
-    """Logits [n] of at most BATCH pieces without each branch in turn; empty for systems with fewer than two.
+def without_branches(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
+    """Logits [n] of at most BATCH windows without each branch in turn; empty for systems with fewer than two.
 
     The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
     """
     names = detector.config.model.branches
     if detector.config.model.system != "fusion" or len(names) < 2:
         return {}
-    batch = predict.batch(pieces, detector.config.data)
+    batch = predict.batch(windows, detector.config.data)
     graph = graphs.evaluating(detector.config)
     found = jax.device_get(fused_without(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
-    return {name: found[k, : len(pieces)] for k, name in enumerate(names)}
+    return {name: found[k, : len(windows)] for k, name in enumerate(names)}
 
 
 class Recorder(nnx.Module):
@@ -86,15 +86,15 @@ def fused_without(
     return jnp.stack(logits)
 
 
-def without_regions(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
-    """Logits [n] of at most BATCH pieces with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
-    found = [face_regions.masks(piece.landmarks, piece.frames.shape[1]) for piece in pieces]
+def without_regions(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
+    """Logits [n] of at most BATCH windows with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
+    found = [face_regions.masks(window.landmarks, window.frames.shape[1]) for window in windows]
     logits = {}
     for name in HIDDEN:
         if any(masks[name].any() for masks in found):
             changed = [
-                dataclasses.replace(piece, frames=hide(piece.frames, masks[name]))
-                for piece, masks in zip(pieces, found, strict=True)
+                dataclasses.replace(window, frames=hide(window.frames, masks[name]))
+                for window, masks in zip(windows, found, strict=True)
             ]
             logits[name] = np.array([float(outputs.logit) for outputs in detector.outputs(changed)])
     return logits

@@ -17,28 +17,28 @@ from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window, by_pe
 from fusion_dfd.types import DataError, FaceTrack
 
 EXPLAINED = BATCH
-"""Pieces of a video that are looked into: one call of each program."""
+"""Windows of a video that are looked into: one call of each program."""
 PICTURED = 3
-"""Pieces of them that are shown in pictures."""
+"""Windows of them that are shown in pictures."""
 STEPS = 4
 """What follows the scoring, as progress counts it: branches, regions, pictures, and the annotated video of the page."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What the model would have said of the explained pieces without something."""
+    """What the model would have said of the explained windows without something."""
 
     name: str
     """A branch, or a part of the face."""
     probability: float
-    """Aggregated and calibrated as the verdict's is, of the explained pieces alone."""
+    """Aggregated and calibrated as the verdict's is, of the explained windows alone."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A piece shown in pictures."""
+    """A window shown in pictures."""
 
-    piece: Window
+    window: Window
     heat: np.ndarray | None
     """float32 [t, h', w'] >= 0, Grad-CAM; None where the system has no maps."""
     motion: Motion | None
@@ -50,7 +50,7 @@ class Pace:
     """How the face moves, beside how real ones do."""
 
     seconds: tuple[tuple[int, float], ...]
-    """``(second of the video, distance)``, the mean over the pieces that cover the second."""
+    """``(second of the video, distance)``, the mean over the windows that cover the second."""
     reference: real_motion.Reference
 
 
@@ -64,7 +64,7 @@ class Evidence:
     explained: list[Window]
     """In the order of time; none where no answer of the model is a number."""
     baseline: float = math.nan
-    """Probability of the explained pieces together, to compare the effects with; NaN where there are none."""
+    """Probability of the explained windows together, to compare the effects with; NaN where there are none."""
     branches: list[Effect] = dataclasses.field(default_factory=list)
     regions: list[Effect] = dataclasses.field(default_factory=list)
     seen: list[Seen] = dataclasses.field(default_factory=list)
@@ -89,12 +89,12 @@ def gather(
         return video, verdict, None
     face = detector.rules.speaker(verdict.faces)
     seen = by_person(video.clips, video.windows)
-    pieces = seen[face.track][1]
-    explained = choose([piece for piece in pieces if _explicable(piece)], EXPLAINED)
+    windows = seen[face.track][1]
+    explained = choose([window for window in windows if _explicable(window)], EXPLAINED)
     pace = None
     if reference is not None:
-        motion_of = {id(piece): motion for piece, motion in zip(video.windows, keeper.motions, strict=True)}
-        pace, lacks = _pace(pieces, [motion_of[id(piece)] for piece in pieces], video.scan.info.fps, reference)
+        motion_of = {id(window): motion for window, motion in zip(video.windows, keeper.motions, strict=True)}
+        pace, lacks = _pace(windows, [motion_of[id(window)] for window in windows], video.scan.info.fps, reference)
     found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
     return video, verdict, _looked_into(detector, found, progress) if explained else found
 
@@ -114,21 +114,21 @@ class _Progress:
 
 
 def _looked_into(detector: DeepfakeDetector, found: Evidence, progress: _Progress) -> Evidence:
-    """With all that is learnt from running the model on the explained pieces again."""
-    pieces = found.explained
-    baseline = detector.rules.aggregated(np.array([float(piece.outputs.logit) for piece in pieces]))
-    branches = _effects(detector, counterfactual.without_branches(detector, pieces))
+    """With all that is learnt from running the model on the explained windows again."""
+    windows = found.explained
+    baseline = detector.rules.aggregated(np.array([float(window.outputs.logit) for window in windows]))
+    branches = _effects(detector, counterfactual.without_branches(detector, windows))
     progress.step()
-    regions = _effects(detector, counterfactual.without_regions(detector, pieces))
+    regions = _effects(detector, counterfactual.without_regions(detector, windows))
     progress.step()
-    seen = _seen(detector, pieces)
+    seen = _seen(detector, windows)
     progress.step()
     return dataclasses.replace(found, baseline=baseline, branches=branches, regions=regions, seen=seen)
 
 
-def _explicable(piece: Window) -> bool:
+def _explicable(window: Window) -> bool:
     """Whether the frames are held and the model's answer is a number."""
-    return piece.frames is not None and bool(np.isfinite(piece.outputs.logit))
+    return window.frames is not None and bool(np.isfinite(window.outputs.logit))
 
 
 def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None, str | None]:
@@ -150,14 +150,14 @@ def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None
 
 
 def _pace(
-    pieces: Sequence[Window], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
+    windows: Sequence[Window], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
 ) -> tuple[Pace | None, str | None]:
     """The distances by second, or why there are none."""
     if not fps:
         return None, "The file does not say how many frames it has a second, so that nothing is told by second."
     seconds: dict[int, list[float]] = {}
-    for piece, distance in zip(pieces, reference.distances(np.stack(motions)), strict=True):
-        for second in {int(index / fps) for index in piece.indices.tolist()}:
+    for window, distance in zip(windows, reference.distances(np.stack(motions)), strict=True):
+        for second in {int(index / fps) for index in window.indices.tolist()}:
             if np.isfinite(distance):
                 seconds.setdefault(second, []).append(float(distance))
     if not seconds:
@@ -178,9 +178,9 @@ def _seen(detector: DeepfakeDetector, explained: Sequence[Window]) -> list[Seen]
     heats = [None] * len(explained)
     if gradcam.has_maps(detector.config.model):
         heats = gradcam.maps(detector, explained)
-    chosen = {id(piece) for piece in choose(explained, PICTURED)}
+    chosen = {id(window) for window in choose(explained, PICTURED)}
     return [
-        Seen(piece, heat, motionmaps.of(piece, detector.config.model))
-        for piece, heat in zip(explained, heats, strict=True)
-        if id(piece) in chosen
+        Seen(window, heat, motionmaps.of(window, detector.config.model))
+        for window, heat in zip(explained, heats, strict=True)
+        if id(window) in chosen
     ]

@@ -50,16 +50,16 @@ def has_maps(model: c.Model) -> bool:
     return model.system != "timesformer"
 
 
-def maps(detector: predict.DeepfakeDetector, pieces: Sequence[verdict.Window]) -> list[np.ndarray]:
-    """Grad-CAM of at most BATCH pieces: float32 [t, h', w'] >= 0 of each, in units of the logit.
+def maps(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> list[np.ndarray]:
+    """Grad-CAM of at most BATCH windows: float32 [t, h', w'] >= 0 of each, in units of the logit.
 
     Of a system with flow, the map of a frame is that of the motion into it, and the first is 0; of one that strides
     over time, neighbouring frames share a map. Only for systems that :func:`has_maps`.
     """
-    batch = predict.batch(pieces, detector.config.data)
+    batch = predict.batch(windows, detector.config.data)
     graph = graphs.evaluating(detector.config)
     found = jax.device_get(heat(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
-    return [_on_frames(found[i], batch.frames.shape[1])[: len(piece.frames)] for i, piece in enumerate(pieces)]
+    return [_on_frames(found[i], batch.frames.shape[1])[: len(window.frames)] for i, window in enumerate(windows)]
 
 
 @functools.partial(jax.jit, static_argnums=0)

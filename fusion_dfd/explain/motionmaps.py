@@ -17,7 +17,7 @@ from fusion_dfd.predict.verdict import Window
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    """One moment of a piece; ``u``, ``v`` and ``strain`` are float32 [s, s] in -1..1, as the model has them."""
+    """One moment of a window; ``u``, ``v`` and ``strain`` are float32 [s, s] in -1..1, as the model has them."""
 
     index: int
     """Number of the frame in the video."""
@@ -31,17 +31,17 @@ class Motion:
     attention: np.ndarray
     """float32 [h', w'] in 0..1."""
     part: tuple[str, float] | None
-    """The part of the face looked at most over the whole piece, and its share of attention beside the average's; see
+    """The part of the face looked at most over the whole window, and its share of attention beside the average's; see
     ``regions.strongest``."""
 
 
-def of(piece: Window, model: c.Model) -> Motion | None:
-    """The motion in a piece that has its frames and outputs; None for systems that do not look at motion."""
-    outputs = piece.outputs
-    if outputs.motion_attention is None or len(piece.frames) < 2:
+def of(window: Window, model: c.Model) -> Motion | None:
+    """The motion in a window that has its frames and outputs; None for systems that do not look at motion."""
+    outputs = window.outputs
+    if outputs.motion_attention is None or len(window.frames) < 2:
         return None
-    frames, landmarks = piece.frames[None], piece.landmarks[None].astype(np.float32)
-    count = len(piece.frames)
+    frames, landmarks = window.frames[None], window.landmarks[None].astype(np.float32)
+    count = len(window.frames)
     if outputs.micro_frame_attention is not None:
         size = model.micro.size
         faces = stabilise(frames, landmarks, np.array([count], np.int32), size)
@@ -52,16 +52,16 @@ def of(piece: Window, model: c.Model) -> Motion | None:
     else:
         flow = np.asarray(jax.device_get(flow_pictures(frames)))[0]
         flow = np.concatenate([np.zeros_like(flow[:1]), flow])
-        pictures, size = piece.frames, piece.frames.shape[1]
+        pictures, size = window.frames, window.frames.shape[1]
         weight = np.asarray(outputs.motion_anomaly)[:count].copy()
-        parts = face_regions.masks(piece.landmarks, size)
+        parts = face_regions.masks(window.landmarks, size)
     attention = np.asarray(outputs.motion_attention, np.float32)[:count]
     weight[0] = 0  # nothing leads to the first frame
     at = int(np.argmax(weight)) or 1
     looked = np.tensordot(weight / max(weight.sum(), 1e-9), attention, 1)
     middle = {name: mask[min(at, len(mask) - 1)] for name, mask in parts.items()}
     return Motion(
-        index=int(piece.indices[at]),
+        index=int(window.indices[at]),
         picture=pictures[at],
         u=flow[at, ..., 0],
         v=flow[at, ..., 1],

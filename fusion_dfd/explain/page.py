@@ -1,7 +1,8 @@
-"""The page of one video: offline, self-contained, for people who are no engineers (docs/EXPLAIN.md)::
+"""The page of one video, for people who are not engineers (docs/EXPLAIN.md), and a list of such pages::
 
 directory/<name>.html    everything; no request leaves the page
 directory/<name>.mp4     the annotated video, which the page holds too
+directory/index.html     of several videos, the list
 """
 
 from __future__ import annotations
@@ -12,23 +13,20 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from html import escape
 from urllib.parse import quote
 
 from fusion_dfd import atomic
 from fusion_dfd.evaluation import training_data
-from fusion_dfd.evaluation.training_data import Facts
 from fusion_dfd.explain import annotated_video, page_sections, sentences
-from fusion_dfd.explain import evidence as evidences
-from fusion_dfd.explain.evidence import Evidence
+from fusion_dfd.explain.evidence import Evidence, gather
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict
-from fusion_dfd.reports import evaluation_page
-from fusion_dfd.reports.sections import cell, section, table
+from fusion_dfd.reports import pages
 
 COMMAND = 1000
 """Most letters of the command line that are shown: it may name thousands of files."""
 TITLE = "Deepfake check of a video"
+INDEX = "index.html"
 
 
 def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgress | None = None) -> tuple[Verdict, str]:
@@ -44,15 +42,25 @@ def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgres
     written or where the run's own files are damaged.
     """
     facts = training_data.load(detector.run) if detector.run else None
-    video, verdict, found = evidences.gather(detector, path, told)
+    video, verdict, found = gather(detector, path, told)
     name = os.path.join(directory, file_name(path))
     film = None
     if found is not None:
         film = _film(video, verdict, found)
         with atomic.binary(f"{name}.mp4") as file:
             file.write(film)
-    body = "\n".join(sections(detector, video, verdict, found, film, facts))
-    whole = evaluation_page.page(f"{TITLE}: {os.path.basename(path)}", body)
+    command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
+    values = {
+        **page_sections.head(verdict, sentences.warnings(detector.rules, facts, detector.run)),
+        "facts": page_sections.facts(detector, video, verdict, found, command),
+        "heading": TITLE,
+        "reason": verdict.reason or "nothing could be scored",
+        "scored": found is not None,
+    }
+    if found is not None:
+        values["summary"] = sentences.summary(verdict, found, detector.rules)
+        values |= page_sections.evidence(verdict, found, video.scan.info, film)
+    whole = pages.render("explanation", f"{TITLE}: {os.path.basename(path)}", **values)
     return verdict, atomic.write_text(f"{name}.html", printable(whole))
 
 
@@ -72,42 +80,6 @@ def _film(video: ScoredVideo, verdict: Verdict, found: Evidence) -> bytes:
     return annotated_video.annotate(
         video.path, video.scan.info, video.clips, found.tracks, faces, sentences.burnt_in(verdict)
     )
-
-
-def sections(
-    detector: DeepfakeDetector,
-    video: ScoredVideo,
-    verdict: Verdict,
-    found: Evidence | None,
-    film: bytes | None,
-    facts: Facts | None,
-) -> list[str]:
-    """The parts of the page in their order, each HTML; what a system does not know of is left out."""
-    command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
-    head = page_sections.head(TITLE, verdict, sentences.warnings(detector.rules, facts, detector.run))
-    tail = page_sections.origin(detector, video, verdict, found, command)
-    if found is None:
-        return [head, page_sections.unscored(verdict), tail]
-    fps = video.scan.info.fps
-    made = [
-        head,
-        page_sections.summary(sentences.summary(verdict, found, detector.rules)),
-        page_sections.film(film, video.scan.info),
-        page_sections.timeline(verdict.faces, found.face),
-        page_sections.frames(found.seen, fps),
-        page_sections.attention(found.explained, fps),
-        page_sections.motion(found.seen, fps),
-        page_sections.pace(found.pace, found.lacks),
-        page_sections.branches(found.branches, found.baseline, len(found.explained)),
-        page_sections.regions(found.regions, found.baseline, len(found.explained)),
-        tail,
-    ]
-    return [part for part in made if part]
-
-
-# MERGED from explain.folder: Pages of several videos in one folder, and one that lists them.
-INDEX = "index.html"
-_NAME = "white-space: normal; overflow-wrap: anywhere"
 
 
 class Pages:
@@ -136,18 +108,17 @@ class Pages:
 
     def _list(self) -> None:
         rows = [
-            [
-                f'<td style="{_NAME}"><a style="color: inherit" href="{quote(os.path.basename(written))}">'
-                f"{escape(verdict.path)}</a></td>",
-                cell(sentences.SAID[verdict.verdict].lower()),
-                cell("-" if verdict.probability is None else f"{verdict.probability:.2f}"),
-                cell("-" if verdict.seconds is None else f"{verdict.seconds:.1f}"),
-                cell(verdict.reason or ""),
-            ]
+            (
+                quote(os.path.basename(written)),
+                verdict.path,
+                [
+                    sentences.SAID[verdict.verdict].lower(),
+                    "-" if verdict.probability is None else f"{verdict.probability:.2f}",
+                    "-" if verdict.seconds is None else f"{verdict.seconds:.1f}",
+                    verdict.reason or "",
+                ],
+            )
             for verdict, written in self.written
         ]
-        found = table(["video", "verdict", "probability", "seconds", "note"], rows, "text wide")
-        body = f"<h1>{escape(TITLE)}</h1>{section(f'{len(rows)} videos', found)}"
-        atomic.write_text(
-            os.path.join(self._directory, INDEX), printable(evaluation_page.page("Deepfake checks", body))
-        )
+        whole = pages.render("explanations", "Deepfake checks", heading=TITLE, rows=rows)
+        atomic.write_text(os.path.join(self._directory, INDEX), printable(whole))

@@ -1,4 +1,4 @@
-"""Which pieces of a video are explained: a bounded number, the most suspicious, spread over time."""
+"""Which windows of a video are explained: a bounded number, the most suspicious, spread over time."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ HELD = 1 << 28
 
 
 class Keeper:
-    """Is shown every scored piece, keeps the frames of some and the motion of all."""
+    """Is shown every scored window, keeps the frames of some and the motion of all."""
 
     def __init__(self, motion: bool):
         self._measures = motion
         self._kept: list[Window] = []
         self.motions: list[np.ndarray] = []
-        """float64 [d] of every piece in the order of the video, see :func:`anomaly.motion`; empty if not asked for."""
+        """float64 [d] of every window in the order of the video, see :func:`anomaly.motion`; empty if not asked for."""
 
-    def __call__(self, piece: Window) -> bool:
+    def __call__(self, window: Window) -> bool:
         if self._measures:
-            self.motions.append(real_motion.motion(piece.frames, piece.landmarks))
-        self._kept.append(piece)
+            self.motions.append(real_motion.motion(window.frames, window.landmarks))
+        self._kept.append(window)
         while len(self._kept) > 1 and sum(one.frames.nbytes for one in self._kept) > HELD:
             self._drop()
-        return any(one is piece for one in self._kept)
+        return any(one is window for one in self._kept)
 
     def _drop(self) -> None:
-        """Let go of the less suspicious of the two pieces that are nearest in time, where most are held."""
-        most, _ = collections.Counter(piece.face for piece in self._kept).most_common(1)[0]
-        row = [piece for piece in self._kept if piece.face == most]
+        """Let go of the less suspicious of the two windows that are nearest in time, where most are held."""
+        most, _ = collections.Counter(window.face for window in self._kept).most_common(1)[0]
+        row = [window for window in self._kept if window.face == most]
         near = min(itertools.pairwise(row), key=lambda pair: pair[1].indices[0] - pair[0].indices[0], default=row[:1])
         loser = min(near, key=_suspicion)
-        self._kept = [piece for piece in self._kept if piece is not loser]
+        self._kept = [window for window in self._kept if window is not loser]
         loser.frames = None
 
 
-def choose(pieces: Sequence[Window], count: int) -> list[Window]:
-    """At most ``count`` of the pieces (in the order of time), the most suspicious of each of as many equal parts."""
-    count = min(count, len(pieces))
-    parts = [pieces[k * len(pieces) // count : (k + 1) * len(pieces) // count] for k in range(count)]
+def choose(windows: Sequence[Window], count: int) -> list[Window]:
+    """At most ``count`` of the windows (in the order of time), the most suspicious of each of as many equal parts."""
+    count = min(count, len(windows))
+    parts = [windows[k * len(windows) // count : (k + 1) * len(windows) // count] for k in range(count)]
     return [max(part, key=_suspicion) for part in parts]
 
 
-def _suspicion(piece: Window) -> float:
-    return float(np.nan_to_num(piece.outputs.logit, nan=-np.inf))
+def _suspicion(window: Window) -> float:
+    return float(np.nan_to_num(window.outputs.logit, nan=-np.inf))

@@ -17,7 +17,7 @@ SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Unde
 SLIGHT = 0.05
 """Changes of a probability that are not worth a word."""
 RARE = 0.05
-"""Share of real stretches below which a motion is called unusual."""
+"""Share of real windows below which a motion is called unusual."""
 
 
 def headline(verdict: Verdict) -> str:
@@ -78,7 +78,7 @@ def _looked(verdict: Verdict, face: Face) -> str:
     which = f"face {face.track}" if others else "one face"
     return (
         f"The detector followed {which}, about {face.side:.0f} pixels wide, through {face.frames} frames and looked at "
-        f"it in {face.windows} {'stretch' if face.windows == 1 else 'stretches'}.{crowd}"
+        f"it in {face.windows} {'window' if face.windows == 1 else 'windows'}.{crowd}"
     )
 
 
@@ -139,7 +139,7 @@ def leaning(effects: list[Effect], baseline: float) -> str | None:
         meaning = "to this detector, what is seen there speaks for a forgery"
     else:
         meaning = "either the part looks genuine to this detector, or the patch that hides it looks forged"
-    return f"In the stretches looked into, the most suspicious of their parts of the video, {moved}: {meaning}."
+    return f"In the explained windows, the most suspicious of each part of the video, {moved}: {meaning}."
 
 
 def moving(pace: Pace | None) -> str | None:
@@ -147,13 +147,13 @@ def moving(pace: Pace | None) -> str | None:
     if pace is None:
         return None
     if 1 / (1 + len(pace.reference.usual)) > RARE:
-        return f"{len(pace.reference.usual)} real stretches are too few to call the motion of a face unusual."
+        return f"{len(pace.reference.usual)} real windows are too few to call the motion of a face unusual."
     rare = pace.reference.rarity(np.array([distance for _, distance in pace.seconds])) <= RARE
     count, total = int(rare.sum()), len(rare)
     if not count:
         return "The face moves as the faces of the real videos it was compared with do."
     return (
-        f"In {count} of {total} seconds the face moves as fewer than 1 in 20 stretches of the real videos do, "
+        f"In {count} of {total} seconds the face moves as fewer than 1 in 20 windows of the real videos do, "
         "which other cameras, speech or laughter can cause as well as a forgery."
     )
 

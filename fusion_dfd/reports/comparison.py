@@ -1,4 +1,8 @@
-"""Several runs side by side: overall, per method, and what each costs; one row a run."""
+"""Several runs side by side.
+
+:func:`comparison` is a table with one row per run: overall, per method, and what each costs. :func:`paired_page` lays
+the curves of several tables of scores over each other, over the videos that all of them have.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,12 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from html import escape
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+from markupsafe import Markup
 from sklearn import metrics as sk
 
 from fusion_dfd.evaluation import metrics
@@ -19,7 +23,7 @@ from fusion_dfd.evaluation.bootstrap import Difference
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import VideoScore
 from fusion_dfd.evaluation.summary import Summary, cell
-from fusion_dfd.reports import evaluation_page, plots, sections, style
+from fusion_dfd.reports import markdown, pages, plots
 
 
 class Cost(NamedTuple):
@@ -47,10 +51,8 @@ class Comparison(NamedTuple):
     @property
     def markdown(self) -> str:
         """A table; the best overall value is bold."""
-        lines = [_line(self.header), "|---|" + "---:|" * (len(self.header) - 1)]
-        for name, overall, *rest in self.rows:
-            lines.append(_line([name, f"**{overall}**" if name in self.best else overall, *rest]))
-        return "\n".join(lines)
+        rows = [[name, f"**{overall}**" if name in self.best else overall, *rest] for name, overall, *rest in self.rows]
+        return markdown.table(self.header, rows)
 
     @property
     def csv(self) -> str:
@@ -97,8 +99,8 @@ def comparison(
         for name, summary in summaries.items()
     }
     table = {"unit": unit, "metric": metric, "also": list(also), "methods": methods, "rows": rows}
-    header = ["run", f"{unit} {METRICS[metric].title} [95 % interval]", *(METRICS[name].title for name in also)]
-    header += ["minus the first [95 % interval], p"] if against is not None else []
+    header = ["run", f"{unit} {METRICS[metric].title} [95% interval]", *(METRICS[name].title for name in also)]
+    header += ["minus the first [95% interval], p"] if against is not None else []
     header += ["parameters", "GFLOPs a clip", "clips a second"] if costs is not None else []
     lines = []
     for name, row in rows.items():
@@ -120,16 +122,8 @@ def page(
 
     ``reports``: by name of the run, where its own report lies, relative to the page; its name links there.
     """
-    rows = [[_name(name, reports.get(name)), *map(sections.cell, values)] for name, *values in found.rows]
-    notes = "".join(f"<li>{sections.escape(line)}</li>" for line in remarks)
-    body = sections.table(found.header, rows, "wide") + (f"<ul>{notes}</ul>" if notes else "")
-    return evaluation_page.page(title, sections.section(title, body))
-
-
-def _name(name: str, report: str | None) -> str:
-    if report is None:
-        return sections.cell(name)
-    return f'<td><a href="{sections.escape(quote(report))}">{sections.escape(name)}</a></td>'
+    links = {name: quote(path) for name, path in reports.items()}
+    return pages.render("comparison", title, found=found, remarks=remarks, reports=links)
 
 
 def _row(
@@ -167,11 +161,6 @@ def _best(rows: dict, higher: bool) -> set[str]:
     return {name for name, value in known.items() if value == top}
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
-
-
-# MERGED from evaluation.overlay: Several tables of scores on one page: their curves laid over each other, over the videos that all of them have.
 def paired_page(rows: Mapping[str, Sequence[VideoScore]], tables: Sequence[tuple[str, str, list[list[str]]]]) -> str:
     """A self-contained HTML page.
 
@@ -181,22 +170,19 @@ def paired_page(rows: Mapping[str, Sequence[VideoScore]], tables: Sequence[tuple
     """
     common = set.intersection(*({row.video for row in videos} for videos in rows.values()))
     kept = {name: [row for row in videos if row.video in common] for name, videos in rows.items()}
-    parts = [
-        f'<h1>Comparison</h1><p class="verdict">{escape(" · ".join(rows))}</p>'
-        f'<p class="meta">Curves over the {len(common)} videos that all of them have.</p>',
-        _curves(kept),
-    ]
-    header = ("metric", "difference", "95 % interval", "p")
-    for title, told, lines in tables:
-        body = sections.table(header, [[sections.cell(text) for text in line] for line in lines])
-        parts.append(sections.section(title, f"<p>{escape(told)}</p>{body}"))
-    head = f'<meta charset="utf-8"><title>Comparison</title><style>{style.CSS}</style>'
-    body = "\n".join(parts)
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+    return pages.render(
+        "paired",
+        "Comparison",
+        curves=_curves(kept),
+        header=("metric", "difference", "95% interval", "p"),
+        names=list(rows),
+        tables=tables,
+        videos=len(common),
+    )
 
 
-def _curves(rows: Mapping[str, Sequence[VideoScore]]) -> str:
-    """ROC, DET and precision over recall of the tables for which they are defined."""
+def _curves(rows: Mapping[str, Sequence[VideoScore]]) -> dict[str, Markup]:
+    """ROC, DET and precision over recall, by title, of the tables for which they are defined; empty without any."""
     roc, precision, fakes = {}, {}, 0.0
     for name, videos in rows.items():
         y, p = metrics.checked([row.label for row in videos], [row.probability for row in videos])
@@ -208,10 +194,9 @@ def _curves(rows: Mapping[str, Sequence[VideoScore]]) -> str:
         found, recall, _ = sk.precision_recall_curve(y, p)
         precision[name], fakes = (recall, found, values["ap"]), float(np.mean(y))
     if not roc:
-        return sections.section("Curves", "<p>Not drawn: the common videos lack a class, or scores are NaN.</p>")
-    drawn = [
-        sections.section("ROC", plots.roc(roc)),
-        sections.section("DET", plots.det({name: (curve["fpr"], curve["tpr"]) for name, (curve, _) in roc.items()})),
-        sections.section("Precision and recall", plots.precision_recall(precision, fakes)),
-    ]
-    return f'<div class="columns">{"".join(drawn)}</div>'
+        return {}
+    return {
+        "ROC": plots.roc(roc),
+        "DET": plots.det({name: (curve["fpr"], curve["tpr"]) for name, (curve, _) in roc.items()}),
+        "Precision and recall": plots.precision_recall(precision, fakes),
+    }

@@ -8,6 +8,7 @@ folder/scores.csv      one row per clip; frames.csv per frame; videos.csv per vi
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -16,17 +17,53 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 import jax
+from markupsafe import Markup
 
-from fusion_dfd import atomic
-from fusion_dfd.evaluation import scores as parquet
+from fusion_dfd import __version__, atomic
 from fusion_dfd.evaluation import scores as tables
 from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import FrameScore, VideoScore
-from fusion_dfd.evaluation.summary import Summary
-from fusion_dfd.reports import sections, style
-from fusion_dfd.types import Score
+from fusion_dfd.evaluation.summary import Summary, headline
+from fusion_dfd.reports import pages, plots, sections
+from fusion_dfd.reports.terminal import remarks
+from fusion_dfd.types import LABELS, Score
 
-_PACKAGES = ("fusion-dfd", "jax", "flax", "numpy", "scikit-learn")
+TITLE = "Deepfake video detection: evaluation"
+MISTAKES = 12
+"""At most this many videos are shown on the contact sheet of mistakes."""
+_PACKAGES = ("jax", "flax", "numpy", "scikit-learn")
+
+
+@dataclasses.dataclass(frozen=True)
+class RobustnessTable:
+    """What a robustness suite found, as pages show it."""
+
+    about: str
+    """What was perturbed and scored how."""
+    plot: Markup | str
+    """The AUC over levels, or a sentence that says why it is not drawn."""
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class AboutRun:
+    """What is known of the run whose scores are reported; of a table of someone else's scores, little."""
+
+    command: str = ""
+    """The command line that made the report."""
+    config_json: str = ""
+    """The configuration."""
+    history: Sequence[Mapping] = ()
+    """Rows of the training log with ``step`` and numbers such as ``loss``, ``lr``, ``val/auc``."""
+    calibration: Calibration | None = None
+    """What the summary was made with."""
+    warnings: Sequence[str] = ()
+    """Sentences that must stand on top of the page."""
+    robustness: Sequence[RobustnessTable] = ()
+    thumbnails: sections.Thumbnails | None = None
+    """Gives the frames of a clip; where it raises :class:`DataError`, the clip is listed without a picture."""
 
 
 def write(
@@ -34,15 +71,7 @@ def write(
     summary: Summary,
     scores: Sequence[Score],
     frame_scores: Sequence[FrameScore] | None = None,
-    history: Sequence[Mapping] | None = None,
-    config_json: str | None = None,
-    command: str | None = None,
-    thumbnails: sections.Thumbnails | None = None,
-    mistakes: int = 12,
-    title: str = "Deepfake video detection: evaluation",
-    calibration: Calibration | None = None,
-    warnings: Sequence[str] = (),
-    robustness: str = "",
+    about: AboutRun | None = None,
 ) -> str:
     """Write report, metrics and scores into ``folder`` (made if missing); returns the path of ``report.html``.
 
@@ -51,52 +80,57 @@ def write(
       summary: of ``scores``, from :func:`fusion_dfd.evaluation.summary.summarise`.
       scores: one row per clip.
       frame_scores: one row per frame, where there are any.
-      history: rows of the training log with ``step`` and numbers such as ``loss``, ``lr``, ``val/auc``.
-      config_json: the configuration, as text.
-      command: the command line that made this.
-      thumbnails: gives the frames of a clip; a :class:`DataError` of it leaves its place empty.
-      mistakes: at most this many videos on the contact sheet.
-      title: small heading of the page.
-      calibration: what ``summary`` was made with.
-      warnings: sentences that must stand on top of the page.
-      robustness: parts of the page, from :func:`fusion_dfd.runs.robustness.of_run`.
+      about: the run behind the scores.
 
     Raises :class:`DataError` when a file cannot be written.
     """
+    folder, about = os.fspath(folder), about or AboutRun()
     videos = tables.videos(scores, summary["rule"], summary["tracks"])
-    videos = calibration.videos(videos) if calibration else videos
-    folder = os.fspath(folder)
+    videos = about.calibration.videos(videos) if about.calibration else videos
     files = {"scores": (scores, Score), "videos": (videos, VideoScore), "frames": (frame_scores or (), FrameScore)}
     for name, (rows, kind) in files.items():
         if rows:
             tables.write_csv(os.path.join(folder, f"{name}.csv"), rows, kind)
-            if parquet.available():
-                parquet.write(os.path.join(folder, f"{name}.parquet"), rows, kind)
+            if tables.parquet_available():
+                tables.write_parquet(os.path.join(folder, f"{name}.parquet"), rows, kind)
     atomic.write_text(os.path.join(folder, "metrics.json"), json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    counting = [row for row in scores if row.track == 0 or summary["tracks"] == "max"]
-    wrong = sections.find_mistakes(counting, videos, summary["threshold"], len(videos))
-    parts = [
-        sections.verdict(summary, title, _meta(scores), warnings),
-        sections.units(summary),
-        sections.by_method(summary),
-        sections.curves(summary),
-        sections.classification(summary),
-        sections.mistakes(wrong[:mistakes], thumbnails, len(wrong)),
-        robustness,
-        sections.learning(history),
-        sections.unscored(summary),
-        sections.notes(summary),
-        sections.origin(command, config_json, versions(), "" if parquet.available() else parquet.ABSENT),
-    ]
-    return atomic.write_text(os.path.join(folder, "report.html"), page(title, "\n".join(parts)))
+    return atomic.write_text(os.path.join(folder, "report.html"), _page(summary, scores, videos, about))
+
+
+def _page(summary: Summary, scores: Sequence[Score], videos: Sequence[VideoScore], about: AboutRun) -> str:
+    counted = [row for row in scores if row.track == 0 or summary["tracks"] == "max"]
+    wrong = sections.find_mistakes(counted, videos, summary["threshold"])
+    return pages.render(
+        "evaluation",
+        TITLE,
+        about=about,
+        classification=sections.classification(summary),
+        confusion=summary["units"]["video"]["overall"]["confusion"],
+        curves=sections.curves(summary),
+        files_note="" if tables.parquet_available() else tables.PARQUET_ABSENT,
+        headline=headline(summary),
+        labels=LABELS,
+        learning=plots.learning(about.history),
+        meta=_meta(scores),
+        methods=sections.by_method(summary),
+        metrics=METRICS,
+        mistaken=len(wrong),
+        mistakes=[(one, sections.picture(one, about.thumbnails)) for one in wrong[:MISTAKES]],
+        not_drawn=sections.not_drawn(summary),
+        notes=sections.notes(summary),
+        remarks=remarks(summary),
+        summary=summary,
+        unscored=sections.unscored(summary),
+        versions=versions(),
+    )
 
 
 def versions() -> dict[str, str]:
     """Versions of what computes the numbers, and the machine, in words."""
     devices = jax.devices()
-    found = {name: metadata.version(name) for name in _PACKAGES}
     return {
-        **found,
+        "fusion_dfd": __version__,
+        **{name: metadata.version(name) for name in _PACKAGES},
         "Python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": f"{len(devices)} x {devices[0].device_kind}",
@@ -107,12 +141,3 @@ def _meta(scores: Sequence[Score]) -> str:
     sets = sorted({" ".join(filter(None, (row.dataset, row.compression))) for row in scores})
     now = datetime.datetime.now(datetime.UTC)
     return f"{', '.join(sets)} · {now:%Y-%m-%d %H:%M} UTC"
-
-
-def page(title: str, body: str) -> str:
-    """A whole HTML page in the look of the reports; ``body`` is HTML."""
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{sections.escape(title)}</title><style>{style.CSS}</style>"
-    )
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'

@@ -10,6 +10,7 @@ import json
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, cell, headline
 from fusion_dfd.evaluation.training_data import Facts
+from fusion_dfd.reports import markdown
 
 SHOWN = {
     "auc": "roc_auc",
@@ -33,9 +34,9 @@ def card(name: str, summary: Summary, split: str, sets: list[str], facts: Facts 
       warnings: sentences that must stand beside the numbers.
     """
     block = summary["units"]["video"]["overall"]["metrics"]
-    rows = [f"| {METRICS[metric].title} | {cell(entry)} |" for metric, entry in block.items()]
+    rows = [[METRICS[metric].title, cell(entry)] for metric, entry in block.items()]
     methods = [
-        f"| {method} | {part['counts']['fake']} | {cell(part['metrics']['auc'])} |"
+        [method, str(part["counts"]["fake"]), cell(part["metrics"]["auc"])]
         for method, part in summary["units"]["video"]["methods"].items()
     ]
     parts = [
@@ -44,8 +45,8 @@ def card(name: str, summary: Summary, split: str, sets: list[str], facts: Facts 
         "A detector of deepfake videos (fusion_dfd). It gives the probability that the face of a video was forged.",
         f"## Result\n\n{headline(summary)}, {split} split of {', '.join(sets)}.",
         *(f"**{line}**" for line in warnings),
-        "\n".join(["| videos | value [95 % interval, over groups] |", "|---|---:|", *rows]),
-        "\n".join(["| manipulation | fakes | AUC against all reals |", "|---|---:|---:|", *methods]),
+        markdown.table(["videos", "value [95% interval, over groups]"], rows),
+        markdown.table(["manipulation", "fakes", "AUC against all reals"], methods),
         f"## Training data\n\n{_trained(facts)}",
         f"## Calibration\n\n{summary['calibration']['sentence'] if summary['calibration'] else 'None.'}",
         "## Limits\n\nThe numbers hold for the forgeries, compression and cameras of this split; on others, detectors "

@@ -6,7 +6,6 @@ object-oriented API, under a style that is set for the time of the call only.
 
 from __future__ import annotations
 
-import html
 import io
 import itertools
 import math
@@ -15,6 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
@@ -36,6 +36,7 @@ STYLE = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # names of runs and methods may hold a $
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.facecolor": "none",
@@ -57,7 +58,7 @@ STYLE = {
 }
 
 
-def svg(figure: Figure, name: str, label: str) -> str:
+def svg(figure: Figure, name: str, label: str) -> Markup:
     """The figure as an ``<svg>`` element; ``name`` makes its ids unique on the page, ``label`` says what it shows."""
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
@@ -66,11 +67,11 @@ def svg(figure: Figure, name: str, label: str) -> str:
     drawn = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{name}-", drawn)
     width = float(re.search(r'width="([\d.]+)pt"', drawn).group(1))
     box = re.search(r'viewBox="[^"]*"', drawn).group(0)
-    opening = f'<svg {box} style="width:{width * 4 / 3:.0f}px" role="img"><title>{html.escape(label)}</title>'
+    opening = f'<svg {box} style="width:{width * 4 / 3:.0f}px" role="img"><title>{escape(label)}</title>'
     drawn = opening + drawn[drawn.index(">") + 1 :]
     for stand_in, variable in VARIABLES.items():
         drawn = drawn.replace(stand_in, f"var(--{variable})")
-    return drawn.strip()
+    return Markup(drawn.strip())
 
 
 def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
@@ -80,7 +81,7 @@ def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, Seque
 
 
 @matplotlib.rc_context(STYLE)
-def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
+def roc(curves: Mapping[str, tuple[dict, float]]) -> Markup:
     """ROC curves; ``curves`` maps the name of a unit to ``({fpr, tpr}, AUC)``."""
     figure, (axes,) = canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
@@ -92,7 +93,7 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
+def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Markup:
     """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
 
     ``curves`` maps names to (false, true positive rates); rates of 0 and 1, which that scale has no place for, are left
@@ -104,7 +105,7 @@ def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
         inside = (fpr > 0) & (fpr < 1) & (fnr > 0) & (fnr < 1)
         axes.plot(special.ndtri(fpr[inside]), special.ndtri(fnr[inside]), color=colour, linewidth=2, label=name)
     ticks = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)
-    places, names = special.ndtri(ticks), [f"{100 * tick:g} %" for tick in ticks]
+    places, names = special.ndtri(ticks), [f"{100 * tick:g}%" for tick in ticks]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
     ends = special.ndtri([0.0005, 0.9])
@@ -114,7 +115,7 @@ def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]], fakes: float) -> str:
+def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]], fakes: float) -> Markup:
     """Precision over recall; ``curves`` maps names to (recall, precision, AP), ``fakes`` is chance's precision."""
     figure, (axes,) = canvas(4.6, 4.2)
     axes.axhline(fakes, color=MUTED, linestyle=":", linewidth=1)
@@ -126,7 +127,7 @@ def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float]
 
 
 @matplotlib.rc_context(STYLE)
-def reliability(bins: Sequence[dict], name: str = "reliability") -> str:
+def reliability(bins: Sequence[dict], name: str = "reliability") -> Markup:
     """Share of fakes over mean probability per bin, and the number of rows in each bin below.
 
     ``name`` is the figure's own on the page.
@@ -154,7 +155,7 @@ def reliability(bins: Sequence[dict], name: str = "reliability") -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def histogram(counts: dict, threshold: float) -> str:
+def histogram(counts: dict, threshold: float) -> Markup:
     """Probabilities of real and fake rows, side by side, with the threshold."""
     figure, (axes,) = canvas(4.6, 3.4)
     edges = counts["edges"]
@@ -169,7 +170,7 @@ def histogram(counts: dict, threshold: float) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def methods(values: Mapping[str, dict], title: str) -> str:
+def methods(values: Mapping[str, dict], title: str) -> Markup:
     """A bar per method with its interval; ``values``: the entry {value, low, high} of each, of a metric in 0..1."""
     figure, (axes,) = canvas(7.2, 0.9 + 0.42 * len(values))
     names = list(values)[::-1]
@@ -187,7 +188,7 @@ def methods(values: Mapping[str, dict], title: str) -> str:
     axes.axvline(0.5, color=MUTED, linestyle=":", linewidth=1)
     axes.set_yticks(range(len(names)), names)
     axes.set(
-        xlim=(0, 1.1), ylim=(-0.6, len(names) - 0.4), xlabel=f"{title}, with its 95 % interval (dotted line: chance)"
+        xlim=(0, 1.1), ylim=(-0.6, len(names) - 0.4), xlabel=f"{title}, with its 95% interval (dotted line: chance)"
     )
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
     axes.grid(axis="y", visible=False)
@@ -195,7 +196,7 @@ def methods(values: Mapping[str, dict], title: str) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def robustness(lines: Mapping[str, Sequence[float | None]], name: str = "robustness") -> str:
+def robustness(lines: Mapping[str, Sequence[float | None]], name: str = "robustness") -> Markup:
     """A line per type of perturbation over its levels, from 0 (clean)."""
     figure, (axes,) = canvas(7.2, 4.2)
     looks = [(colour, dashes) for dashes in ("-", "--") for colour in LINES]
@@ -210,7 +211,7 @@ def robustness(lines: Mapping[str, Sequence[float | None]], name: str = "robustn
 
 
 @matplotlib.rc_context(STYLE)
-def learning(history: Sequence[Mapping]) -> str | None:
+def learning(history: Sequence[Mapping]) -> Markup | None:
     """Losses, AUC and learning rate over steps, as far as the rows of a training log have them; None if they have none.
 
     A row is a mapping with ``step`` and any numbers, flat (``val/auc``) or nested (``{"val": {"auc": ...}}``).
@@ -257,7 +258,7 @@ def _flat(row: Mapping, prefix: str = ""):
 
 
 @matplotlib.rc_context(STYLE)
-def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
+def trials(ended: Sequence[tuple[int, float, bool]]) -> Markup:
     """Value of every trial ``(number, value, pruned)`` of a search, and the best so far of those trained to the end."""
     figure, (axes,) = canvas(7.2, 3.6)
     for pruned, colour, label in [(False, REAL, "trained to the end"), (True, MUTED, "ended early")]:
@@ -276,7 +277,7 @@ def trials(ended: Sequence[tuple[int, float, bool]]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def importances(shares: Mapping[str, float]) -> str:
+def importances(shares: Mapping[str, float]) -> Markup:
     """A bar per option: its share of the variance of the value."""
     figure, (axes,) = canvas(7.2, 0.9 + 0.34 * len(shares))
     names = sorted(shares, key=shares.get)
@@ -288,7 +289,7 @@ def importances(shares: Mapping[str, float]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]], ticks: Sequence[Mapping]) -> str:
+def parallel(names: Sequence[str], lines: Sequence[tuple[Sequence[float], float]], ticks: Sequence[Mapping]) -> Markup:
     """A line per trial through the axes of its options.
 
     Args:

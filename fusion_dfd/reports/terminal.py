@@ -74,7 +74,7 @@ def lost(unscored: dict) -> str:
 
 
 def _by_unit(summary: Summary) -> Table:
-    table = Table(title=f"Metrics with 95 % intervals, threshold {summary['threshold']:.3g}", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Metrics with 95% intervals, threshold {summary['threshold']:.3g}", box=box.SIMPLE_HEAD)
     table.add_column("metric")
     # The report has a column more, of the videos before calibration: the sentence below says what it changed.
     shown = [unit for name, unit in summary["units"].items() if name != "video_uncalibrated"]

@@ -29,6 +29,7 @@ from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import Unscored, summarise
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.reports import evaluation_page, model_card, terminal
+from fusion_dfd.reports.evaluation_page import AboutRun
 from fusion_dfd.runs import perturbed_split, protocols, robustness
 from fusion_dfd.shards import clip_index, records, synthetic
 from fusion_dfd.training import checkpoint, cost, distributed, loop, state, step
@@ -260,14 +261,16 @@ def _report(
         folder,
         summary,
         found.scores,
-        frame_scores=found.frames,
-        history=read_log(workdir),
-        config_json=c.to_json(config),
-        command=" ".join(sys.argv),
-        thumbnails=thumbnails(found.split, config.data),
-        calibration=calibration,
-        warnings=warnings,
-        robustness=robustness.of_run(workdir, trained.step),
+        found.frames,
+        AboutRun(
+            command=" ".join(sys.argv),
+            config_json=c.to_json(config),
+            history=read_log(workdir),
+            calibration=calibration,
+            warnings=warnings,
+            robustness=robustness.of_run(workdir, trained.step),
+            thumbnails=thumbnails(found.split, config.data),
+        ),
     )
     sets = sorted({f"{row.dataset} {row.compression}".strip() for row in found.scores})
     text = model_card.card(config.name, summary, split, sets, facts, warnings)
@@ -356,7 +359,7 @@ def stress_run(
     cells = robustness.score_cells(out, about, names, rows, Console(stderr=True).print)
     found = robustness.table(cells, trained.config.evaluate)
     page = robustness.write(out, found, about)
-    Console().print(Markdown(robustness.markdown(found, about)))
+    Console().print(Markdown(robustness.as_markdown(found, about)))
     return page
 
 

@@ -34,12 +34,12 @@ from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
 from fusion_dfd.evaluation import bootstrap as paired
-from fusion_dfd.evaluation import scores as parquet
 from fusion_dfd.evaluation.calibrate import logit
 from fusion_dfd.evaluation.metrics import METRICS
-from fusion_dfd.evaluation.scores import VideoScore, videos
+from fusion_dfd.evaluation.scores import VideoScore, read_parquet, videos
 from fusion_dfd.evaluation.summary import Summary, Unscored, summarise
-from fusion_dfd.reports import comparison, evaluation_page
+from fusion_dfd.reports import comparison, evaluation_page, markdown
+from fusion_dfd.reports.evaluation_page import AboutRun
 from fusion_dfd.reports.terminal import print_summary
 from fusion_dfd.runs import protocols
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Score
@@ -67,7 +67,7 @@ def read(path: str | os.PathLike) -> Table:
     (several methods share its name, or its clips are not numbered).
     """
     path = os.fspath(path)
-    columns = parquet.read_columns(path) if path.lower().endswith(".parquet") else _csv_columns(path)
+    columns = read_parquet(path) if path.lower().endswith(".parquet") else _csv_columns(path)
     kind = _kind(path, columns)
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     read_rows = [_row(path, number, row, kind) for number, row in enumerate(rows, 1)]
@@ -198,7 +198,9 @@ def run(paths: Sequence[str], out: str, options: config.Evaluate, of_seeds: bool
         )
         folder = os.path.join(out, name)
         written.append(
-            evaluation_page.write(folder, made[name], table.scores, command=" ".join(sys.argv), warnings=table.remarks)
+            evaluation_page.write(
+                folder, made[name], table.scores, about=AboutRun(command=" ".join(sys.argv), warnings=table.remarks)
+            )
         )
         Console().rule(name)
         print_summary(made[name])
@@ -296,22 +298,19 @@ def _lines(pair: Pair) -> list[list[str]]:
 
 
 def _markdown(title: str, told: str, lines: list[list[str]]) -> str:
-    header = ["| metric | difference | 95 % interval | p |", "|---|---:|---:|---:|"]
-    return "\n".join([f"### {title}", "", told, "", *header, *(f"| {' | '.join(line)} |" for line in lines)])
+    return f"### {title}\n\n{told}\n\n{markdown.table(['metric', 'difference', '95% interval', 'p'], lines)}"
 
 
 def _publish_seeds(summaries: Mapping[str, Summary], out: str) -> str:
     found = spread(list(summaries.values()))
-    lines = [
-        f"Mean and sample standard deviation over videos' metrics of {len(summaries)} seeds: {', '.join(summaries)}.",
-        "",
-        "| metric | mean ± deviation (seeds) | least | most |",
-        "|---|---:|---:|---:|",
-    ]
+    rows = []
     for name, entry in found.items():
         ends = ["-" if entry[end] is None else f"{entry[end]:.4f}" for end in ("low", "high")]
-        lines.append(f"| {METRICS[name].title} | {cell(entry)} | {' | '.join(ends)} |")
-    return _write(out, "seeds", "\n".join(lines), {"tables": list(summaries), "metrics": found})
+        rows.append([METRICS[name].title, cell(entry), *ends])
+    seeds = f"{len(summaries)} seeds: {', '.join(summaries)}"
+    text = f"Mean and sample standard deviation of the videos' metrics over {seeds}."
+    table = markdown.table(["metric", "mean ± deviation (seeds)", "least", "most"], rows)
+    return _write(out, "seeds", f"{text}\n\n{table}", {"tables": list(summaries), "metrics": found})
 
 
 def _write(out: str, name: str, text: str, values: dict) -> str:

@@ -21,6 +21,7 @@ from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, Unscored, cell, summarise
 from fusion_dfd.evaluation.training_data import Facts, warnings
+from fusion_dfd.reports import markdown
 from fusion_dfd.types import DataError, Score
 
 TRAINED = "(trained on)"
@@ -223,20 +224,13 @@ def _absent(row: Row, inside: Sequence[Score]) -> str:
     return "" if len(labels) == 2 else f"only {'fake' if 1 in labels else 'real'} test videos"
 
 
-def markdown(name: str, lines: Sequence[Line]) -> str:
+def as_markdown(name: str, lines: Sequence[Line]) -> str:
     """The protocol's table, with what is absent and what must be known to read it."""
-    titles = [METRICS[metric].title for metric in SHOWN]
-    out = [
-        f"### {name}",
-        "",
-        PROTOCOLS[name].about,
-        "",
-        "| test | run | videos (real + fake) | without score | " + " | ".join(titles) + " |",
-        "|---|---|---:|---:|" + "---:|" * len(titles),
-    ]
-    out += ["| " + " | ".join([line.row.title, line.run, *_cells(line)]) + " |" for line in lines]
+    header = ["test", "run", "videos (real + fake)", "without score", *(METRICS[metric].title for metric in SHOWN)]
+    table = markdown.table(header, [[line.row.title, line.run, *_cells(line)] for line in lines], text_columns=2)
     notes = dict.fromkeys(f"{line.row.title}, {line.run}: {note}" for line in lines for note in line.warnings)
-    return "\n".join([*out, "", "Videos' metrics; intervals are 95 %, over groups.", *(f"- {note}" for note in notes)])
+    below = "\n".join(["Videos' metrics; intervals are 95%, over groups.", *(f"- {note}" for note in notes)])
+    return "\n\n".join([f"### {name}", PROTOCOLS[name].about, table, below])
 
 
 def _cells(line: Line) -> list[str]:
@@ -256,7 +250,7 @@ def publish(out: str, name: str, runs: Sequence[Scored]) -> str:
         | {"warnings": list(line.warnings), "summary": line.summary}
         for line in lines
     ]
-    text = markdown(name, lines)
+    text = as_markdown(name, lines)
     Console().print(Markdown(text))
     atomic.write_text(os.path.join(out, f"{name}.json"), json.dumps(values, indent=1) + "\n")
     return atomic.write_text(os.path.join(out, f"{name}.md"), text + "\n")

@@ -11,14 +11,15 @@ import glob
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from fusion_dfd import atomic, config
 from fusion_dfd.evaluation import bootstrap, metrics, perturb, scores
-from fusion_dfd.reports import plots, sections, style
+from fusion_dfd.evaluation.summary import cell
+from fusion_dfd.reports import markdown, pages, plots
+from fusion_dfd.reports.evaluation_page import RobustnessTable
 from fusion_dfd.types import DataError, Score
 
 CLEAN = "clean"
@@ -76,7 +77,7 @@ def _claim(out: str, about: dict) -> None:
 
 
 Entry = dict[str, float | None]
-"""``{value, low, high}`` of an AUC or a mean of AUCs, with its 95 % interval over groups."""
+"""``{value, low, high}`` of an AUC or a mean of AUCs, with its 95% interval over groups."""
 
 
 def table(cells: Mapping[str, Sequence[Score]], options: config.Evaluate) -> dict[str, Any]:
@@ -128,58 +129,42 @@ def _entry(draws: Sequence[np.ndarray]) -> Entry:
 def write(out: str, found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Write page, Markdown and JSON; returns the path of the page."""
     atomic.write_text(os.path.join(out, "robustness.json"), json.dumps({"about": about, **found}, indent=1) + "\n")
-    atomic.write_text(os.path.join(out, "robustness.md"), markdown(found, about) + "\n")
-    body = "\n".join(
-        [
-            f'<h1>Robustness</h1><p class="verdict">{escape(_headline(found))}</p>'
-            f'<p class="meta">{escape(_about(about))}</p>',
-            sections.section("Video AUC by level", _plot(found)),
-            sections.section("Video AUC", _table(found)),
-            sections.section("How to read the numbers", f"<p>{escape(_NOTE)}</p>"),
-        ]
-    )
-    head = f'<meta charset="utf-8"><title>Robustness</title><style>{style.CSS}</style>'
-    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+    atomic.write_text(os.path.join(out, "robustness.md"), as_markdown(found, about) + "\n")
+    page = pages.render("robustness", "Robustness", headline=_headline(found), note=_NOTE, suite=_suite(found, about))
     return atomic.write_text(os.path.join(out, "robustness.html"), page)
 
 
-def of_run(workdir: str, step: int) -> str:
-    """What the suites in a run's folder found of the weights of ``step``, as parts of its report; empty without any.
+def of_run(workdir: str, step: int) -> list[RobustnessTable]:
+    """What the suites in a run's folder found of the weights of ``step``, for its report.
 
     Raises DataError for a file that cannot be read.
     """
-    parts = []
+    suites = []
     for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "*", "robustness.json"))):
         try:
             with open(path, encoding="utf-8") as file:
                 found = json.load(file)
             about = found.pop("about")
             if about["step"] == step:
-                meta = f'<p class="meta">{escape(_about(about))}</p>'
-                parts.append(sections.section("Robustness", f"{meta}{_plot(found, len(parts))}{_table(found)}"))
+                suites.append(_suite(found, about, len(suites)))
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path} cannot be read ({error!r}): run scripts/robustness.py again") from error
-    return "\n".join(parts)
+    return suites
 
 
-def _plot(found: Mapping[str, Any], number: int = 0) -> str:
+def _suite(found: Mapping[str, Any], about: Mapping[str, Any], number: int = 0) -> RobustnessTable:
+    """``number`` of the suite makes its figure's name unique on a page."""
     lines = {
         perturb.ALL[name].title: [found["clean"]["value"], *(entry["value"] for entry in one["levels"])]
         for name, one in found["types"].items()
         if name in perturb.PERTURBATIONS and one["mean"]["value"] is not None
     }
-    return (
-        plots.robustness(lines, f"robustness{number}")
-        if lines
-        else "<p>Not drawn: none of the published types was scored.</p>"
-    )
+    none = "Not drawn: none of the published types was scored."
+    plot = plots.robustness(lines, f"robustness{number}") if lines else none
+    return RobustnessTable(_about(about), plot, _HEADER, _rows(found))
 
 
-def _table(found: Mapping[str, Any]) -> str:
-    return sections.table(_HEADER, [[sections.cell(text) for text in row] for row in _rows(found)], "wide")
-
-
-_HEADER = ("perturbation", "1", "2", "3", "4", "5", "mean [95 % interval]")
+_HEADER = ("perturbation", "1", "2", "3", "4", "5", "mean [95% interval]")
 _NOTE = (
     "Area under the ROC curve over videos; level 1 is the mildest. The seven types and their levels are those of "
     "DeeperForensics-1.0; the chains of shares are this project's own and are in no mean. Faces are cropped where they "
@@ -188,33 +173,25 @@ _NOTE = (
 )
 
 
-def markdown(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def as_markdown(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """The table, with what it is over."""
-    lines = [f"**{_headline(found)}** {_about(about)}", "", "| " + " | ".join(_HEADER) + " |", "|---|" + "---:|" * 6]
-    lines += ["| " + " | ".join(row) + " |" for row in _rows(found)]
-    return "\n".join([*lines, "", _NOTE])
+    table = markdown.table(_HEADER, _rows(found))
+    return "\n\n".join([f"**{_headline(found)}** {_about(about)}", table, _NOTE])
 
 
 def _rows(found: Mapping[str, Any]) -> list[list[str]]:
-    rows = [["Clean", *[""] * 5, _cell(found["clean"])]]
+    rows = [["Clean", *[""] * 5, cell(found["clean"])]]
     for name, one in found["types"].items():
-        levels = [_cell({**entry, "low": None}) for entry in one["levels"]]
-        rows.append([perturb.ALL[name].title, *levels, *[""] * (5 - len(levels)), _cell(one["mean"])])
+        levels = [cell({**entry, "low": None}) for entry in one["levels"]]
+        rows.append([perturb.ALL[name].title, *levels, *[""] * (5 - len(levels)), cell(one["mean"])])
     return rows
-
-
-def _cell(entry: Entry) -> str:
-    if entry["value"] is None:
-        return "undefined"
-    interval = "" if entry["low"] is None else f" [{entry['low']:.3f}, {entry['high']:.3f}]"
-    return f"{entry['value']:.3f}{interval}"
 
 
 def _headline(found: Mapping[str, Any]) -> str:
     types = [name for name in found["types"] if name in perturb.PERTURBATIONS]
     over = f"over {len(types)} of {len(perturb.PERTURBATIONS)} types"
-    mean = "" if found["mean"] is None else f", perturbed {_cell(found['mean'])} on average {over}"
-    return f"Video AUC clean {_cell(found['clean'])}{mean}."
+    mean = "" if found["mean"] is None else f", perturbed {cell(found['mean'])} on average {over}"
+    return f"Video AUC clean {cell(found['clean'])}{mean}."
 
 
 def _about(about: Mapping[str, Any]) -> str:

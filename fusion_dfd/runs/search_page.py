@@ -9,10 +9,11 @@ import os
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from fusion_dfd import atomic
 from fusion_dfd import config as c
-from fusion_dfd.reports import evaluation_page, plots, sections
+from fusion_dfd.reports import pages, plots
 from fusion_dfd.runs.search_space import Choice, Space, applied
 from fusion_dfd.types import DataError
 
@@ -95,41 +96,37 @@ def _value(trial) -> float:
 
 
 def _page(study, space: Space, first: dict[str, Any]) -> str:
-    tried = ended(study)
-    rows = [(trial.number, _value(trial), trial.state.name == "PRUNED") for trial in tried]
-    found = [
-        [sections.cell(text) for text in (name, first[name], _short(value))]
-        for name, value in study.best_params.items()
-    ]
-    parts = [
-        f"<h1>{sections.escape(study.study_name)}: search on val</h1>",
-        f'<p class="verdict">{sections.escape(sentence(study, first))}</p>',
-        sections.section("Trials", plots.trials(rows)),
-        sections.section("Best values", sections.table(["option", "began with", "best"], found)),
-        sections.section("Options of every trial", _parallel(study, space)),
-        sections.section("Importance", _importance(study)),
-    ]
-    return evaluation_page.page(study.study_name, "\n".join(parts))
+    best = [(name, first[name], _short(value)) for name, value in study.best_params.items()]
+    return pages.render(
+        "search",
+        study.study_name,
+        best=best,
+        complete=len(_complete(study)),
+        importances=_importances(study),
+        parallel=_parallel(study, space),
+        sentence=sentence(study, first),
+        trials=plots.trials([(trial.number, _value(trial), trial.state.name == "PRUNED") for trial in ended(study)]),
+    )
 
 
 def _short(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def _importance(study) -> str:
+def _importances(study) -> Markup | None:
+    """None where too few trials were trained to their end."""
     import optuna
 
     whole = _complete(study)
     if len(whole) < 4 or len({trial.value for trial in whole}) < 2:
-        return "<p>Too few trials were trained to their end.</p>"
+        return None
     shares = optuna.importance.get_param_importances(
         study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
     )
-    note = f'<p class="small">fANOVA (Hutter et al. 2014) over {len(whole)} trials: with so few, a rough guide.</p>'
-    return plots.importances(shares) + note
+    return plots.importances(shares)
 
 
-def _parallel(study, space: Space) -> str:
+def _parallel(study, space: Space) -> Markup:
     tried = sorted(ended(study), key=_value)
     lines = [
         ([_place(space[name], trial.params[name]) for name in space], rank / max(len(tried) - 1, 1))

@@ -15,7 +15,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from fusion_dfd.predict.verdict import Verdict
-from fusion_dfd.reports import style
+from fusion_dfd.reports import pages
 from fusion_dfd.serve import jobs, private_folder, upload
 from fusion_dfd.serve.request_guard import Guard
 from fusion_dfd.serve.scoring import Facts, Score
@@ -117,7 +117,7 @@ def _page(name: str):
 
 def _style() -> Response:
     """The look of the reports."""
-    return Response(style.CSS, media_type="text/css")
+    return Response(pages.STYLE, media_type="text/css")
 
 
 def model(request: Request) -> Model:

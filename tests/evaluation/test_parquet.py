@@ -14,7 +14,7 @@ def test_round_trip_of_every_kind(tmp_path, make, kind):
     pytest.importorskip("pyarrow")
     clips = [*make.table(), make.score(-np.inf, name="777")]
     rows = {Score: clips, scores.FrameScore: make.frames(clips), scores.VideoScore: scores.videos(clips)}[kind]
-    columns = scores.read_columns(scores.write(tmp_path / "new" / "table.parquet", rows, kind))
+    columns = scores.read_parquet(scores.write_parquet(tmp_path / "new" / "table.parquet", rows, kind))
     back = [kind(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
     assert back == rows
 
@@ -24,13 +24,13 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
     pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(DataError, match=r"a\.parquet is not a Parquet table"):
-        scores.read_columns(tmp_path / "a.parquet")
+        scores.read_parquet(tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"b\.parquet"):
-        scores.read_columns(tmp_path / "b.parquet")
+        scores.read_parquet(tmp_path / "b.parquet")
 
 
 def test_without_pyarrow_csv_is_written_and_it_is_said(tmp_path, make, monkeypatch):
-    monkeypatch.setattr(scores, "available", lambda: False)
+    monkeypatch.setattr(scores, "parquet_available", lambda: False)
     clips = make.table()
     path = evaluation_page.write(tmp_path, summary.summarise(clips, bootstrap=0), clips)
     assert not list(tmp_path.glob("*.parquet"))
@@ -38,5 +38,5 @@ def test_without_pyarrow_csv_is_written_and_it_is_said(tmp_path, make, monkeypat
     with open(path, encoding="utf-8") as file:
         assert "fusion-dfd[parquet]" in file.read()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"want pyarrow, pip install 'fusion-dfd\[parquet\]'"):
-        scores.write(tmp_path / "a.parquet", clips)
+    with pytest.raises(DataError, match=r"need pyarrow \(pip install"):
+        scores.write_parquet(tmp_path / "a.parquet", clips)

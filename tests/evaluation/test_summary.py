@@ -209,7 +209,7 @@ def test_comparison_with_the_first_row(make):
     strong, weak = (summarise(make.table(skill=skill), bootstrap=0) for skill in (4, 1))
     against = {"weak": Difference(-0.25, -0.31, -0.2, 0.004)}
     found = comparison.comparison({"strong": strong, "weak": weak}, against=against)
-    assert found.header[2] == "minus the first [95 % interval], p"
+    assert found.header[2] == "minus the first [95% interval], p"
     assert [row[2] for row in found.rows] == ["-", "-0.250 [-0.310, -0.200], 0.004"]
     first, second = csv.DictReader(io.StringIO(found.csv))
     assert (first["auc_minus_first"], float(second["auc_minus_first"])) == ("", -0.25)

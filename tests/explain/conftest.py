@@ -92,8 +92,8 @@ def video(tmp_path_factory):
 
 
 @pytest.fixture
-def piece(rng):
-    """``piece(start, logit)``: textured frames in slow motion, with landmarks in them."""
+def window(rng):
+    """``window(start, logit)``: textured frames in slow motion, with landmarks in them."""
 
     def made(start: int = 0, logit: float = 0.0, place: int = 0) -> Window:
         wide = rng.integers(0, 256, (SIDE + FRAMES, SIDE, 3))

@@ -25,10 +25,10 @@ def smaller(params: dict, names: tuple[str, ...], dropped: str, token: int) -> d
     return {name: part for name, part in params.items() if name != dropped} | {"fusion": fusion, "head": head}
 
 
-def test_a_dropped_branch_is_a_model_that_never_had_it(build, piece):
+def test_a_dropped_branch_is_a_model_that_never_had_it(build, window):
     dropped, detector = "temporal", build("fusion")
-    pieces = [piece(), piece(6)]
-    found = module.without_branches(detector, pieces)
+    windows = [window(), window(6)]
+    found = module.without_branches(detector, windows)
     assert list(found) == ["spatial", "temporal", "micro"]
 
     config, weights = detector.config, detector.trained.weights
@@ -42,7 +42,7 @@ def test_a_dropped_branch_is_a_model_that_never_had_it(build, piece):
     def logits(frames, landmarks, length):
         return nnx.merge(true_gradient.evaluating(other), params, stats)(frames, landmarks, length).logit
 
-    batch = predict.batch(pieces, config.data)
+    batch = predict.batch(windows, config.data)
     expected = logits(batch.frames, batch.landmarks, batch.length)[:2]
     np.testing.assert_allclose(found[dropped], expected, atol=1e-5)
 
@@ -54,12 +54,12 @@ def test_the_weights_of_the_others_are_renormalised():
 
 
 @pytest.mark.parametrize("variant", ["micro alone", "sequence", "timesformer"])
-def test_where_there_is_nothing_to_drop_nothing_is_dropped(build, piece, variant):
-    assert module.without_branches(build(variant), [piece()]) == {}
+def test_where_there_is_nothing_to_drop_nothing_is_dropped(build, window, variant):
+    assert module.without_branches(build(variant), [window()]) == {}
 
 
-def test_an_empty_part_changes_nothing(piece):
-    one = piece()
+def test_an_empty_part_changes_nothing(window):
+    one = window()
     np.testing.assert_array_equal(module.hide(one.frames, np.zeros((6, 32, 32), bool)), one.frames)
     mask = np.zeros((6, 32, 32), bool)
     mask[2, 10:20, 10:20] = True
@@ -71,24 +71,24 @@ def test_an_empty_part_changes_nothing(piece):
     assert (hidden[2] != one.frames[2]).any()
 
 
-def test_what_is_hidden_neither_moves_nor_has_detail(piece):
-    frames = piece().frames
+def test_what_is_hidden_neither_moves_nor_has_detail(window):
+    frames = window().frames
     hidden = module.hide(frames, np.ones(frames.shape[:3], bool))
     assert np.ptp(hidden.astype(int), axis=0).max() == 0
     assert hidden[0].std() < 0.2 * frames[0].std()
 
 
-def test_parts_that_no_frame_shows_have_no_effect(build, piece):
-    one = piece()
+def test_parts_that_no_frame_shows_have_no_effect(build, window):
+    one = window()
     one.landmarks[:] = 5.0  # five equal points are no face
     assert module.without_regions(build("sequence"), [one]) == {}
-    one.landmarks[:] = piece().landmarks - 500.0  # a face far outside of the picture
+    one.landmarks[:] = window().landmarks - 500.0  # a face far outside of the picture
     found = module.without_regions(build("sequence"), [one])
     assert set(found) == {"background"}
 
 
-def test_hiding_what_is_flat_anyway_changes_no_logit(build, piece):
-    detector, one = build("fusion"), piece()
+def test_hiding_what_is_flat_anyway_changes_no_logit(build, window):
+    detector, one = build("fusion"), window()
     one.frames[:] = 90
     before = float(detector.outputs([one])[0].logit)
     found = module.without_regions(detector, [one])
@@ -97,10 +97,10 @@ def test_hiding_what_is_flat_anyway_changes_no_logit(build, piece):
         np.testing.assert_allclose(logits, before, atol=1e-6, err_msg=name)
 
 
-def test_hiding_a_part_is_scored_as_the_changed_frames_are(build, piece):
-    detector, pieces = build("fusion"), [piece(), piece(6)]
-    before = [piece.frames.copy() for piece in pieces]
-    found = module.without_regions(detector, pieces)
-    assert any(abs(found["mouth"] - [float(out.logit) for out in detector.outputs(pieces)]) > 1e-5)
-    for piece_, frames in zip(pieces, before, strict=True):
+def test_hiding_a_part_is_scored_as_the_changed_frames_are(build, window):
+    detector, windows = build("fusion"), [window(), window(6)]
+    before = [window.frames.copy() for window in windows]
+    found = module.without_regions(detector, windows)
+    assert any(abs(found["mouth"] - [float(out.logit) for out in detector.outputs(windows)]) > 1e-5)
+    for piece_, frames in zip(windows, before, strict=True):
         np.testing.assert_array_equal(piece_.frames, frames)

@@ -12,11 +12,11 @@ from fusion_dfd.predict import detector as predict
 EPSILON = 0.02
 
 
-def test_the_maps_are_those_of_finite_differences(build, piece):
+def test_the_maps_are_those_of_finite_differences(build, window):
     """The mean of a channel's gradient over places is the slope along adding a constant to that channel."""
     detector = build("spatial and temporal")
-    piece = piece()
-    batch = predict.batch([piece], detector.config.data)
+    window = window()
+    batch = predict.batch([window], detector.config.data)
     weights = detector.trained.weights
 
     @jax.jit
@@ -38,7 +38,7 @@ def test_the_maps_are_those_of_finite_differences(build, piece):
     importance = np.asarray(slope).reshape(frames, 1, 1, channels) / (height * width)
     expected = np.maximum((importance * maps).sum(-1), 0)
 
-    (found,) = gradcam.maps(detector, [piece])
+    (found,) = gradcam.maps(detector, [window])
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
 
@@ -58,10 +58,10 @@ def test_a_layer_that_reads_one_channel_gives_that_channel():
 
 
 @pytest.mark.parametrize("variant", ["flow", "r2plus1d"])
-def test_every_frame_has_a_map_and_padding_changes_none(build, piece, variant):
+def test_every_frame_has_a_map_and_padding_changes_none(build, window, variant):
     detector = build(variant)
     assert gradcam.has_maps(detector.config.model)
-    whole, short = piece(), piece()
+    whole, short = window(), window()
     short.frames, short.landmarks = short.frames[:4], short.landmarks[:4]
     together, alone = gradcam.maps(detector, [whole, short]), gradcam.maps(detector, [short])
     assert [len(heat) for heat in together] == [6, 4]

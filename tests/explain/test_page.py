@@ -142,19 +142,19 @@ def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tm
     _, verdict, found = evidence.gather(detector, video(30))
     assert [second for second, _ in found.pace.seconds] == [second for second, _ in verdict.faces[0].timeline]
     distances = {}
-    for piece, motion in zip(*_motions(build("sequence"), video(30)), strict=True):
-        for second in {int(index / 25) for index in piece.indices}:
+    for window, motion in zip(*_motions(build("sequence"), video(30)), strict=True):
+        for second in {int(index / 25) for index in window.indices}:
             distances.setdefault(second, []).append(found.pace.reference.distances(motion[None])[0])
     assert dict(found.pace.seconds) == pytest.approx({second: np.mean(values) for second, values in distances.items()})
     _, place = page.write(detector, video(30), str(tmp_path / "out"))
     text = pathlib.Path(place).read_text()
-    assert "of 19 real stretches lie as far" in text
+    assert "of 19 real windows lie as far" in text
     assert "It is not recorded what this detector was trained on" in text
 
 
 def _motions(detector, path: str) -> tuple[list, list]:
     (scored,) = detector.score([path], keep=lambda _: True)
-    return scored.windows, [real_motion.motion(piece.frames, piece.landmarks) for piece in scored.windows]
+    return scored.windows, [real_motion.motion(window.frames, window.landmarks) for window in scored.windows]
 
 
 def test_a_damaged_reference_is_said_on_the_page(build, video, tmp_path):

@@ -78,4 +78,4 @@ def test_unusual_motion_is_counted_in_seconds(rng):
     assert "In 1 of 2 seconds" in sentences.moving(Pace(((0, middle), (1, 1e3)), reference))
     assert sentences.moving(None) is None
     few = real_motion.fit(moves, moves[:5])
-    assert "5 real stretches are too few" in sentences.moving(Pace(((0, 1e3),), few))
+    assert "5 real windows are too few" in sentences.moving(Pace(((0, 1e3),), few))

@@ -93,7 +93,7 @@ def test_media_are_the_most_frequent_values():
     videos = [video(name, 0) for name in "abc"] + [video("d", 1)]
     probes = [Probe(info(frames=n, fps=fps), "") for n, fps in ((10, 25), (20, 25), (90, 30))] + [Probe(error="bad")]
     found = page.by_kind(videos, probes, {"/d/fake/d.mp4"}, lambda one: one.label)
-    assert found[0].cells() == ("3", "0", "20", "25 (67 %)", "64x48", "h264")
+    assert found[0].cells() == ("3", "0", "20", "25 (67%)", "64x48", "h264")
     assert found[1].cells() == ("1", "1", "-", "-", "-", "-")
 
 

@@ -1,4 +1,4 @@
-"""The report: valid, self-contained, complete, and whole when pieces are missing."""
+"""The report: valid, self-contained, complete, and whole when parts are missing."""
 
 import base64
 import html.parser
@@ -14,6 +14,7 @@ from sklearn.metrics import precision_recall_curve
 from fusion_dfd.evaluation import scores
 from fusion_dfd.evaluation.summary import Unscored, summarise
 from fusion_dfd.reports import evaluation_page, plots, sections
+from fusion_dfd.reports.evaluation_page import AboutRun
 from fusion_dfd.types import DataError
 
 HISTORY = [
@@ -76,10 +77,7 @@ def full(tmp_path_factory, make):
         summary,
         clips,
         frames,
-        HISTORY,
-        '{"name": "<fusion>"}',
-        "python train.py --x='<y>'",
-        _strip,
+        AboutRun("python train.py --x='<y>'", '{"name": "<fusion>"}', HISTORY, thumbnails=_strip),
     )
     with open(path, encoding="utf-8") as file:
         return summary, clips, frames, path, file.read()
@@ -147,10 +145,9 @@ def test_contact_sheet_shows_the_surest_mistakes_first(make):
         make.score(-4.0, "FaceSwap", "004_005"), make.score(2.0, "FaceSwap", "004_005", clip=1),
         make.score(5.0, "FaceSwap", "006_007"), make.score(np.nan, "FaceSwap", "008_009"),
     ]  # fmt: skip
-    found = sections.find_mistakes(rows, scores.videos(rows), 0.5, 5)
+    found = sections.find_mistakes(rows, scores.videos(rows), 0.5)
     assert [one.video.video[-7:] for one in found] == ["c23/002", "c23/001", "004_005"]
     assert found[2].clip.logit == -4.0
-    assert len(sections.find_mistakes(rows, scores.videos(rows), 0.5, 1)) == 1
 
 
 def test_pictures_keep_their_colours_and_fit_the_page(make):
@@ -176,9 +173,9 @@ def _raises(score):
         (lambda row: row.video.endswith("/000"), "1 group, too few", None),
     ],
 )
-def test_missing_pieces_leave_the_rest_whole(tmp_path, make, select, words, thumbnails):
+def test_missing_parts_leave_the_rest_whole(tmp_path, make, select, words, thumbnails):
     clips = [row for row in make.table(skill=1.0, clips=1) if select(row)]
-    path = evaluation_page.write(tmp_path, summarise(clips, bootstrap=20), clips, thumbnails=thumbnails)
+    path = evaluation_page.write(tmp_path, summarise(clips, bootstrap=20), clips, about=AboutRun(thumbnails=thumbnails))
     with open(path, encoding="utf-8") as file:
         text = file.read()
     page = _Page(text)

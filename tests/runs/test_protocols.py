@@ -71,7 +71,7 @@ def test_cross_dataset_fills_what_is_there_and_says_what_is_not(ff, make):
     assert lines["celebdf_v2"].summary["units"]["video"]["overall"]["counts"]["rows"] == 30
     assert "scripts/prepare.py --dataset dfd --compression c23" in lines["dfd c23"].absent
     assert lines["faceforensics c23, FaceShifter"].absent == "no test videos of FaceShifter"
-    table = protocols.markdown("cross_dataset", list(lines.values()))
+    table = protocols.as_markdown("cross_dataset", list(lines.values()))
     assert "| celebdf_v2 | run | 6 + 24 | 1 + 0 |" in table
 
 
@@ -105,7 +105,7 @@ def test_shared_people_are_said_in_the_row(ff):
     run = Scored("run", ff, facts=_facts(groups=["faceforensics/000", "other/002"]), options=OPTIONS)
     (line, *_) = protocols.fill(PROTOCOLS["in_dataset"], [run])
     assert "10 of 40 videos share a person or a source clip with what the run was trained on" in line.warnings[0]
-    assert line.warnings[0] in protocols.markdown("in_dataset", [line])
+    assert line.warnings[0] in protocols.as_markdown("in_dataset", [line])
 
 
 def test_one_class_is_no_row(ff):

@@ -60,12 +60,11 @@ def test_a_report_holds_what_suites_of_its_weights_found(tmp_path, make):
     found = robustness.table({"clean": rows, **{f"blur-{n}": rows for n in range(1, 6)}}, OPTIONS)
     for name, step in (("a", 3), ("b", 3), ("c", 4)):
         robustness.write(str(tmp_path / name), found, ABOUT | {"data": name, "step": step})
-    parts = robustness.of_run(str(tmp_path), 3)
-    assert "data: a" in parts
-    assert "data: b" in parts
-    assert "data: c" not in parts
-    assert len(set(ids := re.findall(r' id="([^"]+)"', parts))) == len(ids) > 0
-    assert robustness.of_run(str(tmp_path), 5) == ""
+    suites = robustness.of_run(str(tmp_path), 3)
+    assert [suite.about.split("; ")[2] for suite in suites] == ["data: a", "data: b"]
+    plots = "".join(suite.plot for suite in suites)
+    assert len(set(ids := re.findall(r' id="([^"]+)"', plots))) == len(ids) > 0
+    assert robustness.of_run(str(tmp_path), 5) == []
     (tmp_path / "a" / "robustness.json").write_text("{")
     with pytest.raises(DataError, match=r"a/robustness\.json cannot be read"):
         robustness.of_run(str(tmp_path), 3)
@@ -104,4 +103,4 @@ def test_scores_of_one_class_have_no_auc(tmp_path, make):
     assert found["mean"]["value"] is None
     assert robustness.table({"clean": rows, "post-1": rows}, OPTIONS)["mean"] is None
     assert "undefined" in pathlib.Path(robustness.write(str(tmp_path), found, ABOUT)).read_text()
-    assert "undefined" in robustness.markdown(found, ABOUT)
+    assert "undefined" in robustness.as_markdown(found, ABOUT)
