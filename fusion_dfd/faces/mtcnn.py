@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import importlib.util
 import io
-import pathlib
 from collections.abc import Iterator
 
 import cv2
@@ -25,7 +22,8 @@ import joblib
 import numpy as np
 
 from fusion_dfd.faces.boxes import Detections, covered, in_chunks, moved, squared
-from fusion_dfd.types import DataError
+from fusion_dfd.weights import wheel
+from fusion_dfd.weights.wheel import Wheel
 
 PNET_THRESHOLD, RNET_THRESHOLD = 0.6, 0.7
 """Least confidence to pass on to the next stage."""
@@ -40,7 +38,7 @@ class MTCNN:
     """Finds faces whose box is at least ``min_size`` pixels wide or high, with a confidence of at least ``threshold``.
 
     In frames wider or higher than 640 * min_size / 12 pixels the least size found grows in proportion.
-    Raises :class:`fusion_dfd.types.DataError` where the wheel with the weights is missing or altered.
+    Raises :class:`fusion_dfd.types.DataError` where the weights cannot be had or are altered.
     """
 
     def __init__(self, min_size: int = 32, threshold: float = 0.9):
@@ -141,39 +139,29 @@ class _Boxes:
         return Detections(self.boxes.astype(np.float32), self.score, self.landmarks.astype(np.float32))
 
 
-# MERGED from faces.mtcnn_networks: The three networks of MTCNN as JAX functions, and their weights out of the installed wheel ``mtcnn`` 1.0.0.
+# MERGED from faces.mtcnn_networks: The three networks of MTCNN as JAX functions, and their weights out of the wheel ``mtcnn`` 1.0.0.
 Arrays = tuple[np.ndarray, ...]
 
-SHA256 = {
-    "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
-    "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
-    "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
-}
-REMEDY = "reinstall it: pip install --force-reinstall --no-deps mtcnn==1.0.0"
+WHEEL = Wheel(
+    "mtcnn",
+    "1.0.0",
+    {
+        "mtcnn/assets/weights/pnet.lz4": (27119, "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"),
+        "mtcnn/assets/weights/rnet.lz4": (401659, "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"),
+        "mtcnn/assets/weights/onet.lz4": (1557637, "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"),
+    },
+)
 
 
 @functools.cache
 def load(name: str) -> Arrays:
     """Weights of ``pnet``, ``rnet`` or ``onet``, float32, in layer order: kernel (HWIO), bias, PReLU slope, ...
 
-    Raises :class:`DataError` where the wheel is not installed or its file is not the known one.
+    Raises :class:`DataError` as :func:`fusion_dfd.weights.wheel.read` does.
     """
-    path = _folder() / "assets" / "weights" / f"{name}.lz4"
-    if not path.is_file():
-        raise DataError(f"{path}: missing from the mtcnn package, {REMEDY}")
-    content = path.read_bytes()
-    # joblib unpickles, and a pickle can run anything: nothing but the known bytes is ever given to it.
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path}: not the weights of mtcnn 1.0.0 (their SHA-256 differs), {REMEDY}")
+    # joblib unpickles, and a pickle can run anything: nothing but bytes with the known hash is ever given to it.
+    content = wheel.read(WHEEL, f"mtcnn/assets/weights/{name}.lz4")
     return tuple(np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(content)))
-
-
-def _folder() -> pathlib.Path:
-    """Where the package lies, found without importing it."""
-    spec = importlib.util.find_spec("mtcnn")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"the mtcnn package, which carries the face detector's weights, is not installed; {REMEDY}")
-    return pathlib.Path(spec.submodule_search_locations[0])
 
 
 @jax.jit
