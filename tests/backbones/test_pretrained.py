@@ -11,6 +11,7 @@ from fusion_dfd import config
 from fusion_dfd.backbones import convert, pretrained, registry
 from fusion_dfd.backbones.spec import Published
 from fusion_dfd.types import DataError
+from fusion_dfd.weights.wheel import Wheel
 
 OPTIONS = config.Backbone("resnet18", width=4)
 
@@ -116,9 +117,29 @@ def test_a_published_file_is_looked_for_and_checked(kind, tmp_path, monkeypatch)
         pretrained.find("imagenet", one)
 
 
+def test_a_file_of_a_wheel_is_taken_from_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path))
+    known = Wheel("a-b", "1", {"a_b/b.pth": (7, hashlib.sha256(b"weights").hexdigest())})
+    kept = tmp_path / "weights" / "a-b-1" / "b.pth"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"weights")
+    assert pretrained.find("imagenet", Published("https://a.org", "b.pth", wheel=known)) == str(kept)
+
+
+def test_one_line_says_that_no_wheel_has_the_weights(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path))
+    with pytest.raises(DataError):
+        pretrained.find("imagenet", Published("https://a.org/b.h5", "b.h5"))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "b.h5: no package that pip can fetch carries it, trying https://a.org/b.h5"
+
+
 @pytest.mark.parametrize("name", registry.BACKBONES)
 def test_every_backbone_says_which_file_is_its(name):
     one = registry.get(name).published
     assert one.url.startswith("https://")
     assert one.repository == "" or one.url.startswith(f"https://huggingface.co/{one.repository}/resolve/main/")
     assert one.file.endswith((".safetensors", ".h5", ".pth"))
+    if one.wheel:
+        ((path, (_, sha256)),) = one.wheel.files.items()
+        assert (path.split("/")[-1], sha256) == (one.file, one.hash)
