@@ -70,7 +70,7 @@ def _config(name: str, variant: str) -> c.Config:
 def render(folder: str) -> str:
     """A real video of 10 s, 480 pixels square."""
     path = os.path.join(folder, "real.mp4")
-    take.shoot(take.Job(c.Synthetic(frames=250, size=480), 0, 1, {ORIGINAL: path}))
+    take.shoot(take.RenderTask(c.Synthetic(frames=250, size=480), 0, 1, {ORIGINAL: path}))
     return path
 
 

@@ -105,7 +105,7 @@ def costs(paths: list[str]) -> list[dict]:
     found, clock = detector.build(config.Faces()), stages.Clock()
     clock.watch_decoding()
     found.detect = clock.wrap("detect", found.detect)
-    extract.track.cut = clock.wrap("crop", extract.track.cut)
+    extract.track.crop_clips = clock.wrap("crop", extract.track.crop_clips)
     encode = clock.wrap("encode", records.encode)
     return [cost(path, found, clock, encode) for path in paths]
 

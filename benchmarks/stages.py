@@ -29,14 +29,14 @@ class Clock:
 
     def watch_decoding(self) -> None:
         """Have all videos of this process decoded under this clock, as stage ``decode``."""
-        plain = extract.decode.__iter__
+        plain = extract.Decoder.__iter__
 
         def iterate(video):
             frames = plain(video)
             step = self.wrap("decode", lambda: next(frames, None))
             return iter(step, None)
 
-        extract.decode.__iter__ = iterate
+        extract.Decoder.__iter__ = iterate
 
     def shares(self, wall: float) -> dict[str, float]:
         """Of the ``wall`` seconds that all took; what no stage took is the ``rest``."""

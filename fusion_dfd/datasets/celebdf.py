@@ -27,9 +27,9 @@ import os
 import re
 from collections.abc import Sequence
 
-from fusion_dfd.datasets import disk
+from fusion_dfd.datasets import files
 from fusion_dfd.datasets.grouping import components
-from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw_splits
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 
 LIST = "List_of_testing_videos.txt"
@@ -75,7 +75,7 @@ def videos(
     """
     if protocol not in PROTOCOLS:
         raise DataError(f"{release.title} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS)}")
-    disk.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
+    files.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
     there = _scan(release, root)
     if protocol == "official":
         known = {_place(os.path.relpath(video.path, root)): video for video in there}
@@ -88,9 +88,9 @@ def videos(
         found = there
     people = components(map(_people, (*there, *found)))
     found = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in found]
-    found = found if protocol == "official" else draw(found, seed, fractions)
+    found = found if protocol == "official" else draw_splits(found, seed, fractions)
     found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    disk.account(root, found)
+    files.account(root, found)
     return found
 
 
@@ -102,15 +102,15 @@ def _scan(release: Release, root: str) -> list[Video]:
     folders = [os.path.join(root, name) for name in (CELEBRITIES, STRANGERS, FAKES)]
     if missing := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(
-            f"{missing[0]} is missing ({root} holds {disk.inventory(root)}); check --root, or unpack it there"
+            f"{missing[0]} is missing ({root} holds {files.inventory(root)}); check --root, or unpack it there"
         )
     *reals, fakes = folders
-    flat, scenarios = disk.video_files(fakes), [path for path in _subfolders(fakes) if not path.endswith("videos")]
+    flat, scenarios = files.video_files(fakes), [path for path in _subfolders(fakes) if not path.endswith("videos")]
     if (flat and release is PP) or (scenarios and release is not PP):
         holds, other = ("videos", f"{V1.name} or {V2.name}") if flat else ("folders", PP.name)
         raise DataError(f"{fakes} holds {holds}, so this is not {release.title}: choose --dataset {other}")
     methods = [method for scenario in scenarios for method in _subfolders(scenario)]
-    paths = [path for folder in (*reals, *methods) for path in disk.video_files(folder)] + flat
+    paths = [path for folder in (*reals, *methods) for path in files.video_files(folder)] + flat
     return [_video(release, root, _place(os.path.relpath(path, root)), path) for path in paths]
 
 
@@ -127,7 +127,7 @@ def _place(path: str) -> str:
 def _video(release: Release, root: str, place: str, path: str | None = None) -> Video:
     """What the place of a video means; ``path`` is where it was found, None where it is missing."""
     folder, *methods, name = place.split("/")
-    name = disk.stem(name)
+    name = files.stem(name)
     person, clip = _PERSON.search(name), _CLIP.search(name)
     if folder != STRANGERS and not (person and clip):
         example = "id0_0000.mp4" if folder == CELEBRITIES else "id0_id1_0000.mp4"
@@ -159,20 +159,20 @@ def _listed(root: str) -> list[str]:
     if not os.path.isfile(path):
         raise DataError(f"{path} is missing; copy it from the download, or choose --protocol identity_disjoint")
     places, labels = [], {CELEBRITIES: "1", STRANGERS: "1", FAKES: "0"}
-    for number, line in enumerate(disk.read_text(path).splitlines(), 1):
+    for number, line in enumerate(files.read_text(path).splitlines(), 1):
         if not line.strip():
             continue
         label, _, place = line.strip().partition(" ")
         place = _place(place.strip())
         folder = place.partition("/")[0]
-        if label not in labels.values() or folder not in labels or not disk.is_video(place):
+        if label not in labels.values() or folder not in labels or not files.is_video(place):
             raise DataError(f'line {number} of {path} is {line.strip()!r}, want such as "0 {FAKES}/id0_id1_0000.mp4"')
         if label != labels[folder]:
             kind = LABELS[folder == FAKES]
             raise DataError(f"line {number} of {path} has label {label}, but {folder} holds {kind} videos; restore it")
         places.append(place)
     if twice := [place for place, count in collections.Counter(places).items() if count > 1]:
-        raise DataError(f"{path} lists {disk.some(twice)} twice; restore it from the download")
+        raise DataError(f"{path} lists {files.some(twice)} twice; restore it from the download")
     return places
 
 

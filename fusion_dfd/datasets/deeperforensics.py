@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Sequence
 
-from fusion_dfd.datasets import disk, faceforensics
+from fusion_dfd.datasets import faceforensics, files
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
@@ -42,7 +42,7 @@ def videos(root: str, originals: str = "", methods: Sequence[str] = (STANDARD,))
 
     Raises DataError when a folder or list is missing, a line is not as described above, or a variant is unknown.
     """
-    disk.require(root, "the one that holds manipulated_videos/ and lists/")
+    files.require(root, "the one that holds manipulated_videos/ and lists/")
     if odd := [name for name in methods if name not in VARIANTS]:
         raise DataError(f"DeeperForensics has no variant {', '.join(odd)}; it has {', '.join(VARIANTS)}")
     lists = {split: _listed(root, split) for split in SPLITS}
@@ -55,15 +55,15 @@ def videos(root: str, originals: str = "", methods: Sequence[str] = (STANDARD,))
     found = []
     for split, names in lists.items():
         found += [_video(reals, match["target"], ORIGINAL, split, match) for match in names]
-        found += [_video(at, disk.stem(m[0]), name, split, m) for name, at in folders.items() for m in names]
-    disk.account(root, found)
+        found += [_video(at, files.stem(m[0]), name, split, m) for name, at in folders.items() for m in names]
+    files.account(root, found)
     return found
 
 
 def _folder(root: str, variant: str) -> str:
     folder = os.path.join(root, "manipulated_videos", variant)
     if not os.path.isdir(folder):
-        beside = disk.inventory(os.path.dirname(folder))
+        beside = files.inventory(os.path.dirname(folder))
         raise DataError(
             f"{folder} is missing ({os.path.dirname(folder)} holds {beside}); unpack it, or choose --methods"
         )
@@ -76,7 +76,7 @@ def _listed(root: str, split: str) -> list[re.Match]:
     if not os.path.isfile(path):
         raise DataError(f"{path} is missing; copy lists/ from the download")
     found = {}
-    for number, line in enumerate(filter(None, map(str.strip, disk.read_text(path).splitlines())), 1):
+    for number, line in enumerate(filter(None, map(str.strip, files.read_text(path).splitlines())), 1):
         match = _FAKE.fullmatch(line)
         if match is None:
             raise DataError(f"entry {number} of {path} is {line!r}, want a name such as 000_M101.mp4; restore the file")

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 
-from fusion_dfd.datasets import disk, faceforensics
+from fusion_dfd.datasets import faceforensics, files
 from fusion_dfd.datasets.grouping import components
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
@@ -38,7 +38,7 @@ def videos(root: str, compression: str = "c23") -> list[Video]:
     A download of fewer than 363 real and 3068 fake videos is used, with a logged warning. Raises DataError when the
     root or a folder is missing or empty, or a file is not named as above.
     """
-    disk.require(root, "the one that holds original_sequences/actors and manipulated_sequences/DeepFakeDetection")
+    files.require(root, "the one that holds original_sequences/actors and manipulated_sequences/DeepFakeDetection")
     reals = _named(faceforensics.folder(root, os.path.join("original_sequences", "actors"), compression), _REAL)
     fakes = _named(faceforensics.folder(root, os.path.join("manipulated_sequences", METHOD), compression), _FAKE)
     people = components(match.groups()[:-1] for match in (reals | fakes).values())  # all but the scene
@@ -51,20 +51,20 @@ def videos(root: str, compression: str = "c23") -> list[Video]:
 
 def _named(folder: str, pattern: re.Pattern) -> dict[str, re.Match]:
     """What the name of each video of a folder says."""
-    found = {path: pattern.fullmatch(disk.stem(path)) for path in disk.video_files(folder)}
+    found = {path: pattern.fullmatch(files.stem(path)) for path in files.video_files(folder)}
     if odd := [os.path.basename(path) for path, match in found.items() if match is None]:
         example = "01__kitchen_pan.mp4" if pattern is _REAL else "01_02__kitchen_pan__YVGY8LOK.mp4"
         raise DataError(
-            f"{folder} holds {disk.some(odd)}, which no video of DFD is called (such as {example}); move it elsewhere"
+            f"{folder} holds {files.some(odd)}, which no video of DFD is called (such as {example}); move it elsewhere"
         )
     if not found:
-        raise DataError(f"{folder} holds no video, but {disk.inventory(folder)}; complete the download")
+        raise DataError(f"{folder} holds no video, but {files.inventory(folder)}; complete the download")
     return found
 
 
 def _video(root: str, path: str, match: re.Match, compression: str, people: dict[str, str]) -> Video:
     fake = match.re is _FAKE
-    name = disk.stem(path)
+    name = files.stem(path)
     return Video(
         id=name,
         path=path,

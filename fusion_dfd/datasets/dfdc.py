@@ -17,8 +17,8 @@ import os
 import re
 from collections.abc import Sequence
 
-from fusion_dfd.datasets import disk
-from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
+from fusion_dfd.datasets import files
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw_splits
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
 NAME, SAMPLE, TEST = "dfdc", "dfdc_sample", "dfdc_test"
@@ -37,7 +37,7 @@ def parts(root: str) -> list[Video]:
     Absent parts are a logged warning. Raises DataError when there is none, one is there twice, or its metadata.json is
     not as described above.
     """
-    disk.require(root, "the one that holds dfdc_train_part_0, dfdc_train_part_1, ...")
+    files.require(root, "the one that holds dfdc_train_part_0, dfdc_train_part_1, ...")
     folders = _parts(root)
     found = []
     for split, numbers in PARTS.items():
@@ -46,7 +46,7 @@ def parts(root: str) -> list[Video]:
                 found += _described(folders[number], os.path.join(folders[number], _METADATA), NAME, split)
     if absent := [split for split, numbers in PARTS.items() if not folders.keys() & set(numbers)]:
         _log.warning("%d of 50 parts are under %s, none of %s", len(folders), root, " or ".join(absent))
-    disk.account(root, found)
+    files.account(root, found)
     return found
 
 
@@ -60,11 +60,11 @@ def sample(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
 
     Raises DataError when metadata.json is missing or not as described above.
     """
-    disk.require(root, f"the one that holds train_sample_videos/ or {_METADATA}")
+    files.require(root, f"the one that holds train_sample_videos/ or {_METADATA}")
     path = _find(root, _METADATA, ("", "train_sample_videos"))
-    found = draw(_described(os.path.dirname(path), path, SAMPLE, "train"), seed, fractions)
+    found = draw_splits(_described(os.path.dirname(path), path, SAMPLE, "train"), seed, fractions)
     found.sort(key=lambda video: (SPLITS.index(video.split), video.id))
-    disk.account(root, found)
+    files.account(root, found)
     return found
 
 
@@ -74,33 +74,33 @@ def test(root: str) -> list[Video]:
     What a fake was made from is not published. Papers mix subsets of 3215, about 3725 and 5000 videos: say how many.
     Raises DataError when labels.csv is missing, or a label is neither 0 nor 1.
     """
-    disk.require(root, f"the one that holds {_LABELS}")
+    files.require(root, f"the one that holds {_LABELS}")
     path = _find(root, _LABELS, ("", "test", "videos", "test_videos"))
     folder = os.path.dirname(path)
     inner = os.path.join(folder, "videos")
     folder = inner if os.path.isdir(inner) else folder
     found = []
-    for row in disk.read_csv(path, ("filename", "label")):
+    for row in files.read_csv(path, ("filename", "label")):
         if row["label"] not in ("0", "1"):
             raise DataError(f"{path}: {row['filename']} has label {row['label']!r}, want 0 (real) or 1 (fake)")
         found.append(_video(folder, row["filename"], int(row["label"]), TEST, "test", source=row["filename"]))
     found.sort(key=lambda video: video.id)
-    disk.account(root, found)
+    files.account(root, found)
     return found
 
 
 def _parts(root: str) -> dict[int, str]:
     """Folder of each part, by its number; at most two folders below the root."""
     found = collections.defaultdict(list)
-    for folder, inner, files in os.walk(root):
+    for folder, inner, names in os.walk(root):
         match = _PART.fullmatch(os.path.basename(folder))
-        if match and _METADATA in files:
+        if match and _METADATA in names:
             found[int(match[1])].append(folder)
         deep = os.path.relpath(folder, root).count(os.sep) >= 2
         inner[:] = [] if deep else sorted(name for name in inner if not name.startswith("."))
     if not found:
         raise DataError(
-            f"{root} holds no dfdc_train_part_N with its {_METADATA}, but {disk.inventory(root)}; check --root, or "
+            f"{root} holds no dfdc_train_part_N with its {_METADATA}, but {files.inventory(root)}; check --root, or "
             f"choose --dataset {SAMPLE}, {TEST} or dfdc_preview"
         )
     if twice := [folders for folders in found.values() if len(folders) > 1]:
@@ -114,14 +114,14 @@ def _find(root: str, name: str, places: Sequence[str]) -> str:
     candidates = [os.path.join(root, place, name) for place in places]
     path = next(filter(os.path.isfile, candidates), None)
     if path is None:
-        raise DataError(f"{root} holds no {name}, but {disk.inventory(root)}; check --root, or copy the file there")
+        raise DataError(f"{root} holds no {name}, but {files.inventory(root)}; check --root, or copy the file there")
     return path
 
 
 def _described(folder: str, path: str, dataset: str, split: str) -> list[Video]:
     """The videos that a metadata.json describes, by id."""
     found = []
-    for name, entry in sorted(disk.read_json(path).items()):
+    for name, entry in sorted(files.read_json(path).items()):
         label, original = entry.get("label"), entry.get("original")
         if label not in ("REAL", "FAKE"):
             raise DataError(f"{path}: {name} has label {label!r}, want REAL or FAKE")
@@ -133,9 +133,9 @@ def _described(folder: str, path: str, dataset: str, split: str) -> list[Video]:
 
 
 def _video(folder: str, name: str, label: int, dataset: str, split: str, source: str) -> Video:
-    clip = disk.stem(source)
+    clip = files.stem(source)
     return Video(
-        id=disk.stem(name),
+        id=files.stem(name),
         path=os.path.join(folder, name),
         label=label,
         dataset=dataset,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 
-from fusion_dfd.datasets import disk
+from fusion_dfd.datasets import files
 from fusion_dfd.datasets.grouping import components
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
@@ -30,16 +30,16 @@ def videos(root: str) -> list[Video]:
     Raises DataError when dataset.json is missing, a path begins with none of the three folders, or label, set or name
     of a video is not as described above.
     """
-    disk.require(root, f"the one that holds {INDEX}")
+    files.require(root, f"the one that holds {INDEX}")
     path = os.path.join(root, INDEX)
     if not os.path.isfile(path):
-        raise DataError(f"{path} is missing ({root} holds {disk.inventory(root)}); check --root, or copy it there")
-    entries = disk.read_json(path)
+        raise DataError(f"{path} is missing ({root} holds {files.inventory(root)}); check --root, or copy it there")
+    entries = files.read_json(path)
     people = {place: _people(path, place, entry) for place, entry in entries.items()}
     groups = components(people.values())
     found = [_video(root, place, entry["set"], groups[people[place][0]]) for place, entry in entries.items()]
     found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    disk.account(root, found)
+    files.account(root, found)
     return found
 
 
@@ -54,7 +54,7 @@ def _people(path: str, place: str, entry: dict) -> list[str]:
         )
     if entry.get("set") not in ("train", "test"):
         raise DataError(f"{path}: {place} has set {entry.get('set')!r}, want train or test; restore the file")
-    words = disk.stem(place).split("_")
+    words = files.stem(place).split("_")
     named = words[:1] if kind == LABELS[0] else words[1::-1]
     if len(words) < (3 if kind == LABELS[0] else 4):
         raise DataError(f"{path}: {place} is not named as in DFDC's preview, such as 1255229_1003254_A_001.mp4")
@@ -63,7 +63,7 @@ def _people(path: str, place: str, entry: dict) -> list[str]:
 
 
 def _video(root: str, place: str, split: str, group: str) -> Video:
-    folder, name = place.partition("/")[0], disk.stem(place)
+    folder, name = place.partition("/")[0], files.stem(place)
     label = LABELS.index(FOLDERS[folder])
     return Video(
         id=name,

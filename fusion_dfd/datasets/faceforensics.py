@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from fusion_dfd.datasets import disk
+from fusion_dfd.datasets import files
 from fusion_dfd.datasets.splits import SPLITS
 from fusion_dfd.types import ORIGINAL, DataError, Video
 
@@ -42,7 +42,7 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
     logged warning. Raises DataError when the root, a split file, the real videos, a wanted method or all videos of a
     split are missing.
     """
-    disk.require(root, "the one that holds original_sequences/ and the split files")
+    files.require(root, "the one that holds original_sequences/ and the split files")
     pairs = {split: _pairs(root, split) for split in SPLITS}
     reals = folder(root, os.path.join("original_sequences", "youtube"), compression)
     folders = {ORIGINAL: reals, **_methods(root, compression, methods)}
@@ -55,7 +55,7 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
         for ids in (pair, pair[::-1])
     ]
     out.sort(key=lambda video: (SPLITS.index(video.split), list(folders).index(video.method), video.id))
-    disk.account(root, out)
+    files.account(root, out)
     return out
 
 
@@ -67,7 +67,7 @@ def folder(root: str, place: str, compression: str) -> str:
     there = [name for name in COMPRESSIONS if os.path.isdir(os.path.join(root, place, name, "videos"))]
     if there:
         raise DataError(f"{wanted} is missing; {place} is here in {', '.join(there)}: choose --compression {there[0]}")
-    raise DataError(f"{wanted} is missing ({root} holds {disk.inventory(root)}); {_DOWNLOAD.format(compression)}")
+    raise DataError(f"{wanted} is missing ({root} holds {files.inventory(root)}); {_DOWNLOAD.format(compression)}")
 
 
 def mask(root: str, method: str, name: str) -> str:
@@ -101,10 +101,10 @@ def _pairs(root: str, split: str) -> list[tuple[str, str]]:
     if path is None:
         raise DataError(
             f"neither {candidates[0]} nor {candidates[1]} exists; copy dataset/splits/*.json of the FaceForensics++ "
-            f"repository there ({root} holds {disk.inventory(root)})"
+            f"repository there ({root} holds {files.inventory(root)})"
         )
     try:
-        pairs = [(a, b) for a, b in json.loads(disk.read_text(path))]
+        pairs = [(a, b) for a, b in json.loads(files.read_text(path))]
         if not pairs or not all(isinstance(name, str) and name for pair in pairs for name in pair):
             raise ValueError("ids must be strings such as '071'")
     except (ValueError, TypeError, RecursionError) as error:
@@ -122,6 +122,6 @@ def _methods(root: str, compression: str, methods: Sequence[str] | None) -> dict
         wanted = [name for name in wanted if os.path.isdir(os.path.join(base, name))]
     if not wanted:
         raise DataError(
-            f"{base} holds none of {', '.join(METHODS)}, only {disk.inventory(base)}; {_DOWNLOAD.format(compression)}"
+            f"{base} holds none of {', '.join(METHODS)}, only {files.inventory(base)}; {_DOWNLOAD.format(compression)}"
         )
     return {name: folder(root, os.path.join("manipulated_sequences", name), compression) for name in wanted}

@@ -1,17 +1,19 @@
 """Any collection of videos: a folder of real and fake ones, a .zip of such a folder, or a table of paths and labels.
 
-A *folder* says what its videos are by the names of the folders in it, in any usual spelling: ``real/ fake/``,
-``REAL/ FAKE/``, ``0_real/ 1_fake/``, ``DFD_REAL/ DFD_FAKE/``, ``original_sequences/ manipulated_sequences/``. Of the
-folders on the way to a video the outermost that says real or fake decides. Where every video also lies in a folder
-``train``, ``val`` or ``test`` (or ``valid``, ``validation``, ``dev``), those are the splits; else they are drawn.
+In a *folder* the names of its subfolders give the labels, in any usual spelling: ``real/ fake/``, ``REAL/ FAKE/``,
+``0_real/ 1_fake/``, ``DFD_REAL/ DFD_FAKE/``, ``original_sequences/ manipulated_sequences/``. The outermost subfolder
+named real or fake decides. If every video also lies in a folder ``train``, ``val`` or ``test`` (or ``valid``,
+``validation``, ``dev``), these are the splits; otherwise splits are drawn.
 
-A folder does not say who is in a video, so groups follow names: a fake belongs to the real video whose name its own
-begins with (``a.mp4``, ``a_fake.mp4``), and to the one whose name the rest is (``071_054.mp4`` is made of ``071.mp4``
-and ``054.mp4``); names in the style of Celeb-DF and DFD tell the people. Videos of equal content are a group, too.
-**Other videos of one person are not recognised**: for those, list the videos in a table, with their groups.
+A folder does not say who is in a video, so groups follow names (:func:`fusion_dfd.datasets.grouping.by_name`). Videos
+of equal content are a group, too. **Other videos of one person are not recognised**: if there are any, list the videos
+in a table, with their groups.
 
 A *table* is a CSV file whose first line names its columns: ``path`` (or ``file``, ``filename``, ``video``; relative to
-the table) and ``label`` (real, fake, 0, 1), and if wanted ``group``, ``method``, ``compression``, ``split``, ``id``.
+the table) and ``label`` (real, fake, 0, 1). The columns ``group``, ``method``, ``compression``, ``split`` and ``id``
+are optional.
+
+A ``.zip`` is unpacked once, beside itself.
 """
 
 from __future__ import annotations
@@ -27,20 +29,31 @@ import zlib
 from collections.abc import Sequence
 
 from fusion_dfd import atomic
-from fusion_dfd.datasets import disk, grouping
-from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw
+from fusion_dfd.datasets import files, grouping
+from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw_splits
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 
 NAME = "folder"
 METHOD = "fake"
-"""``method`` of the fakes where nobody says how they were made."""
+"""``method`` of fakes of unknown origin."""
 WORDS = (
     frozenset({"real", "reals", "original", "originals", "pristine", "genuine"}),
     frozenset({"fake", "fakes", "manipulated", "deepfake", "deepfakes", "forged", "synthesis", "synthetic"}),
 )
 """Words in the name of a folder of real videos, and of fake ones."""
 SKIPPED = ("masks", "__MACOSX")
-"""Folders that hold no videos of anybody: FaceForensics++'s masks, and what macOS puts into archives."""
+"""Folders without videos of people: FaceForensics++'s masks, and what macOS adds to archives."""
+
+PATH = ("path", "file", "filename", "video")
+"""Names of the column of paths; they are relative to the folder of the table."""
+OPTIONAL = ("group", "method", "compression", "split", "id")
+LABEL_NAMES = {"real": 0, "0": 0, "fake": 1, "1": 1}
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), SPLITS[0]),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), SPLITS[1]),
+    **dict.fromkeys(("test", "testing"), SPLITS[2]),
+}
+"""Names of the splits in tables and folders, in lower case."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,111 +66,112 @@ def videos(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
       seed: of the draw of the splits, where none are given.
       fractions: of train, val, test in that draw.
 
-    Raises DataError when no video is found, one of the labels is said by nothing, two videos have one name, one file
-    lies among the real and among the fake ones, only some videos have a split, or a row of the table is not as above.
+    Raises DataError when there is no video, no real or no fake one, two videos have the same name, a file is listed as
+    real and as fake, only some videos have a split, or a row of the table is not as described above.
     """
     kind = os.path.splitext(root)[1].lower() if os.path.isfile(root) else ""
     if kind == ".csv":
-        found = read_list(root, NAME, METHOD)
+        listed = read_list(root, NAME, METHOD)
     else:
-        found = _tree(unpack(root) if kind == ".zip" else root)
-    _check(found)
-    found = grouping.by_content(_grouped(found))
-    found = found if found[0].split else draw(found, seed, fractions)
-    found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    disk.account(os.path.dirname(os.path.abspath(root)) if os.path.isfile(root) else root, found)
-    return found
+        listed = _tree(unpack(root) if kind == ".zip" else root)
+    _check(listed)
+    listed = grouping.by_content(_grouped(listed))
+    listed = listed if listed[0].split else draw_splits(listed, seed, fractions)
+    listed.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
+    files.account(os.path.dirname(os.path.abspath(root)) if os.path.isfile(root) else root, listed)
+    return listed
 
 
-def _check(found: list[Video]) -> None:
+def _check(listed: list[Video]) -> None:
     for what, key in (("name", lambda video: video.key), ("path", lambda video: os.path.abspath(video.path))):
-        count = collections.Counter(map(key, found))
-        if twice := sorted(video.path for video in found if count[key(video)] > 1):
+        count = collections.Counter(map(key, listed))
+        if twice := sorted(video.path for video in listed if count[key(video)] > 1):
             raise DataError(
-                f"{disk.some(twice)} have one {what}, so that they cannot be told apart; rename or remove one"
+                f"{files.some(twice)} have one {what}, so that they cannot be told apart; rename or remove one"
             )
-    if len({bool(video.split) for video in found}) > 1:
-        first = next(video.path for video in found if not video.split)
+    if len({bool(video.split) for video in listed}) > 1:
+        first = next(video.path for video in listed if not video.split)
         raise DataError(f"some videos have a split, but {first} has none; give one to all or to none")
 
 
-def _grouped(found: list[Video]) -> list[Video]:
-    """Groups as the table says them; else by names. A video without a group is one."""
-    named = grouping.by_name(found)
-    if not any(video.group for video in found):
+def _grouped(listed: list[Video]) -> list[Video]:
+    """Groups of the table, where it has any; otherwise by names. A video without a group is a group of its own."""
+    named = grouping.by_name(listed)
+    if not any(video.group for video in listed):
         return named
     return [
         dataclasses.replace(other, group=video.group or f"{video.method}/{video.id}")
-        for video, other in zip(found, named, strict=True)
+        for video, other in zip(listed, named, strict=True)
     ]
 
 
 def _tree(root: str) -> list[Video]:
-    disk.require(root, "a folder that holds real/ and fake/, a .zip of one, or a .csv with the columns path,label")
-    found, unsaid, seen = [], [], set()
+    files.require(root, "a folder that holds real/ and fake/, a .zip of one, or a .csv with the columns path,label")
+    labelled, unlabelled, seen = [], [], set()
     for folder, inner, names in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in seen:  # a link that leads back would lead around for ever
+        if os.path.realpath(folder) in seen:  # a link to a folder above would be followed for ever
             inner.clear()
             continue
         seen.add(os.path.realpath(folder))
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
         parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
-        place = next((place for place, part in enumerate(parts) if _says(part) is not None), None)
-        for name in filter(disk.is_video, sorted(names)):
+        depth = next((depth for depth, part in enumerate(parts) if _label_of(part) is not None), None)
+        for name in filter(files.is_video, sorted(names)):
             path = os.path.join(folder, name)
-            if place is None:
-                unsaid.append(os.path.relpath(path, root))
+            if depth is None:
+                unlabelled.append(os.path.relpath(path, root))
             else:
-                found.append(_tree_video(path, parts, place))
+                labelled.append(_tree_video(path, parts, depth))
     for label, name in enumerate(LABELS):
-        if not any(video.label == label for video in found):
+        if not any(video.label == label for video in labelled):
             raise DataError(
-                f"no folder under {root} is named for {name} videos ({root} holds {disk.inventory(root)}); name the "
+                f"no folder under {root} is named for {name} videos ({root} holds {files.inventory(root)}); name the "
                 f"two folders {' and '.join(LABELS)}"
             )
-    if unsaid:
+    if unlabelled:
         _log.warning(
-            "%d videos lie in no folder named real or fake and are left out: %s", len(unsaid), disk.some(unsaid)
+            "%d videos lie in no folder named real or fake and are left out: %s",
+            len(unlabelled),
+            files.some(unlabelled),
         )
-    return found
+    return labelled
 
 
-def _says(name: str) -> int | None:
-    """The label in the name of a folder, None where it says none. Raises DataError when it says both."""
+def _label_of(name: str) -> int | None:
+    """The label in the name of a folder; None where there is none. Raises DataError when the name has both."""
     words = set(re.findall(r"[a-z]+", name.lower()))
     labels = [label for label, known in enumerate(WORDS) if words & known]
     if len(labels) > 1:
-        raise DataError(f"folder {name!r} says both real and fake; rename it to the one that it holds")
+        raise DataError(f"the name of folder {name!r} says both real and fake; rename it to the one that it holds")
     return labels[0] if labels else None
 
 
-def _tree_video(path: str, parts: list[str], place: int) -> Video:
-    """A video by the folders it lies in; the one at ``place`` says its label and is no part of its id."""
-    label, name = _says(parts[place]), "/".join([*parts[:place], *parts[place + 1 :], disk.stem(path)])
+def _tree_video(path: str, parts: list[str], depth: int) -> Video:
+    """A video by the folders it lies in; the one at ``depth`` gives its label and is no part of its id."""
+    label, name = _label_of(parts[depth]), "/".join([*parts[:depth], *parts[depth + 1 :], files.stem(path)])
     split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), "")
     return Video(name, path, label, NAME, METHOD if label else ORIGINAL, "", split, group="", source="")
 
 
-# MERGED from datasets.archive: Unpacking a .zip of videos beside itself, once.
 def unpack(path: str) -> str:
-    """Folder with the videos of a .zip: the archive's path without ``.zip``, made or completed.
+    """Unpack the videos of a .zip into the folder of its name without ``.zip``; returns the folder.
 
-    Only video files are unpacked, each whole or not at all, and those that are there in full size are kept. Raises
-    DataError when the file is no .zip, damaged or encrypted, a name in it leads out of the folder, or it cannot be
+    Only video files are unpacked, each whole or not at all; those that exist in full size are kept. Raises DataError
+    when the file is no .zip, is damaged or encrypted, has a name that leads out of the folder, or the folder cannot be
     written.
     """
     folder = os.path.splitext(path)[0]
     try:
         with zipfile.ZipFile(path) as file:
-            entries = [entry for entry in file.infolist() if disk.is_video(os.path.basename(entry.filename))]
+            entries = [entry for entry in file.infolist() if files.is_video(os.path.basename(entry.filename))]
             if not entries:
                 raise DataError(
-                    f"{path} holds no video, but {disk.some(file.namelist())}; check that it is the right one"
+                    f"{path} holds no video, but {files.some(file.namelist())}; check that it is the right one"
                 )
             for entry in entries:
-                _unpack_one(file, entry, folder, path)
+                _unpack_entry(file, entry, folder, path)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is no whole .zip ({error}); copy or download it again") from error
+        raise DataError(f"{path} is no complete .zip ({error}); copy or download it again") from error
     except RuntimeError as error:  # zipfile's for an encrypted entry, or a compression this Python lacks
         raise DataError(f"{path} cannot be unpacked here ({error}); unpack it by hand and give its folder") from error
     except OSError as error:
@@ -167,7 +181,7 @@ def unpack(path: str) -> str:
     return folder
 
 
-def _unpack_one(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: str, path: str) -> None:
+def _unpack_entry(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: str, path: str) -> None:
     parts = entry.filename.replace("\\", "/").split("/")
     if not all(parts) or ".." in parts or ":" in parts[0]:
         raise DataError(
@@ -180,46 +194,31 @@ def _unpack_one(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: str, path
         shutil.copyfileobj(source, out)
 
 
-# MERGED from datasets.table: A CSV table of paths and labels as a data set.
-PATH = ("path", "file", "filename", "video")
-"""Names of the column of paths; they are relative to the folder of the table."""
-OPTIONAL = ("group", "method", "compression", "split", "id")
-LABEL_NAMES = {"real": 0, "0": 0, "fake": 1, "1": 1}
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), SPLITS[0]),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), SPLITS[1]),
-    **dict.fromkeys(("test", "testing"), SPLITS[2]),
-}
-"""What the splits are called, in lower case, by tables and folders."""
-
-_log = logging.getLogger(__name__)
-
-
 def read_list(path: str, dataset: str, method: str) -> list[Video]:
-    """The videos of a table, in its order, with empty ``group`` and ``split`` where the table says none.
+    """The videos of a table, in its order; ``group`` and ``split`` are empty where the table gives none.
 
     Args:
       path: of the table; its first line names the columns.
       dataset: of the videos.
-      method: of fakes for which the table says none.
+      method: of fakes for which the table gives none.
 
-    The id is the path below the folder that holds all videos, without its extension, unless the table says one. In a
-    method a slash becomes a hyphen, since slashes part the key of a video. Other columns are ignored and named in a
-    logged warning. Raises DataError when path or label is missing, or a label or a split is not known.
+    The id is the path below the folder that holds all videos, without its extension, unless the table gives one. A
+    slash in a method becomes a hyphen, because slashes separate the parts of a video's key. A warning names the columns
+    that are ignored. Raises DataError when path or label is missing, or a label or a split is not known.
     """
-    rows = disk.read_csv(path, ("label",))
+    rows = files.read_csv(path, ("label",))
     column = next((name for name in PATH if name in rows[0]), None)
     if column is None:
         raise DataError(
             f"the first line of {path} has no column path, but {', '.join(rows[0])}; begin it with path,label"
         )
     if odd := [name for name in rows[0] if name not in (column, "label", *OPTIONAL)]:
-        _log.warning("%s: columns that mean nothing here: %s", path, ", ".join(odd))
+        _log.warning("%s: these columns are not used: %s", path, ", ".join(odd))
     if empty := [row for row in rows if not row[column]]:
         raise DataError(f"{path}: {len(empty)} rows have no path; fill it in")
     paths = [os.path.join(os.path.dirname(path), row[column].replace("\\", "/")) for row in rows]
-    base = os.path.commonpath([os.path.dirname(os.path.abspath(at)) for at in paths])
-    return [_listed_video(path, row, at, base, dataset, method) for row, at in zip(rows, paths, strict=True)]
+    base = os.path.commonpath([os.path.dirname(os.path.abspath(video)) for video in paths])
+    return [_listed_video(path, row, video, base, dataset, method) for row, video in zip(rows, paths, strict=True)]
 
 
 def _listed_video(table: str, row: dict[str, str], path: str, base: str, dataset: str, method: str) -> Video:

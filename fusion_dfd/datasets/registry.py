@@ -1,4 +1,4 @@
-"""Adapters by name, and the one way to open a data set.
+"""Adapters by name, and the function that opens a data set with one.
 
 An adapter is ``videos(root, **options) -> list[Video]``, in a file of its own, one for all releases of a data set.
 """
@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 
 from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, folder, uadfv
-from fusion_dfd.datasets import splits as splitfile
+from fusion_dfd.datasets.splits import keep_splits
 from fusion_dfd.types import DataError, Video
 
 ADAPTERS: dict[str, Callable[..., list[Video]]] = {
@@ -35,7 +35,7 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "seed": (int, "of the draw, where splits are drawn"),
     "fractions": (tuple[float, ...], "of train, val, test, where splits are drawn, e.g. .7,.15,.15"),
 }
-"""Every option that an adapter may have: its type and meaning, for whoever offers them to a person."""
+"""Every option that an adapter may have: its type and its help text."""
 
 
 def open_dataset(name: str, root: str, splits: str | None = None, **options) -> list[Video]:
@@ -44,10 +44,11 @@ def open_dataset(name: str, root: str, splits: str | None = None, **options) -> 
     Args:
       name: of an adapter.
       root: folder of the data set.
-      splits: file of the splits to keep to, see :mod:`fusion_dfd.datasets.splits`; written if it is not there.
+      splits: CSV file of the splits to keep to, see :mod:`fusion_dfd.datasets.splits`; written if it does not exist.
       options: of the adapter.
 
-    Raises DataError for an unknown name, an option that the adapter does not have, and what adapter or file refuse.
+    Raises DataError for an unknown name, an option that the adapter does not have, and whatever the adapter or the file
+    of splits rejects.
     """
     if name not in ADAPTERS:
         raise DataError(f"no data set is called {name!r}; there are {', '.join(sorted(ADAPTERS))}")
@@ -59,4 +60,4 @@ def open_dataset(name: str, root: str, splits: str | None = None, **options) -> 
         videos = ADAPTERS[name](root, **options)
     except OSError as error:
         raise DataError(f"{error.filename or root} cannot be read: {error.strerror}; check its permissions") from error
-    return splitfile.keep(videos, splits) if splits else videos
+    return keep_splits(videos, splits) if splits else videos

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 
-from fusion_dfd.datasets import disk
+from fusion_dfd.datasets import files
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 
 NAME = "uadfv"
@@ -28,7 +28,7 @@ def videos(root: str) -> list[Video]:
     Raises DataError when the root or one of its two folders is missing or holds no video. Other numbers than 49 of
     each are a logged warning.
     """
-    disk.require(root, "the one that holds real/ and fake/")
+    files.require(root, "the one that holds real/ and fake/")
     found = [_video(path, label) for label in range(len(LABELS)) for path in _files(root, LABELS[label])]
     if any(sum(video.label == label for video in found) != EACH for label in range(len(LABELS))):
         _log.warning("%s holds %d videos, UADFV has %d real and %d fake ones", root, len(found), EACH, EACH)
@@ -37,12 +37,12 @@ def videos(root: str) -> list[Video]:
 
 def _files(root: str, label: str) -> list[str]:
     folder = os.path.join(root, label)
-    if not (files := disk.video_files(folder)):
-        raise DataError(f"{folder} holds no video ({root} holds {disk.inventory(root)}); check --root")
-    return files
+    if not (paths := files.video_files(folder)):
+        raise DataError(f"{folder} holds no video ({root} holds {files.inventory(root)}); check --root")
+    return paths
 
 
 def _video(path: str, label: int) -> Video:
-    name = disk.stem(path)
+    name = files.stem(path)
     clip = name.removesuffix("_fake") if label else name
     return Video(name, path, label, NAME, METHOD if label else ORIGINAL, "", "test", group=clip, source=clip)

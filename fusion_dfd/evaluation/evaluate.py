@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import UNSCORED, Unscored
-from fusion_dfd.input.sampling import Windows
+from fusion_dfd.input.sampling import WindowList
 from fusion_dfd.shards.clip_index import MANIFEST, ClipTable
 from fusion_dfd.types import Batch, DataError, Outputs, Score
 
@@ -22,7 +22,7 @@ from fusion_dfd.types import Batch, DataError, Outputs, Score
 def score_clips(
     predict: Callable[[Batch], Outputs],
     batches: Iterable[Batch],
-    windows: Windows,
+    windows: WindowList,
     table: ClipTable,
     progress: Progress | None = None,
 ) -> tuple[list[Score], list[FrameScore] | None]:
@@ -94,7 +94,7 @@ def _on_host(array: Any) -> np.ndarray | None:
     return None if array is None else np.asarray(array)
 
 
-def _row(windows: Windows, table: ClipTable, number: int) -> dict:
+def _row(windows: WindowList, table: ClipTable, number: int) -> dict:
     row = int(windows.rows[number])
     return {
         **{name: str(getattr(table, name)[row]) for name in ("video", "dataset", "method", "compression", "group")},

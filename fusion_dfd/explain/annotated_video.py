@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from fusion_dfd.explain.sentences import SAID
-from fusion_dfd.faces.video import VideoInfo, decode
+from fusion_dfd.faces.video import Decoder, VideoInfo
 from fusion_dfd.predict.verdict import Face
 from fusion_dfd.types import DataError, FaceTrack
 
@@ -94,7 +94,7 @@ def annotate(
 
 
 def _frames(path: str, numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    for index, picture in decode(path, numbers, math.inf):
+    for index, picture in Decoder(path, numbers, math.inf):
         yield index, picture.rgb()
 
 

@@ -38,7 +38,7 @@ def clips(config: c.Config, data: str | None) -> Clips:
     They come all at once, one alone, and cut short: padding and batch sizes are compared as well. Raises DataError
     where the shards cannot be read.
     """
-    folder = data or config.data.dir or synthetic.embedded_shards(config.synthetic, config.faces)
+    folder = data or config.data.dir or synthetic.synthetic_shards(config.synthetic, config.faces)
     batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, CLIPS, clips=1)
     first = next(iter(batches))
     real = np.asarray(first.weight) > 0

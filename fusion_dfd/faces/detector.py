@@ -50,7 +50,7 @@ def _retinaface_identity(options: config.Faces) -> str:
     return f"retinaface sha256={trained.sha256} anchors={anchors} slope={trained.recipe.slope}"
 
 
-def _trained(options: config.Faces) -> retinaface_weights.Trained:
+def _trained(options: config.Faces) -> retinaface_weights.DetectorWeights:
     slope = options.slope if options.slope >= 0 else None
     return retinaface_weights.load(options.weights, retinaface_weights.Recipe(tuple(options.anchors) or None, slope))
 

@@ -14,7 +14,7 @@ from fusion_dfd.faces import mask as masks
 from fusion_dfd.faces import track
 from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.faces.detector import Detector
-from fusion_dfd.faces.video import Picture, VideoInfo, decode, probe
+from fusion_dfd.faces.video import Decoder, Picture, VideoInfo, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
@@ -63,8 +63,8 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     longer than ``options.time_limit`` seconds, its mask included.
     """
     end = time.monotonic() + options.time_limit
-    scan = Scan(path, options, detector)
-    named, unmasked = _by_mask(track.name(list(scan)), mask, scan, end)
+    scan = FaceScan(path, options, detector)
+    named, unmasked = _by_mask(track.number_tracks(list(scan)), mask, scan, end)
     chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
     dropped = scan.windows - sum(map(bool, chosen))
@@ -72,7 +72,7 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     return Extraction(scan.info, clips, scan.damaged, scan.windows, dropped, reason, unmasked)
 
 
-class Scan:
+class FaceScan:
     """The faces of a video window by window, none of them named yet (``track`` is 0): iterate once.
 
     One window of frames is held at a time. Raises as :func:`extract` does, on being made and while iterating.
@@ -84,7 +84,7 @@ class Scan:
         self._windows = choose(self.info.frames, options)
         self._options, self._detector = options, detector
         wanted = (index for window in self._windows for index in window)
-        self._frames = decode(path, wanted, options.time_limit - (time.monotonic() - start))
+        self._frames = Decoder(path, wanted, options.time_limit - (time.monotonic() - start))
         self.windows = len(self._windows)
         """Stretches of the video that are looked at."""
         self.looked: list[int] = []
@@ -140,7 +140,7 @@ def looked_at(length: int, every: int) -> list[int]:
 
 
 def _by_mask(
-    named: list[list[FaceTrack]], mask: str, scan: Scan, end: float
+    named: list[list[FaceTrack]], mask: str, scan: FaceScan, end: float
 ) -> tuple[list[list[FaceTrack]], str | None]:
     """The faces with the one under the mask as track 0, and why that could not be told, if so."""
     faces = [face for window in named for face in window]
@@ -155,7 +155,7 @@ def _by_mask(
     return track.promote(named, number), None
 
 
-def _gather(frames: decode, windows: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
+def _gather(frames: Decoder, windows: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
     """The frames of each window by number; a window at the end of a damaged file may be short or missing."""
     held: dict[int, Picture] = {}
     waiting = iter(windows)
@@ -173,7 +173,7 @@ def _shot(window: dict[int, Picture], options: config.Faces) -> tuple[dict[int, 
     """What of a window is used, and the numbers of the frames that the detector sees."""
     if options.sampling == "uniform":  # between frames that lie apart, no cut can be told from a movement
         return window, list(window)
-    shot = longest_shot(np.stack([picture.grey(SIDE) for picture in window.values()]))
+    shot = longest_shot(np.stack([picture.grey(SHOT_SIDE) for picture in window.values()]))
     numbers = list(window)[shot.start : shot.stop]
     return {k: window[k] for k in numbers}, [numbers[k] for k in looked_at(len(numbers), options.every)]
 
@@ -183,10 +183,10 @@ def _faces(window: dict[int, Picture], at: list[int], options: config.Faces, det
     shape = window[at[0]].shape
     detections = _detect([window[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
     apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
-    tracks = track.link(detections, at, *apart)
+    tracks = track.link_detections(detections, at, *apart)
     tracks = [face for face in tracks if max(face.scores) >= options.threshold]
     tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
-    return track.cut(tracks[:MOST_TRACKS], lambda number: window[number].rgb(), shape, options)
+    return track.crop_clips(tracks[:MOST_TRACKS], lambda number: window[number].rgb(), shape, options)
 
 
 def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Detections]:
@@ -196,23 +196,23 @@ def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Dete
 
 
 # MERGED from faces.cuts: Where one shot ends and the next begins: no face is followed through a cut.
-SIDE = 32
+SHOT_SIDE = 32
 """Side of the grey pictures that are compared: so small that motion and noise count for little."""
-LEAST = 20.0
+SHOT_CHANGE = 20.0
 """Mean difference of grey values, 0..255, that a cut makes at least."""
-RATIO = 3.5
+SHOT_RATIO = 3.5
 """How many times larger it is than the differences of the NEAR pairs of frames before and after: camera and people move
 for longer than a frame, a flash comes and goes."""
-NEAR = 2
+SHOT_NEIGHBOURS = 2
 
 
 def longest_shot(small: np.ndarray) -> range:
     """The longest stretch without a cut of pictures uint8 [t, SIDE, SIDE], in order; the first of equally long ones."""
-    edges = [0, *cuts(small), len(small)]
+    edges = [0, *shot_starts(small), len(small)]
     return max((range(start, stop) for start, stop in itertools.pairwise(edges)), key=len)
 
 
-def cuts(small: np.ndarray) -> list[int]:
+def shot_starts(small: np.ndarray) -> list[int]:
     """Places of the pictures uint8 [t, SIDE, SIDE] that begin another shot, ascending.
 
     Dissolves are not found, nor is a cut to or from a shot in which much moves: a false cut would cost a good clip.
@@ -220,6 +220,10 @@ def cuts(small: np.ndarray) -> list[int]:
     if len(small) < 2:
         return []
     change = np.abs(np.diff(small.astype(np.float32), axis=0)).mean((1, 2))
-    padded = np.pad(change, NEAR)
-    others = [padded[NEAR + shift : NEAR + shift + len(change)] for shift in range(-NEAR, NEAR + 1) if shift]
-    return (np.flatnonzero((change > LEAST) & (change > RATIO * np.max(others, 0))) + 1).tolist()
+    padded = np.pad(change, SHOT_NEIGHBOURS)
+    others = [
+        padded[SHOT_NEIGHBOURS + shift : SHOT_NEIGHBOURS + shift + len(change)]
+        for shift in range(-SHOT_NEIGHBOURS, SHOT_NEIGHBOURS + 1)
+        if shift
+    ]
+    return (np.flatnonzero((change > SHOT_CHANGE) & (change > SHOT_RATIO * np.max(others, 0))) + 1).tolist()

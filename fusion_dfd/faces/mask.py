@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fusion_dfd.faces.video import probe, read
+from fusion_dfd.faces.video import Reader, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 WHITE = 128
@@ -39,7 +39,7 @@ def under(
         raise DataError(f"{path}: {length} frames where the video has {frames}, copy or download both again")
     inside, area = collections.Counter(), collections.Counter()
     marked = seen = 0
-    mask = read(path, looked, time_limit)
+    mask = Reader(path, looked, time_limit)
     for index, picture in mask:
         if picture.shape[:2] != size:
             (height, width), (h, w) = size, picture.shape[:2]

@@ -5,7 +5,7 @@ The networks run compiled on the device, the choice among boxes on the host. Com
 R-Net, one for the O-Net, one P-Net per size class of frames.
 
 Thresholds and box conventions are those of the package ``mtcnn`` 1.0.0, where the weights come from; patches are cut
-more carefully than there (:func:`fusion_dfd.faces.mtcnn.sample`).
+more carefully than there (:func:`fusion_dfd.faces.mtcnn.sample_patches`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class MTCNN:
 
     def _propose(self, frames: np.ndarray) -> _Boxes:
         """Stage 1: windows of all scales that may hold a face."""
-        layout = lay_out(*frames.shape[1:3], self.min_size)
+        layout = plan_mosaic(*frames.shape[1:3], self.min_size)
         if layout is None or not len(frames):
             return _Boxes.none()
         chunk = int(np.clip(MOSAIC_PIXELS // (layout.height * layout.width), 1, MOSAIC_BATCH))
@@ -73,7 +73,7 @@ class MTCNN:
     def _refine(self, frames: np.ndarray, proposals: _Boxes) -> _Boxes:
         """Stage 2: the candidates that still look like faces at 24 x 24 pixels, better placed."""
         squares = squared(proposals.boxes)
-        patches = sample(frames, proposals.frame, squares, 24)
+        patches = sample_patches(frames, proposals.frame, squares, 24)
         score, offset = in_chunks(rnet, self._weights["rnet"], patches, RNET_BATCH)
         refined = _Boxes(proposals.frame, moved(squares, offset), score)
         return refined[score > RNET_THRESHOLD].suppressed(0.7)
@@ -81,7 +81,7 @@ class MTCNN:
     def _finish(self, frames: np.ndarray, refined: _Boxes) -> _Boxes:
         """Stage 3: faces with landmarks, from 48 x 48 pixels."""
         squares = squared(refined.boxes)
-        patches = sample(frames, refined.frame, squares, 48)
+        patches = sample_patches(frames, refined.frame, squares, 48)
         score, offset, points = in_chunks(onet, self._weights["onet"], patches, ONET_BATCH)
         # The - 1 and + 1: landmarks were learnt with coordinates that count pixels from 1.
         corner, side = squares[:, None, :2] - 1, (squares[:, 2:] - squares[:, :2] + 1)[:, None]
@@ -264,7 +264,7 @@ class Level:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class Mosaic:
     """Where the pyramid levels of frames of one size lie on their mosaic of ``height`` x ``width`` pixels."""
 
     levels: tuple[Level, ...]
@@ -281,7 +281,7 @@ class Layout:
 
 
 @functools.lru_cache(maxsize=64)
-def lay_out(height: int, width: int, min_size: int) -> Layout | None:
+def plan_mosaic(height: int, width: int, min_size: int) -> Mosaic | None:
     """The pyramid of frames of height x width, for faces from ``min_size`` pixels up; None if no window fits in.
 
     Each level goes into the first column of the mosaic that has room below, else into a new one at the right.
@@ -307,10 +307,10 @@ def lay_out(height: int, width: int, min_size: int) -> Layout | None:
     if not levels:
         return None
     sides = levels[0].height, sum(column["width"] for column in columns)
-    return Layout(tuple(levels), *(-(-side // MULTIPLE) * MULTIPLE for side in sides))
+    return Mosaic(tuple(levels), *(-(-side // MULTIPLE) * MULTIPLE for side in sides))
 
 
-def sample(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
+def sample_patches(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
     """uint8 [m, size, size, 3]: the squares [m, 4] of ``frames[frame]``, grey outside the picture.
 
     Bilinear samples at subpixel places, taken from the frame halved as often as it stays finer than the patch: samples

@@ -11,7 +11,7 @@ import numpy as np
 
 from fusion_dfd.faces import retinaface_networks
 from fusion_dfd.faces.boxes import Detections, in_chunks, overlap
-from fusion_dfd.faces.retinaface_weights import Recipe, Trained
+from fusion_dfd.faces.retinaface_weights import DetectorWeights, Recipe
 
 LONGEST = 640
 """Longest side of the pictures the network sees; larger frames lose their smallest faces rather than cost seconds."""
@@ -32,7 +32,7 @@ class RetinaFace:
     In frames wider or higher than LONGEST the faces must, when shrunk to that, still fill the smallest anchors.
     """
 
-    def __init__(self, trained: Trained, min_size: int = 32, threshold: float = 0.6):
+    def __init__(self, trained: DetectorWeights, min_size: int = 32, threshold: float = 0.6):
         self.min_size, self.threshold = min_size, threshold
         self._weights = jax.device_put(trained.weights)
         self._find = functools.partial(_find, trained.recipe)
@@ -59,11 +59,11 @@ def _find(recipe: Recipe, weights: retinaface_networks.Weights, images: jax.Arra
     Confidence falls; ``kept`` are those that no better box covers.
     """
     offsets, scores, points = retinaface_networks.predict(weights, recipe.slope, images)
-    grid = jnp.asarray(lay(*images.shape[1:3], retinaface_networks.STRIDES, recipe.anchors))
+    grid = jnp.asarray(make_anchors(*images.shape[1:3], retinaface_networks.STRIDES, recipe.anchors))
     score, at = jax.lax.top_k(scores, min(CANDIDATES, len(grid)))
     offsets = jnp.take_along_axis(offsets, at[..., None], 1)
     points = jnp.take_along_axis(points, at[..., None, None], 1)
-    boxes, landmarks = decode(grid[at], offsets, points)
+    boxes, landmarks = decode_boxes(grid[at], offsets, points)
     kept = jax.vmap(functools.partial(suppress, threshold=NMS_THRESHOLD))(boxes)
     return kept, score, boxes, landmarks
 
@@ -88,7 +88,7 @@ CENTRE_UNIT, SIZE_UNIT = 0.1, 0.2
 """What an offset of one means: tenths of an anchor's side, fifths of a natural logarithm."""
 
 
-def lay(height: int, width: int, strides: tuple[int, ...], sides: tuple[int, ...]) -> np.ndarray:
+def make_anchors(height: int, width: int, strides: tuple[int, ...], sides: tuple[int, ...]) -> np.ndarray:
     """Square anchors float32 [a, 3]: centre x, centre y, side, in pixels of a picture of height x width.
 
     ``sides`` holds as many for each of the ``strides``, finest first. Order: stride, row, column, side.
@@ -101,7 +101,7 @@ def lay(height: int, width: int, strides: tuple[int, ...], sides: tuple[int, ...
     return np.concatenate(parts).astype(np.float32)
 
 
-def decode(anchors: jax.Array, offsets: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
+def decode_boxes(anchors: jax.Array, offsets: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Boxes [..., a, 4] and landmarks [..., a, 5, 2] in pixels.
 
     Args:

@@ -31,7 +31,7 @@ Weights = Mapping[str, tuple[jax.Array, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer:
+class ConvLayer:
     """A convolution of a network."""
 
     norm: str | None
@@ -46,12 +46,12 @@ Convolve = Callable[..., jax.Array]
 
 
 @functools.cache
-def layers(network: str) -> dict[str, Layer]:
+def layers(network: str) -> dict[str, ConvLayer]:
     """All convolutions of a network by published name, in the order in which PyTorch runs them."""
-    found: dict[str, Layer] = {}
+    found: dict[str, ConvLayer] = {}
 
     def note(x, name, norm, outputs, size=3, stride=1, depthwise=False):
-        found[name] = Layer(norm, (outputs, 1 if depthwise else x.shape[-1], size, size), stride)
+        found[name] = ConvLayer(norm, (outputs, 1 if depthwise else x.shape[-1], size, size), stride)
         return jnp.zeros((len(x), *(-(-side // stride) for side in x.shape[1:3]), outputs))
 
     jax.eval_shape(functools.partial(_heads, note, network, 0.0), jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))

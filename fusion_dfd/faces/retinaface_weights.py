@@ -55,7 +55,7 @@ either recipe in photographs of one face."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Published:
+class PublishedWeights:
     """A file that is known by name."""
 
     file: str
@@ -68,13 +68,13 @@ class Published:
 
 
 PUBLISHED = {
-    "mobilenet0.25": Published("mobilenet0.25_Final.pth", MOBILENET, "mobile0.25", "retinaface_mobile025.pth"),
-    "resnet50": Published("Resnet50_Final.pth", RESNET, "resnet50", "retinaface_resnet50.pth"),
+    "mobilenet0.25": PublishedWeights("mobilenet0.25_Final.pth", MOBILENET, "mobile0.25", "retinaface_mobile025.pth"),
+    "resnet50": PublishedWeights("Resnet50_Final.pth", RESNET, "resnet50", "retinaface_resnet50.pth"),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
+class DetectorWeights:
     """A network's weights and what belongs to them."""
 
     weights: Weights
@@ -84,7 +84,7 @@ class Trained:
     """Of the file."""
 
 
-def load(weights: str, asked: Recipe = Recipe()) -> Trained:
+def load(weights: str, asked: Recipe = Recipe()) -> DetectorWeights:
     """Read a network.
 
     Args:
@@ -102,7 +102,7 @@ def load(weights: str, asked: Recipe = Recipe()) -> Trained:
     known = STANDARD if path in map(_package_copy, PUBLISHED) else KNOWN.get(sha256, stated)
     if "body.conv1.weight" in arrays:
         known = dataclasses.replace(known, slope=0.0)
-    return Trained(_assemble(path, arrays), _settle(path, known, asked), sha256)
+    return DetectorWeights(_assemble(path, arrays), _settle(path, known, asked), sha256)
 
 
 def _find(weights: str) -> str:

@@ -56,7 +56,7 @@ class Track:
         return float((boxes[:, 2:] - boxes[:, :2]).prod(-1).mean())
 
 
-def link(
+def link_detections(
     detections: Sequence[Detections], at: Sequence[int], reach: float = REACH, misses: int = MISSES
 ) -> list[Track]:
     """Follow the faces through the frames numbered ``at`` (ascending), whose ``detections`` are given.
@@ -179,7 +179,7 @@ def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarr
     return cv2.resize(inside, (size, size), interpolation=method)
 
 
-def cut(
+def crop_clips(
     tracks: Sequence[Track], frame: Callable[[int], np.ndarray], shape: tuple[int, int], options: config.Faces
 ) -> list[FaceTrack]:
     """The clip of each face of one window; ``frame(number)`` is uint8 [h, w, 3] and ``shape`` its h and w.
@@ -187,8 +187,8 @@ def cut(
     A dense clip has every frame from the first detection to the last, a uniform one only those with a detection: where
     a face was seconds before and after says nothing of the time between. Each frame is asked for once.
     """
-    clips = [_uncut(track, shape, options) for track in tracks]
-    cutters = [_cutter(clip, shape, options) for clip in clips]
+    clips = [_blank_clip(track, shape, options) for track in tracks]
+    cutters = [_cropper(clip, shape, options) for clip in clips]
     for number in sorted({int(number) for clip in clips for number in clip.indices}):
         picture = frame(number)
         for clip, cutter in zip(clips, cutters, strict=True):
@@ -197,7 +197,7 @@ def cut(
     return clips
 
 
-def _uncut(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceTrack:
+def _blank_clip(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceTrack:
     """The clip of a face whose frames are yet to be filled in."""
     dense = options.sampling == "dense"
     boxes, landmarks, scores = interpolate(track) if dense else seen(track)
@@ -210,14 +210,14 @@ def _uncut(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceT
     return FaceTrack(frames, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
 
 
-def _cutter(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> Callable[[np.ndarray], np.ndarray]:
+def _cropper(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> Callable[[np.ndarray], np.ndarray]:
     if options.align:
         return lambda picture: align.warp(picture, clip.transform, options.size)
     square = crop_square(clip.boxes, options.scale, *shape)
     return lambda picture: crop(picture, square, options.size)
 
 
-def name(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
+def number_tracks(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
 
     Faces are matched by place and size: box centres within one box side of where the face was last seen, sides within

@@ -26,7 +26,7 @@ class VideoInfo:
     fps: float
     """Average frames per second; 0 where the file does not say."""
     width: int
-    """Pixels as coded; :class:`decode` swaps width and height of a video that asks to be shown turned by 90 degrees."""
+    """Pixels as coded; :class:`Decoder` swaps width and height of a video that asks to be shown turned by 90 degrees."""
     height: int
     codec: str
     """FFmpeg's name of the codec, e.g. ``h264``."""
@@ -96,7 +96,7 @@ class Picture:
         ).to_ndarray()
 
 
-class decode:
+class Decoder:
     """Iterate over ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
 
     ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
@@ -160,7 +160,7 @@ class decode:
             return None
 
 
-class read(decode):
+class Reader(Decoder):
     """The same with each frame as uint8 [h, w, 3] RGB, as it is to be shown."""
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:

@@ -20,7 +20,7 @@ from fusion_dfd import process_pool
 from fusion_dfd.config import ConfigError, Data
 from fusion_dfd.input import augment, loader
 from fusion_dfd.input.loader import Batches, Frames
-from fusion_dfd.input.sampling import PairIndex, Windows, windows
+from fusion_dfd.input.sampling import PairIndex, WindowList, list_windows
 from fusion_dfd.shards import records
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.types import Batch, DataError
@@ -41,7 +41,7 @@ def train_batches(
     seed: int,
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] = (0, 1),
-    clips: Clips | None = None,
+    clips: WindowSource | None = None,
     start: int = 0,
 ) -> Batches:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
@@ -70,7 +70,7 @@ def train_batches(
         raise ConfigError(
             f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
         )
-    clips = clips or FrameClips(split, data)
+    clips = clips or FrameWindows(split, data)
     reader = _PairReader(split, data, seed, clips)
     part = batch_size // (2 * count)
     numbers = range(start * part, sys.maxsize // count)
@@ -85,8 +85,8 @@ def eval_batches(
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] | None = None,
     every_track: bool = False,
-    read: Clips | None = None,
-) -> tuple[Batches, Windows]:
+    read: WindowSource | None = None,
+) -> tuple[Batches, WindowList]:
     """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
 
     The last batch is filled up with rows of weight 0 and row -1. A clip shorter than ``data.frames`` is padded with
@@ -96,7 +96,7 @@ def eval_batches(
       split: an opened split.
       data: frames, size and threads.
       batch_size: clips per batch over all processes; a multiple of their number.
-      clips: at most this many windows per face, see :func:`fusion_dfd.input.sampling.windows`; 0 = all.
+      clips: at most this many windows per face, see :func:`fusion_dfd.input.sampling.list_windows`; 0 = all.
       sharding: as for :func:`train_batches`.
       process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
       every_track: read all stored faces, not only the one that counts.
@@ -110,8 +110,8 @@ def eval_batches(
         process = (0, 1) if sharding is None else (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
-    found = windows(split.table, data.frames, clips, every_track)
-    read = read or FrameClips(split, data)
+    found = list_windows(split.table, data.frames, clips, every_track)
+    read = read or FrameWindows(split, data)
     part = batch_size // process[1]
     numbers = range(-(-len(found) // batch_size) * part)
     fill = _Block(_WindowReader(read, found, split.table.label), part, process)
@@ -123,7 +123,7 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
 
     Raises :class:`DataError` for a damaged record.
     """
-    reader = FrameClips(split, data)
+    reader = FrameWindows(split, data)
     count = data.threads or process_pool.cores()
     return loader.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
 
@@ -143,7 +143,7 @@ class _Block:
         self._fill((block * self._processes + self._index) * self._part + place, batch, first)
 
 
-class Window(NamedTuple):
+class WindowRequest(NamedTuple):
     """Which frames of which clip, and what becomes of them."""
 
     row: int
@@ -153,16 +153,16 @@ class Window(NamedTuple):
     params: augment.Params
 
 
-class Clips(Protocol):
+class WindowSource(Protocol):
     """Where windows of clips come from."""
 
     shape: Frames
 
-    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
+    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
         """Write frames into the first places of ``out`` [t, ...]; landmarks [n, 5, 2] of as many as there were."""
 
 
-def _put(clips: Clips, window: Window, label: int, name: int, batch: Batch, place: int) -> None:
+def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batch: Batch, place: int) -> None:
     """A window as row ``place`` of a batch, zeros behind it; ``name`` becomes ``Batch.row``."""
     landmarks = clips.read(window, batch.frames[place])
     count = len(landmarks)
@@ -179,7 +179,7 @@ def _put_filling(batch: Batch, place: int) -> None:
     batch.row[place] = -1
 
 
-class FrameClips:
+class FrameWindows:
     """Windows of records as frames: only the JPEGs of a window are decoded."""
 
     def __init__(self, split: Split, data: Data):
@@ -190,10 +190,10 @@ class FrameClips:
     def frames(self, row: int) -> np.ndarray:
         """All frames of a clip, uint8 [t, size, size, 3]."""
         out = np.empty((int(self._split.table.frames[row]), *self.shape.shape[1:]), np.uint8)
-        self.read(Window(row, 0, augment.Params()), out)
+        self.read(WindowRequest(row, 0, augment.Params()), out)
         return out
 
-    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
+    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
         """DataError names the shard and the record."""
         row, start, params = window
         record = self._split.source[row]
@@ -236,7 +236,7 @@ class FrameClips:
 class _PairReader:
     """Number of a pair -> two rows, real and fake."""
 
-    def __init__(self, split: Split, data: Data, seed: int, clips: Clips):
+    def __init__(self, split: Split, data: Data, seed: int, clips: WindowSource):
         self._clips, self._data, self._seed = clips, data, seed
         self._stored, self._labels = split.table.frames, split.table.label
         self._index = PairIndex(split.table, seed)
@@ -258,7 +258,7 @@ class _PairReader:
         for half, row in enumerate(self._index.pair(number, attempt)):
             start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
             try:
-                _put(self._clips, Window(row, start, params), int(self._labels[row]), row, batch, first + half)
+                _put(self._clips, WindowRequest(row, start, params), int(self._labels[row]), row, batch, first + half)
             except DataError as error:
                 self._report(row, error)
                 raise
@@ -275,7 +275,7 @@ class _PairReader:
 class _WindowReader:
     """Place in a list of windows -> one row; places beyond the list give filling."""
 
-    def __init__(self, clips: Clips, found: Windows, labels: np.ndarray):
+    def __init__(self, clips: WindowSource, found: WindowList, labels: np.ndarray):
         self._clips, self._windows, self._labels = clips, found, labels
 
     def __call__(self, place: int, batch: Batch, first: int) -> None:
@@ -283,4 +283,4 @@ class _WindowReader:
             _put_filling(batch, first)
         else:
             row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
-            _put(self._clips, Window(row, start, augment.Params()), int(self._labels[row]), place, batch, first)
+            _put(self._clips, WindowRequest(row, start, augment.Params()), int(self._labels[row]), place, batch, first)

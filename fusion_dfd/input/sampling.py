@@ -118,7 +118,7 @@ def _places(table: ClipTable, rows: np.ndarray) -> dict[int, tuple[int, int]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Windows:
+class WindowList:
     """What an evaluation reads, in this order; ``Batch.row`` points here."""
 
     rows: np.ndarray
@@ -140,7 +140,7 @@ def window_starts(stored: int, frames: int) -> np.ndarray:
     return np.maximum(middle, 0).astype(np.int32)
 
 
-def windows(table: ClipTable, frames: int, clips: int = 0, every_track: bool = False) -> Windows:
+def list_windows(table: ClipTable, frames: int, clips: int = 0, every_track: bool = False) -> WindowList:
     """All windows of ``frames`` frames of all clips of track 0, or of every track, in table order.
 
     ``clips`` > 0 keeps at most that many per face, spread evenly over all windows of that face in the order of time;
@@ -154,14 +154,14 @@ def windows(table: ClipTable, frames: int, clips: int = 0, every_track: bool = F
         raise DataError("the split holds no clips; prepare a data set that has some for it")
     starts = [window_starts(int(length), frames) for length in np.asarray(table.frames)[counting]]
     rows = np.repeat(counting, [len(part) for part in starts])
-    found = Windows(rows, np.concatenate(starts))
+    found = WindowList(rows, np.concatenate(starts))
     if not clips:
         return found
     kept = np.sort(np.concatenate([_spread(part, clips) for part in _by_face(table, found)]))
-    return Windows(found.rows[kept], found.starts[kept])
+    return WindowList(found.rows[kept], found.starts[kept])
 
 
-def _by_face(table: ClipTable, found: Windows) -> list[np.ndarray]:
+def _by_face(table: ClipTable, found: WindowList) -> list[np.ndarray]:
     """Places in ``found`` of the windows of each face, by time."""
     time = np.asarray(table.start)[found.rows] + found.starts
     _, video = np.unique(np.asarray(table.video)[found.rows], return_inverse=True)

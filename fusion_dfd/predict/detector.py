@@ -24,7 +24,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation.appearance import looks
 from fusion_dfd.export import runtime
 from fusion_dfd.faces import detector as face_detectors
-from fusion_dfd.faces.extract import Scan
+from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
 from fusion_dfd.runs import experiment
@@ -107,7 +107,7 @@ class DeepfakeDetector:
 
     def _read(self, video: ScoredVideo, on_progress: OnProgress | None) -> Iterator[Window]:
         try:
-            video.scan = Scan(video.path, self._options, self.finder)
+            video.scan = FaceScan(video.path, self._options, self.finder)
             for faces in video.scan:
                 windows = [
                     window for k, face in enumerate(faces) for window in self._windows(face, len(video.clips), k)
@@ -151,7 +151,7 @@ class DeepfakeDetector:
         if least <= SMALLEST:
             return reason
         options = dataclasses.replace(self._options, min_size=SMALLEST, clips=1)
-        faces = [face for clip in Scan(video.path, options, self._build_finder(options)) for face in clip]
+        faces = [face for clip in FaceScan(video.path, options, self._build_finder(options)) for face in clip]
         if not faces:
             return reason
         side = max(float(np.median((face.boxes[:, 2:] - face.boxes[:, :2]).max(1))) for face in faces)

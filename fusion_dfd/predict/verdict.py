@@ -16,7 +16,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import calibrate, scores
 from fusion_dfd.evaluation import familiarity as domains
 from fusion_dfd.faces import track
-from fusion_dfd.faces.extract import Scan
+from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.training.checkpoint import Trained
 from fusion_dfd.types import LABELS, FaceTrack, Outputs
 
@@ -118,7 +118,7 @@ class ScoredVideo:
     path: str
     started: float
     """``time.monotonic()`` when it was opened."""
-    scan: Scan | None = None
+    scan: FaceScan | None = None
     clips: list[list[FaceTrack]] = dataclasses.field(default_factory=list)
     """The faces of each clip, without their crops."""
     windows: list[Window] = dataclasses.field(default_factory=list)
@@ -218,7 +218,7 @@ class VerdictRules:
 
 def by_person(clips: list[list[FaceTrack]], windows: list[Window]) -> dict[int, tuple[list[FaceTrack], list[Window]]]:
     """The clips and windows of each person, by track number."""
-    named = track.name(clips)
+    named = track.number_tracks(clips)
     found: dict[int, tuple[list[FaceTrack], list[Window]]] = collections.defaultdict(lambda: ([], []))
     for faces in named:
         for face in faces:

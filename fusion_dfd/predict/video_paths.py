@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from fusion_dfd.datasets.disk import EXTENSIONS, is_video
+from fusion_dfd.datasets.files import EXTENSIONS, is_video
 from fusion_dfd.types import DataError
 
 

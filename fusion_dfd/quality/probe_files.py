@@ -59,7 +59,7 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
         info = video.probe(path, time_limit)
-        _, frame = next(iter(video.read(path, [min(_FRAME, info.frames // 2)], time_limit)))
+        _, frame = next(iter(video.Reader(path, [min(_FRAME, info.frames // 2)], time_limit)))
         return Probe(info, sha256, _thumbnail(frame) if picture else b"", size=size)
     except StopIteration:
         return Probe(info, sha256, error="its first frames do not decode, copy or download it again")

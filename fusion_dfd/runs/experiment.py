@@ -92,8 +92,10 @@ def run(config: c.Config) -> Result:
 
 def _embedded(config: c.Config) -> str:
     """Shards of the embedded data set, which the first process makes where they are missing."""
-    made = distributed.first("the embedded data set", lambda: synthetic.embedded_shards(config.synthetic, config.faces))
-    return made or synthetic.embedded_shards(config.synthetic, config.faces)
+    made = distributed.first(
+        "the embedded data set", lambda: synthetic.synthetic_shards(config.synthetic, config.faces)
+    )
+    return made or synthetic.synthetic_shards(config.synthetic, config.faces)
 
 
 def load(workdir: str) -> checkpoint.Trained:

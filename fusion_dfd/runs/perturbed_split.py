@@ -75,7 +75,7 @@ class Perturbed(Sequence[bytes]):
 
     def _cropped(self, clip: records.ClipRecord) -> np.ndarray:
         path = os.path.join(self._root, clip.video.path)
-        whole = [frame for _, frame in video.read(path, clip.indices.tolist())]
+        whole = [frame for _, frame in video.Reader(path, clip.indices.tolist())]
         if len(whole) != len(clip):
             raise DataError(
                 f"{path} has other frames than when it was prepared; prepare again, or use the stored crops"

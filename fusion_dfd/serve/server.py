@@ -69,7 +69,7 @@ def warm(detector: DeepfakeDetector) -> None:
     """Have everything compiled by scoring and explaining a rendered video."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "warm.mp4")
-        take.shoot(take.Job(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
+        take.shoot(take.RenderTask(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
         scoring.score(detector, path, folder, lambda *_: None)
 
 

@@ -133,7 +133,7 @@ def read_index(shard: str) -> dict | None:
         return None
 
 
-def believed(shard: str) -> dict | None:
+def valid_index(shard: str) -> dict | None:
     """The sidecar of a shard that is there whole, else None."""
     index = read_index(shard)
     if index is None or not os.path.isfile(shard) or os.path.getsize(shard) != index["bytes"]:

@@ -61,7 +61,7 @@ def gather(plan: Plan) -> Manifest:
     groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
     lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": []}
     for shard in plan.shards:
-        index = clip_index.believed(shard.path)
+        index = clip_index.valid_index(shard.path)
         if index is None or index["about"].get("fingerprint") != shard.fingerprint:
             raise DataError(f"{shard.path} changed while the folder was prepared; run the same command again")
         content.update(index["sha256"].encode())

@@ -203,7 +203,7 @@ def _progress(planned: plan.Plan, todo: Sequence[plan.ShardPlan]) -> Iterator[ru
 def _sizes(planned: plan.Plan) -> dict[str, tfds_metadata.SplitSize]:
     found = collections.defaultdict(list)
     for entry in planned.shards:
-        index = clip_index.believed(entry.path)
+        index = clip_index.valid_index(entry.path)
         found[entry.split].append((len(index["columns"]["offset"]), index["bytes"]))
     return {
         split: tfds_metadata.SplitSize(tuple(length for length, _ in sizes), sum(size for _, size in sizes))

@@ -31,7 +31,7 @@ Extract = Callable[[str, config.Faces, object, str], Extracted]
 
 def valid(shard: plan.ShardPlan) -> dict | None:
     """The sidecar of a shard that is complete and was made by exactly this plan, else None."""
-    index = clip_index.believed(shard.path)
+    index = clip_index.valid_index(shard.path)
     return index if index and index["about"].get("fingerprint") == shard.fingerprint else None
 
 

@@ -16,7 +16,7 @@ from fusion_dfd.synthetic import generate
 NAME = "sample"
 
 
-def embedded_shards(sample: config.Synthetic, faces: config.Faces, root: str = "data") -> str:
+def synthetic_shards(sample: config.Synthetic, faces: config.Faces, root: str = "data") -> str:
     """Folder of shards of the embedded data set; made if it is not there, and said so on standard error.
 
     The videos lie in ``root/sample-<hash of sample>``, the shards in ``root/shards-<hash of both>``, so that other

@@ -71,7 +71,7 @@ def write(path: str, records: Iterable[bytes]) -> Written:
 
 
 @dataclasses.dataclass(frozen=True)
-class Scan:
+class FileScan:
     """Where the records of a file lie."""
 
     offsets: np.ndarray
@@ -82,7 +82,7 @@ class Scan:
     """Bytes of an incomplete record at the end of the file; 0 for a whole file."""
 
 
-def scan(path: str) -> Scan:
+def scan(path: str) -> FileScan:
     """Read all headers of a file, not its data. An incomplete last record is dropped and its bytes are counted.
 
     Raises DataError when the file cannot be read or a header does not match its checksum.
@@ -103,7 +103,7 @@ def scan(path: str) -> Scan:
             offset += OVERHEAD + length
     finally:
         os.close(fd)
-    return Scan(np.array(offsets, np.int64), np.array(sizes, np.int64), end - offset)
+    return FileScan(np.array(offsets, np.int64), np.array(sizes, np.int64), end - offset)
 
 
 def _open(path: str) -> int:

@@ -32,7 +32,7 @@ def bump(x: np.ndarray, y: np.ndarray, x0: float, y0: float, sx: float, sy: floa
     return np.exp(-(((x - x0) / sx) ** 2) - ((y - y0) / sy) ** 2)
 
 
-class Head:
+class RenderedHead:
     """One head at one size.
 
     Args:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from fusion_dfd.synthetic import identity, motion
-from fusion_dfd.synthetic.face import Head
+from fusion_dfd.synthetic.face import RenderedHead
 
 FACE = 0.205
 """Half a face width as a fraction of the picture's side."""
@@ -63,14 +63,14 @@ class Footage:
         return len(self.motion)
 
     @functools.cached_property
-    def head(self) -> Head:
+    def head(self) -> RenderedHead:
         """The target's head."""
-        return Head(self._target.inner, self._target.outer, self.unit)
+        return RenderedHead(self._target.inner, self._target.outer, self.unit)
 
     @functools.cached_property
-    def swapped(self) -> Head:
+    def swapped(self) -> RenderedHead:
         """The source's inner face on the target's head: same skin, same outline."""
-        return Head(self._source.inner, self._target.outer, self.unit)
+        return RenderedHead(self._source.inner, self._target.outer, self.unit)
 
     @functools.cached_property
     def painted(self) -> list[np.ndarray]:
@@ -87,22 +87,24 @@ class Footage:
         """The real video's face layers."""
         return [self.place(self.head, painted, index) for index, painted in enumerate(self.painted)]
 
-    def paint(self, head: Head, moves: motion.Motion) -> list[np.ndarray]:
+    def paint(self, head: RenderedHead, moves: motion.FaceMotion) -> list[np.ndarray]:
         """Lit canonical pictures of ``head`` under ``moves``, in this take's light."""
         return [self.paint_frame(head, moves, index) for index in range(len(moves))]
 
-    def paint_frame(self, head: Head, moves: motion.Motion, index: int) -> np.ndarray:
+    def paint_frame(self, head: RenderedHead, moves: motion.FaceMotion, index: int) -> np.ndarray:
         """One of them."""
         return head.paint(moves.frame(index), self._light, self._ambient)
 
-    def coordinates(self, head: Head, index: int, moves: motion.Motion | None = None):
+    def coordinates(self, head: RenderedHead, index: int, moves: motion.FaceMotion | None = None):
         """Window corner, and canonical coordinates (map x, map y) of each of its pixels, at frame ``index``."""
         move = (moves or self.motion).frame(index)
         shake_x, shake_y = self._shake[index]
         corner, map_x, map_y = head.coordinates(move, (self._centre[0] - shake_x, self._centre[1] - shake_y))
         return corner, *head.express(move, map_x, map_y)
 
-    def place(self, head: Head, painted: np.ndarray, index: int, moves: motion.Motion | None = None) -> Layer:
+    def place(
+        self, head: RenderedHead, painted: np.ndarray, index: int, moves: motion.FaceMotion | None = None
+    ) -> Layer:
         """A lit canonical picture in its place in the picture of frame ``index``."""
         corner, map_x, map_y = self.coordinates(head, index, moves)
         return corner, look_up(painted, map_x, map_y)

@@ -101,12 +101,12 @@ def _begin(root: str, options: Synthetic, made: dict) -> None:
         os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
 
 
-def _jobs(root: str, options: Synthetic) -> list[take.Job]:
+def _jobs(root: str, options: Synthetic) -> list[take.RenderTask]:
     couples = [couple for members in pairs(options).values() for a, b in members for couple in ((a, b), (b, a))]
     return [take.plan(root, options, target, source) for target, source in couples]
 
 
-def _make(root: str, jobs: list[take.Job], workers: int | None) -> None:
+def _make(root: str, jobs: list[take.RenderTask], workers: int | None) -> None:
     total = sum(len(job.wanted) for job in jobs)
     count = min(workers or process_pool.cores(), len(jobs))
     with terminal.progress("videos") as bar:

@@ -25,7 +25,7 @@ PAUSE = (0.08, 0.42)
 
 
 @dataclasses.dataclass
-class Motion:
+class FaceMotion:
     """What a face does in ``t`` frames; all arrays float32 [t].
 
     Angles in radians, positive yaw turns to the right of the picture, positive pitch looks down. ``x``, ``y`` and
@@ -115,7 +115,7 @@ def _speech(rng: np.random.Generator, frames: int) -> tuple[np.ndarray, np.ndarr
     return jaw.astype(np.float32), np.float32(0.09) * wander(rng, frames, 0.5) * phrase.astype(np.float32)
 
 
-def perform(rng: np.random.Generator, frames: int) -> tuple[Motion, np.ndarray]:
+def perform(rng: np.random.Generator, frames: int) -> tuple[FaceMotion, np.ndarray]:
     """A person's motion, and the share float32 [3, frames] of :data:`REGIONS` in it that is micro-expression."""
 
     def slow(low: float, high: float, period: float) -> np.ndarray:
@@ -123,7 +123,7 @@ def perform(rng: np.random.Generator, frames: int) -> tuple[Motion, np.ndarray]:
 
     jaw, lips = _speech(rng, frames)
     gaze = _saccades(rng, frames)
-    motion = Motion(
+    motion = FaceMotion(
         yaw=np.float32(rng.normal(0, 0.06)) + slow(0.04, 0.10, 2.5),
         pitch=np.float32(rng.normal(0, 0.03)) + slow(0.02, 0.05, 2.0) + 0.02 * jaw,
         roll=np.float32(rng.normal(0, 0.03)) + slow(0.015, 0.04, 2.5),
@@ -141,14 +141,14 @@ def perform(rng: np.random.Generator, frames: int) -> tuple[Motion, np.ndarray]:
     return add(motion, share), share
 
 
-def add(motion: Motion, share: np.ndarray) -> Motion:
+def add(motion: FaceMotion, share: np.ndarray) -> FaceMotion:
     """``motion`` with ``share`` [3, frames] added to brow, lid and corner."""
     return dataclasses.replace(
         motion, **{region: getattr(motion, region) + part for region, part in zip(REGIONS, share, strict=True)}
     )
 
 
-def without_micro(rng: np.random.Generator, motion: Motion, share: np.ndarray, stretch: float = 6.0) -> Motion:
+def without_micro(rng: np.random.Generator, motion: FaceMotion, share: np.ndarray, stretch: float = 6.0) -> FaceMotion:
     """``motion`` with its micro-expressions replaced by slow drifts, at times of their own in every region.
 
     The drifts are the same process on a stretched time axis: each region shows, in a single frame, what it would show

@@ -22,7 +22,7 @@ ORIGINAL = "original"
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class RenderTask:
     """Videos to make of one target: ``wanted`` maps a method to the file to write."""
 
     options: Synthetic
@@ -42,14 +42,14 @@ def folder(method: str) -> str:
     return f"{top}/c23/videos"
 
 
-def plan(root: str, options: Synthetic, target: int, source: int) -> Job:
+def plan(root: str, options: Synthetic, target: int, source: int) -> RenderTask:
     """What is still missing of one target's videos."""
     own, swap = name(target, options), f"{name(target, options)}_{name(source, options)}"
     paths = {m: os.path.join(root, folder(m), f"{own if m == ORIGINAL else swap}.mp4") for m in (ORIGINAL, *FAMILIES)}
-    return Job(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
+    return RenderTask(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
 
 
-def shoot(job: Job, report: Callable[[str], None] = lambda method: None) -> None:
+def shoot(job: RenderTask, report: Callable[[str], None] = lambda method: None) -> None:
     """Make the videos of a job. ``report`` is called with the method before each of them."""
     options = job.options
     footage = Footage(options.seed, job.target, job.source, options.frames, options.size)

@@ -17,7 +17,7 @@ from fusion_dfd import config as c
 from fusion_dfd.config import Data
 from fusion_dfd.input import pipeline
 from fusion_dfd.input.loader import Frames
-from fusion_dfd.input.pipeline import Window
+from fusion_dfd.input.pipeline import WindowRequest
 from fusion_dfd.shards.clip_index import ClipTable, Split
 from fusion_dfd.training import distributed
 from fusion_dfd.training.state import Graphs, TrainState
@@ -100,7 +100,7 @@ class FeatureClips:
             raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
         self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
 
-    def read(self, window: Window, out: np.ndarray) -> np.ndarray:
+    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
         first = int(self._first[window.row]) + window.start
         values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
         out[: len(values)] = values

@@ -209,7 +209,7 @@ class _Run:
             )
 
 
-def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeline.Clips | None) -> Validate:
+def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeline.WindowSource | None) -> Validate:
     replicated, split_batch = state.shardings(state.data_mesh())
     predict = step.make_predict(graphs, replicated)
     size = divisible(config.evaluate.batch_size)

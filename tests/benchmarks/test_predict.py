@@ -41,7 +41,7 @@ def test_frames_that_are_large_enough_stay():
 @pytest.mark.slow
 def test_measure(run, here, tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "ROUNDS", 1)
-    monkeypatch.setattr(extract.decode, "__iter__", extract.decode.__iter__)  # put back afterwards
+    monkeypatch.setattr(extract.Decoder, "__iter__", extract.Decoder.__iter__)  # put back afterwards
     monkeypatch.setattr(predict, "make_keras", refuse)
     monkeypatch.setattr(predict, "render", render)
     found = predict.measure(run, [predict.render(str(tmp_path))] * 2)

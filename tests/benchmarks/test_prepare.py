@@ -12,9 +12,9 @@ from fusion_dfd.synthetic import take
 
 def test_a_video_costs_what_its_stages_cost(tmp_path, monkeypatch):
     path = str(tmp_path / "real.mp4")
-    take.shoot(take.Job(c.Synthetic(frames=40, size=160), 0, 1, {prepare.ORIGINAL: path}))
-    monkeypatch.setattr(prepare.extract.decode, "__iter__", prepare.extract.decode.__iter__)  # put back afterwards
-    monkeypatch.setattr(prepare.extract.track, "cut", prepare.extract.track.cut)
+    take.shoot(take.RenderTask(c.Synthetic(frames=40, size=160), 0, 1, {prepare.ORIGINAL: path}))
+    monkeypatch.setattr(prepare.extract.Decoder, "__iter__", prepare.extract.Decoder.__iter__)  # put back afterwards
+    monkeypatch.setattr(prepare.extract.track, "crop_clips", prepare.extract.track.crop_clips)
     (row,) = prepare.costs([path])
     assert (row["size"], row["frames"], row["crops"]) == ("160x160", 40, 32)
     assert all(row[stage] > 0 for stage in ("decode", "detect", "crop", "encode"))

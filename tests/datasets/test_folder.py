@@ -162,9 +162,9 @@ def test_bad_archives_are_explained(tmp_path):
     zipped(path, real__a_dot_mp4=bytes(range(256)) * 64)
     whole = path.read_bytes()
     for data, said in (
-        (b"no zip", "set.zip is no whole .zip"),
-        (whole[:-30], "set.zip is no whole .zip"),
-        (whole[:60] + b"??" + whole[62:], "set.zip is no whole .zip"),
+        (b"no zip", "set.zip is no complete .zip"),
+        (whole[:-30], "set.zip is no complete .zip"),
+        (whole[:60] + b"??" + whole[62:], "set.zip is no complete .zip"),
     ):
         path.write_bytes(data)
         with pytest.raises(DataError, match=said):
@@ -210,7 +210,7 @@ def test_further_columns_mean_what_they_are_called(tmp_path, caplog):
     )
     with caplog.at_level(logging.WARNING):
         found = {video.id: video for video in table(tmp_path, text)}
-    assert "columns that mean nothing here: colour" in caplog.text
+    assert "these columns are not used: colour" in caplog.text
     assert found["first"].key == "folder/original/c23/first"
     assert found["second"].key == "folder/audio-video/c23/second"
     assert (found["second"].group, found["first"].group, found["second"].split) == ("anna", "anna", "train")

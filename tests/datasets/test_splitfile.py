@@ -16,13 +16,13 @@ WRITTEN = 'split,video\ntrain,toy/original/c23/a\ntrain,toy/original/c23/b\ntest
 
 def test_the_file_is_written_once_and_then_kept_to(tmp_path):
     path = tmp_path / "splits.csv"
-    assert splits.keep(VIDEOS, str(path)) == VIDEOS
+    assert splits.keep_splits(VIDEOS, str(path)) == VIDEOS
     assert path.read_text() == WRITTEN
     assert list(tmp_path.iterdir()) == [path]
     other = [dataclasses.replace(one, split="val") for one in VIDEOS]
-    assert splits.keep(other, str(path)) == VIDEOS
+    assert splits.keep_splits(other, str(path)) == VIDEOS
     path.write_text(WRITTEN.replace("test,", "val,"))
-    assert [one.split for one in splits.keep(VIDEOS, str(path))] == ["train", "train", "val"]
+    assert [one.split for one in splits.keep_splits(VIDEOS, str(path))] == ["train", "train", "val"]
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_another_list_and_leaks_are_refused(tmp_path, change, said):
     path = tmp_path / "splits.csv"
     path.write_text(WRITTEN.replace(*change))
     with pytest.raises(DataError, match=said):
-        splits.keep(VIDEOS, str(path))
+        splits.keep_splits(VIDEOS, str(path))
 
 
 def test_a_leak_is_never_written(tmp_path):
     with pytest.raises(DataError, match="lie in more than one split"):
-        splits.keep([*VIDEOS, video("e", "test", "g")], str(tmp_path / "splits.csv"))
+        splits.keep_splits([*VIDEOS, video("e", "test", "g")], str(tmp_path / "splits.csv"))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"cannot write .*file/splits.csv: (File exists|Not a directory)"):
-        splits.keep(VIDEOS, str(tmp_path / "file" / "splits.csv"))
+        splits.keep_splits(VIDEOS, str(tmp_path / "file" / "splits.csv"))

@@ -11,14 +11,14 @@ SIDES = (16, 32, 64, 128, 256, 512)
 
 @pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 33), (1, 1)])
 def test_anchors_lie_by_stride_row_column_side(height, width):
-    found = retinaface.lay(height, width, (8, 16, 32), SIDES)
+    found = retinaface.make_anchors(height, width, (8, 16, 32), SIDES)
     np.testing.assert_array_equal(found, retinas.lay_anchors(height, width, SIDES))
 
 
 def test_offsets_mean_what_the_formula_says(rng):
-    grid = retinaface.lay(40, 30, (8, 16, 32), SIDES)
+    grid = retinaface.make_anchors(40, 30, (8, 16, 32), SIDES)
     offsets, points = rng.normal(0, 2, (len(grid), 4)), rng.normal(0, 3, (len(grid), 5, 2))
-    boxes, landmarks = retinaface.decode(grid, np.float32(offsets), np.float32(points))
+    boxes, landmarks = retinaface.decode_boxes(grid, np.float32(offsets), np.float32(points))
     expected = [retinas.decode(*one) for one in zip(grid.tolist(), offsets, points, strict=True)]
     np.testing.assert_allclose(boxes, [box for box, _ in expected], rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(landmarks, [marks for _, marks in expected], rtol=1e-4, atol=1e-3)

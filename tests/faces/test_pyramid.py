@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_dfd.faces.mtcnn import CELL, LONGEST, MULTIPLE, lay_out, sample
+from fusion_dfd.faces.mtcnn import CELL, LONGEST, MULTIPLE, plan_mosaic, sample_patches
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 2200), st.integers(1, 4000), st.integers(12, 200))
 def test_levels_are_even_apart_and_inside(height, width, min_size):
-    layout = lay_out(height, width, min_size)
+    layout = plan_mosaic(height, width, min_size)
     if layout is None:
         assert min(height, width) < min_size or min(height, width) * LONGEST < 12 * max(height, width) + max(
             height, width
@@ -35,7 +35,7 @@ def test_levels_are_even_apart_and_inside(height, width, min_size):
 
 def test_the_windows_cover_a_face_of_any_size_closely():
     """Whatever a face's size from min_size up, some window's side is within the pyramid's step of it."""
-    sides = np.array([CELL * level.scale[0] for level in lay_out(360, 640, 32).levels])
+    sides = np.array([CELL * level.scale[0] for level in plan_mosaic(360, 640, 32).levels])
     assert sides.min() == pytest.approx(32, rel=0.05)
     assert (sides[1:] / sides[:-1] < 1 / 0.65).all()
     assert sides.max() == pytest.approx(360, rel=0.05)
@@ -43,7 +43,7 @@ def test_the_windows_cover_a_face_of_any_size_closely():
 
 def test_draw_shrinks_by_area(rng):
     frame = rng.integers(0, 255, (96, 144, 3), np.uint8)
-    layout = lay_out(96, 144, 24)
+    layout = plan_mosaic(96, 144, 24)
     first = layout.levels[0]
     assert (first.width, first.height) == (72, 48)
     mean = frame.reshape(48, 2, 72, 2, 3).mean((1, 3))
@@ -52,7 +52,7 @@ def test_draw_shrinks_by_area(rng):
 
 
 def test_pick_traces_a_window_back_to_the_frame():
-    layout = lay_out(160, 160, 32)
+    layout = plan_mosaic(160, 160, 32)
     for level in layout.levels:
         score = np.zeros((2, layout.height // 2 - 5, layout.width // 2 - 5))
         rows, columns = (level.height - CELL) // 2, (level.width - CELL) // 2
@@ -77,7 +77,9 @@ def ramp(height: int, width: int) -> np.ndarray:
 def test_patches_sample_the_places_they_should(side):
     """Sample k of a square lies at its corner + (k + 1/2) side / size, where pixel i spans i .. i + 1."""
     frame, size, corner = ramp(400, 500), 24, np.array([63.3, 41.7])
-    patch = sample(frame[None], np.zeros(1, int), np.array([[*corner, *(corner + side)]]), size)[0].astype(float)
+    patch = sample_patches(frame[None], np.zeros(1, int), np.array([[*corner, *(corner + side)]]), size)[0].astype(
+        float
+    )
     places = (np.arange(size) + 0.5) * side / size - 0.5
     assert abs(patch[..., 0] - (corner[0] + places)[None] / 2).max() < 1
     assert abs(patch[..., 1] - (corner[1] + places)[:, None] / 2).max() < 1
@@ -86,7 +88,7 @@ def test_patches_sample_the_places_they_should(side):
 def test_patches_are_grey_outside_and_do_not_alias(rng):
     frame = rng.integers(0, 2, (1, 256, 256, 1), np.uint8).repeat(3, -1) * 255
     squares = np.array([[0.0, 0, 256, 256], [-300, -300, -200, -200]])
-    inner, outer = sample(frame, np.zeros(2, int), squares, 24)
+    inner, outer = sample_patches(frame, np.zeros(2, int), squares, 24)
     assert (outer == 127).all()
     assert inner.std() < 30
     assert abs(inner.mean() - 127.5) < 5

@@ -16,14 +16,14 @@ from portrait import LANDMARKS, portrait, scene
 from fusion_dfd.faces import retinaface, retinaface_networks
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.retinaface import RetinaFace
-from fusion_dfd.faces.retinaface_weights import STANDARD, Recipe, Trained, load
+from fusion_dfd.faces.retinaface_weights import STANDARD, DetectorWeights, Recipe, load
 
 SLOPES = {"mobilenet0.25": 0.1, "resnet50": 0.0}
 
 predict = jax.jit(retinaface_networks.predict, static_argnums=1)
 
 
-def random_network(folder, network: str, seed: int = 0) -> Trained:
+def random_network(folder, network: str, seed: int = 0) -> DetectorWeights:
     said = {"anchors": str(STANDARD.anchors), "slope": str(SLOPES[network])}
     return load(retinas.write_safetensors(folder / "a.safetensors", retinas.arrays(network, seed), said))
 
@@ -211,7 +211,7 @@ def test_few_programs_are_compiled(drawn):
 
 def test_other_training_gives_other_faces(drawn):
     (one,) = RetinaFace(drawn, 1, 0.5).detect(noise(1, 96, 96))
-    small = Trained(drawn.weights, Recipe((10, 20, 32, 64, 128, 256), 0.1), drawn.sha256)
+    small = DetectorWeights(drawn.weights, Recipe((10, 20, 32, 64, 128, 256), 0.1), drawn.sha256)
     (other,) = RetinaFace(small, 1, 0.5).detect(noise(1, 96, 96))
     assert len(one) != len(other) or abs(one.boxes - other.boxes).max() > 1
 

@@ -33,7 +33,7 @@ def found(*faces) -> Detections:
 def test_two_faces_keep_their_tracks_when_their_order_changes():
     frames = [found(face(10 + k, 20), face(100 - k, 30)) for k in range(5)]
     frames[2] = found(face(98, 30), face(12, 20))
-    tracks = track.link(frames, range(0, 40, 8))
+    tracks = track.link_detections(frames, range(0, 40, 8))
     assert [one.at for one in tracks] == [[0, 8, 16, 24, 32]] * 2
     xs = sorted([[box[0] for box in one.boxes] for one in tracks])
     assert xs == [[10, 11, 12, 13, 14], [100, 99, 98, 97, 96]]
@@ -43,28 +43,28 @@ def test_the_pairing_is_the_best_as_a_whole():
     """Nearest first would give the first face's track to the second face, and leave the other two without a partner."""
     first = found(face(0, 0), face(16, 0))
     then = found(face(13, 0), face(32, 0))
-    tracks = track.link([first, then], [0, 1])
+    tracks = track.link_detections([first, then], [0, 1])
     assert sorted([box[0] for box in one.boxes] for one in tracks) == [[0, 13], [16, 32]]
 
 
 def test_a_jump_starts_a_new_track_and_one_miss_does_not():
     there, away = found(face(10, 10)), found(face(200, 10))
-    assert [one.at for one in track.link([there, there, away, away, away], range(5))] == [[2, 3, 4], [0, 1]]
-    assert [one.at for one in track.link([there, found(), there], range(3))] == [[0, 2]]
-    assert [one.at for one in track.link([there, found(), found(), there], range(4))] == [[0], [3]]
-    assert track.link([found(), found()], range(2)) == []
-    assert track.link([], []) == []
+    assert [one.at for one in track.link_detections([there, there, away, away, away], range(5))] == [[2, 3, 4], [0, 1]]
+    assert [one.at for one in track.link_detections([there, found(), there], range(3))] == [[0, 2]]
+    assert [one.at for one in track.link_detections([there, found(), found(), there], range(4))] == [[0], [3]]
+    assert track.link_detections([found(), found()], range(2)) == []
+    assert track.link_detections([], []) == []
 
 
 def test_longest_first_then_largest():
     large, small, brief = face(0, 0, 60), face(100, 0, 30), face(200, 0, 90)
-    tracks = track.link([found(small, large, brief), found(small, large)], [0, 4])
+    tracks = track.link_detections([found(small, large, brief), found(small, large)], [0, 4])
     assert [one.boxes[0][2] - one.boxes[0][0] for one in tracks] == [60, 30, 90]
     assert [len(one) for one in tracks] == [5, 5, 1]
 
 
 def test_interpolation_is_linear_and_scores_are_the_lower_neighbour():
-    (one,) = track.link([found(face(10, 20, 40, 0.9)), found(face(18, 16, 44, 0.7))], [3, 7])
+    (one,) = track.link_detections([found(face(10, 20, 40, 0.9)), found(face(18, 16, 44, 0.7))], [3, 7])
     boxes, landmarks, scores = track.interpolate(one)
     shift = np.arange(5) / 4
     np.testing.assert_allclose(boxes[:, 0], 10 + 8 * shift, rtol=1e-6)
@@ -76,7 +76,7 @@ def test_interpolation_is_linear_and_scores_are_the_lower_neighbour():
 
 
 def test_one_detection_is_one_frame():
-    boxes, landmarks, scores = track.interpolate(track.link([found(face(1, 2))], [9])[0])
+    boxes, landmarks, scores = track.interpolate(track.link_detections([found(face(1, 2))], [9])[0])
     assert (boxes.shape, landmarks.shape, scores.shape) == ((1, 4), (1, 5, 2), (1,))
     np.testing.assert_allclose(boxes, [[1, 2, 41, 42]])
 
@@ -143,14 +143,14 @@ def test_shrinking_does_not_alias():
 
 def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     frames = list(rng.integers(0, 255, (12, 120, 160, 3), np.uint8))
-    (one,) = track.link([found(face(50 + k, 40)) for k in (0, 4, 8)], [102, 106, 110])
+    (one,) = track.link_detections([found(face(50 + k, 40)) for k in (0, 4, 8)], [102, 106, 110])
     asked = []
 
     def frame(number: int) -> np.ndarray:
         asked.append(number)
         return frames[number - 100]
 
-    (clip,) = track.cut([one], frame, (120, 160), config.Faces(scale=1.3, size=96))
+    (clip,) = track.crop_clips([one], frame, (120, 160), config.Faces(scale=1.3, size=96))
     assert asked == list(range(102, 111))
     assert clip.frames.shape == (9, 96, 96, 3)
     assert clip.indices.tolist() == list(range(102, 111))
@@ -182,7 +182,7 @@ def numbers(*windows):
         [dataclasses.replace(one, indices=one.indices + np.int32(100 * place)) for one in clips]
         for place, clips in enumerate(windows)
     ]
-    return [[one.track for one in clips] for clips in track.name(placed)]
+    return [[one.track for one in clips] for clips in track.number_tracks(placed)]
 
 
 def test_faces_keep_their_number_over_windows_and_the_longest_is_0():
@@ -213,7 +213,7 @@ def test_a_face_of_quite_another_size_is_another():
 
 def test_promoting_a_face_moves_those_before_it_by_one():
     last = clip(300, 8, start=20), clip(0, 9, start=20)
-    windows = track.name([[clip(0, 9), clip(300, 8), clip(600, 7)], last, []])
+    windows = track.number_tracks([[clip(0, 9), clip(300, 8), clip(600, 7)], last, []])
     assert [[one.track for one in clips] for clips in windows] == [[0, 1, 2], [1, 0], []]
     for number, order in ((0, [0, 1, 2]), (1, [1, 0, 2]), (2, [1, 2, 0])):
         assert [[one.track for one in clips] for clips in track.promote(windows, number)] == [

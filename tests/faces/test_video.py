@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from barcodes import barcode, number, write
 
-from fusion_dfd.faces.video import probe, read
+from fusion_dfd.faces.video import Reader, probe
 from fusion_dfd.types import DataError
 
 KINDS = {
@@ -28,30 +28,30 @@ def test_every_container_gives_every_frame_under_its_number(tmp_path, name):
     info = probe(path)
     assert (info.frames, info.width, info.height, info.damaged) == (30, 64, 48, 0)
     assert info.fps == pytest.approx(25)
-    frames = dict(read(path, range(30)))
+    frames = dict(Reader(path, range(30)))
     assert [number(frame) for frame in frames.values()] == list(frames) == list(range(30))
 
 
 def test_only_the_wanted_frames_are_given_and_decoding_stops_after_the_last(tmp_path):
     path = write(tmp_path / "a.mp4", map(barcode, range(90)), options={"tune": "zerolatency"})
-    frames = read(path, iter([0, 7, 8, 41]))
+    frames = Reader(path, iter([0, 7, 8, 41]))
     assert [(index, number(frame)) for index, frame in frames] == [(0, 0), (7, 7), (8, 8), (41, 41)]
     assert frames.decoded == 42
     assert frames.damaged == 0
-    assert [index for index, _ in read(path, [88, 89, 90, 400])] == [88, 89]
-    assert list(read(path, [])) == []
+    assert [index for index, _ in Reader(path, [88, 89, 90, 400])] == [88, 89]
+    assert list(Reader(path, [])) == []
 
 
 def test_variable_frame_rate_does_not_move_frames(tmp_path):
     times = np.cumsum([1, 1, 5, 1, 2, 9, 1, 1, 1, 7] * 3).tolist()
     path = write(tmp_path / "vfr.mp4", map(barcode, range(30)), times=times)
-    assert [number(frame) for _, frame in read(path, range(30))] == list(range(30))
+    assert [number(frame) for _, frame in Reader(path, range(30))] == list(range(30))
 
 
 def test_one_frame(tmp_path):
     path = write(tmp_path / "one.mp4", [barcode(77)])
     assert probe(path).frames == 1
-    assert [number(frame) for _, frame in read(path, range(10))] == [77]
+    assert [number(frame) for _, frame in Reader(path, range(10))] == [77]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_odd_sizes_and_pixel_formats_become_rgb(tmp_path, name, codec, pixels):
     else:
         size = (64, 48)
     path = write(tmp_path / name, [barcode(k, *size) for k in range(4)], codec, pixels)
-    frames = [frame for _, frame in read(path, range(4))]
+    frames = [frame for _, frame in Reader(path, range(4))]
     assert {(frame.shape, frame.dtype.name) for frame in frames} == {((size[1], size[0], 3), "uint8")}
     assert [number(frame) for frame in frames] == [0, 1, 2, 3]
     assert abs(frames[0][-10:, 10:-10].astype(int) - 128).max() <= 6
@@ -83,7 +83,7 @@ def test_channels_are_red_green_blue(tmp_path):
     frame = np.zeros((48, 64, 3), np.uint8)
     frame[:] = (200, 90, 30)
     for name, (codec, pixels) in KINDS.items():
-        ((_, decoded),) = read(write(tmp_path / name, [frame], codec, pixels), [0])
+        ((_, decoded),) = Reader(write(tmp_path / name, [frame], codec, pixels), [0])
         assert abs(decoded.mean((0, 1)) - (200, 90, 30)).max() < 8, name
 
 
@@ -96,7 +96,7 @@ def test_the_display_matrix_is_obeyed(tmp_path, rotation):
     header = path.read_bytes()[path.read_bytes().index(b"tkhd") + 44 :]
     a, b, _, c, d = (value / 65536 for value in struct.unpack(">5i", header[:20]))
     place = -a - c, -b - d  # of the upper left corner, relative to the middle
-    ((_, shown),) = read(path, [0])
+    ((_, shown),) = Reader(path, [0])
     assert shown.shape[:2] == ((48, 64) if rotation in (0, 180) else (64, 48))
     bright = [bool(shown[y, x].mean() > 128) for y in (2, -3) for x in (2, -3)]
     assert bright == [(np.sign(x), np.sign(y)) == tuple(np.sign(place)) for y in (-1, 1) for x in (-1, 1)]
@@ -109,7 +109,7 @@ def test_a_size_that_changes_midway_is_scaled_to_the_first(tmp_path):
     frames = [barcode(k, 128, 96) for k in range(3)]
     large = pathlib.Path(write(tmp_path / "b.h264", frames, options={"tune": "zerolatency"})).read_bytes()
     (tmp_path / "c.h264").write_bytes(small + large)
-    assert [frame.shape for _, frame in read(tmp_path / "c.h264", range(6))] == [(48, 64, 3)] * 6
+    assert [frame.shape for _, frame in Reader(tmp_path / "c.h264", range(6))] == [(48, 64, 3)] * 6
 
 
 def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path, rng):
@@ -119,12 +119,12 @@ def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path, rng):
     middle = len(content) // 2
     content[middle : middle + len(content) // 10] = rng.bytes(len(content) // 10)
     (tmp_path / "b.mkv").write_bytes(content)
-    damaged = read(tmp_path / "b.mkv", range(60))
+    damaged = Reader(tmp_path / "b.mkv", range(60))
     got = [index for index, _ in damaged]
     assert damaged.damaged > 0
     assert got == list(range(len(got)))
     assert 30 <= len(got) < 60 + 1
-    clean = read(path, range(60))
+    clean = Reader(path, range(60))
     assert len(list(clean)) == 60
     assert clean.damaged == 0
 
@@ -141,7 +141,7 @@ def test_a_file_cut_short_gives_what_is_left_and_says_so(tmp_path, rng, name):
     info = probe(path)
     assert 10 < info.frames < 30
     assert info.damaged == 1
-    assert info.frames - 1 <= len(list(read(path, range(40)))) <= info.frames
+    assert info.frames - 1 <= len(list(Reader(path, range(40)))) <= info.frames
 
 
 def sound_only(path):
@@ -187,7 +187,7 @@ def test_a_bad_file_gives_one_sentence_that_names_it(tmp_path, kind):
     path = tmp_path / "bad.mp4"
     make(path)
     with pytest.raises(DataError) as caught:
-        list(read(path, range(5)))
+        list(Reader(path, range(5)))
     message = str(caught.value)
     assert words in message
     assert message.startswith(f"{path}: ")
@@ -199,6 +199,6 @@ def test_a_bad_file_gives_one_sentence_that_names_it(tmp_path, kind):
 
 def test_the_time_limit_ends_a_video(tmp_path):
     path = write(tmp_path / "a.mp4", map(barcode, range(5)))
-    for call in (lambda: list(read(path, range(5), time_limit=-1)), lambda: probe(path, time_limit=-1)):
+    for call in (lambda: list(Reader(path, range(5), time_limit=-1)), lambda: probe(path, time_limit=-1)):
         with pytest.raises(DataError, match=r"a\.mp4: takes longer than .* faces\.time_limit"):
             call()

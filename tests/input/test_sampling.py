@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_dfd.input.sampling import PairIndex, window_starts, windows
+from fusion_dfd.input.sampling import PairIndex, list_windows, window_starts
 from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError
 
@@ -138,7 +138,7 @@ def test_windows_are_disjoint_and_inside(stored, frames):
 
 def test_all_windows_in_table_order():
     table = make_table([{"source": "0", "frames": 8}, {"source": "1", "frames": 3}, {"source": "2", "frames": 12}])
-    found = windows(table, 4)
+    found = list_windows(table, 4)
     assert found.rows.tolist() == [0, 0, 1, 2, 2, 2]
     assert found.starts.tolist() == [0, 4, 0, 0, 4, 8]
 
@@ -146,25 +146,25 @@ def test_all_windows_in_table_order():
 def test_a_limit_spreads_over_all_records_of_a_video():
     records = [{"source": "0", "frames": 8, "clip": i, "start": 8 * i} for i in (2, 0, 1)]
     table = make_table([*records, {"source": "1", "frames": 8}])
-    found = windows(table, 4, clips=3)
+    found = list_windows(table, 4, clips=3)
     seen = sorted((table.start[row] + start) for row, start in zip(found.rows, found.starts, strict=True) if row < 3)
     assert seen == [4, 12, 20]
     assert found.rows[found.rows == 3].tolist() == [3, 3]
-    assert windows(table, 4, clips=1).rows.tolist() == [2, 3]
+    assert list_windows(table, 4, clips=1).rows.tolist() == [2, 3]
 
 
 def test_every_face_is_evaluated_on_request_each_with_its_own_limit():
     records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
     for clips, rows in ((0, [0, 0, 1, 1, 2, 2, 3, 3]), (2, [0, 1, 2, 3]), (1, [2, 3])):
-        assert windows(make_table(records), 4, clips=clips, every_track=True).rows.tolist() == rows
+        assert list_windows(make_table(records), 4, clips=clips, every_track=True).rows.tolist() == rows
 
 
 def test_faces_other_than_the_one_that_counts_are_not_evaluated_unasked():
     records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
     for clips, rows in ((0, [0, 0, 2, 2]), (2, [0, 2])):
-        assert windows(make_table(records), 4, clips=clips).rows.tolist() == rows
+        assert list_windows(make_table(records), 4, clips=clips).rows.tolist() == rows
     with pytest.raises(DataError, match="holds no clips"):
-        windows(make_table(records[1:2]), 4)
+        list_windows(make_table(records[1:2]), 4)
 
 
 def test_faces_other_than_the_one_that_counts_are_never_trained_on():
@@ -180,7 +180,7 @@ def test_faces_other_than_the_one_that_counts_are_never_trained_on():
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 6), st.integers(1, 5))
 def test_a_limit_keeps_exactly_as_many_as_there_are(lengths, videos, clips):
     table = make_table([{"source": str(i % videos), "frames": n, "start": 100 * i} for i, n in enumerate(lengths)])
-    every, some = windows(table, 5), windows(table, 5, clips)
+    every, some = list_windows(table, 5), list_windows(table, 5, clips)
     pool = set(zip(every.rows.tolist(), every.starts.tolist(), strict=True))
     kept = list(zip(some.rows.tolist(), some.starts.tolist(), strict=True))
     assert len(set(kept)) == len(kept)
@@ -194,4 +194,4 @@ def test_an_empty_table_is_refused():
     table = make_table([{"source": "0"}])
     empty = ClipTable(**{name: getattr(table, name)[:0] for name in table.__dataclass_fields__})
     with pytest.raises(DataError, match="holds no clips"):
-        windows(empty, 4)
+        list_windows(empty, 4)

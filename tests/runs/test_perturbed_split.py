@@ -46,7 +46,7 @@ def shards(request, tmp_path, rng):
     marks = [box[:2] + points * (box[2:] - box[:2]) for box in boxes]
     found = track.Track(indices, boxes, marks, [1.0] * 6)
     options = config.Faces(size=SIZE, align=request.param)
-    (face,) = track.cut([found], lambda number: frames[number], frames[0].shape[:2], options)
+    (face,) = track.crop_clips([found], lambda number: frames[number], frames[0].shape[:2], options)
     one = Video("a", "real/a.mp4", 0, "toy", "original", "", "test", "a", "a")
     records = [example.encode(one, 0, face, "none")]
     path = str(tmp_path / "shards" / clip_index.shard_name("toy", "test", 0, 1))

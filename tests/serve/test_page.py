@@ -102,7 +102,7 @@ def file(clip):
 def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, stored):
     """The real detector; it waits after the first window until progress was seen."""
     path = tmp_path / "rendered.mp4"
-    take.shoot(take.Job(Synthetic(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
+    take.shoot(take.RenderTask(Synthetic(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
     detector = detectors.load(run)
     seen = threading.Event()
 

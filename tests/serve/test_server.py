@@ -51,7 +51,7 @@ def ask(address: str, method: str = "GET", body: bytes | None = None) -> dict:
 
 def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run, tmp_path, eventually):
     path = tmp_path / "rendered.mp4"
-    take.shoot(take.Job(Synthetic(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
+    take.shoot(take.RenderTask(Synthetic(frames=20), 0, 1, {take.ORIGINAL: str(path)}))
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with started(run, temporary) as (process, address):

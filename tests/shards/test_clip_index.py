@@ -113,7 +113,7 @@ def test_a_shard_cut_short_is_named(folder):
     os.truncate(shard, os.path.getsize(shard) - 1)
     with pytest.raises(DataError, match=rf"{shard} has \d+ bytes, its index says \d+"):
         clip_index.open_split(folder, "train")
-    assert clip_index.believed(shard) is None
+    assert clip_index.valid_index(shard) is None
 
 
 def test_a_shard_cut_short_without_sidecar_loses_its_last_record_with_a_warning(folder):

@@ -15,7 +15,7 @@ FACES = config.Faces(every=4, threshold=0.5, min_size=40, size=96, clip_length=8
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     root = str(tmp_path_factory.mktemp("data"))
-    return synthetic.embedded_shards(SAMPLE, FACES, root), root
+    return synthetic.synthetic_shards(SAMPLE, FACES, root), root
 
 
 def test_the_detector_finds_the_face_of_every_video(made):
@@ -43,7 +43,7 @@ def test_clips_are_crops_of_faces(made):
 
 def test_what_is_there_is_used_again(made, monkeypatch, capsys):
     monkeypatch.setattr(synthetic.generate, "generate", None)
-    assert synthetic.embedded_shards(SAMPLE, FACES, made[1]) == made[0]
+    assert synthetic.synthetic_shards(SAMPLE, FACES, made[1]) == made[0]
     assert f"using {made[0]}" in capsys.readouterr().err
 
 
@@ -59,7 +59,7 @@ def test_other_options_get_other_folders(made, monkeypatch):
     monkeypatch.setattr(synthetic.prepare, "prepare", stop)
     for sample, faces in ((SAMPLE, config.Faces()), (config.Synthetic(seed=1), FACES)):
         with pytest.raises(InterruptedError):
-            synthetic.embedded_shards(sample, faces, made[1])
+            synthetic.synthetic_shards(sample, faces, made[1])
     (videos,) = [name for name in os.listdir(made[1]) if name.startswith("sample-")]
     assert asked[0] == os.path.join(made[1], videos)
     assert len({*asked, made[0]}) == 5

@@ -48,7 +48,7 @@ def main(run: str, video: str, folder: str) -> None:
             file.write("To do: buy milk.\n")
         choose(page, notes, "#error p")
         shoot(page, folder, "serve_bad_file.png")
-        take.shoot(take.Job(Synthetic(frames=480), 117, 116, {take.ORIGINAL: long}))
+        take.shoot(take.RenderTask(Synthetic(frames=480), 117, 116, {take.ORIGINAL: long}))
         choose(page, long, f"text={WINDOW} of")
         shoot(page, folder, "serve_progress.png")
         page.get_by_role("button", name="Cancel").click()

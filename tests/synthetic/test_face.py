@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 from fusion_dfd.synthetic import footage, identity, motion
-from fusion_dfd.synthetic.face import Head
+from fusion_dfd.synthetic.face import RenderedHead
 
-REST = dict.fromkeys(motion.Motion.__dataclass_fields__, 0.0) | {"zoom": 1.0}
+REST = dict.fromkeys(motion.FaceMotion.__dataclass_fields__, 0.0) | {"zoom": 1.0}
 LIGHT = np.float32([0, 0, 1])
 UNIT = 30.0
 
 
 @pytest.fixture(scope="module")
-def head() -> Head:
+def head() -> RenderedHead:
     who = identity.draw(np.random.default_rng(1))
-    return Head(who.inner, who.outer, UNIT)
+    return RenderedHead(who.inner, who.outer, UNIT)
 
 
-def picture(head: Head, **move: float) -> np.ndarray:
+def picture(head: RenderedHead, **move: float) -> np.ndarray:
     """float32 [120, 120, 4] of a head at (60, 55)."""
     move = REST | move
     (x, y), map_x, map_y = head.coordinates(move, (60.0, 55.0))
@@ -27,12 +27,12 @@ def picture(head: Head, **move: float) -> np.ndarray:
     return out[50:170, 50:170]
 
 
-def change(head: Head, **move: float) -> np.ndarray:
+def change(head: RenderedHead, **move: float) -> np.ndarray:
     """Where a movement changes the picture: float32 [120, 120]."""
     return np.abs(picture(head, **move) - picture(head)).sum(-1)
 
 
-def row_of(head: Head, y: float) -> int:
+def row_of(head: RenderedHead, y: float) -> int:
     return round(55 + y * UNIT)
 
 

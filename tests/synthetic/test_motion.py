@@ -7,7 +7,7 @@ import pytest
 
 from fusion_dfd.synthetic import motion
 
-EVERYTHING_ELSE = [field.name for field in dataclasses.fields(motion.Motion) if field.name not in motion.REGIONS]
+EVERYTHING_ELSE = [field.name for field in dataclasses.fields(motion.FaceMotion) if field.name not in motion.REGIONS]
 
 
 def test_wander_has_unit_variance_and_no_jumps(rng):

@@ -1,4 +1,4 @@
-"""What lies on the disk, and one sentence for whoever expected something else to lie there."""
+"""Files of a data set: listing and reading them, and one clear sentence where something else was expected."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _log = logging.getLogger(__name__)
 
 
 def require(root: str, wants: str) -> None:
-    """Raise DataError unless ``root`` is a folder; ``wants`` says which one it should have been."""
+    """Raise DataError unless ``root`` is a folder; ``wants`` describes the folder that is expected."""
     if not os.path.isdir(root):
         raise DataError(f"{root} is no folder; --root wants {wants}")
 
 
 def inventory(folder: str) -> str:
-    """The first names in a folder, for a sentence."""
+    """The first names in a folder, for a message."""
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "") if names else "nothing"
 
@@ -85,23 +85,23 @@ def read_csv(path: str, columns: Sequence[str]) -> list[dict[str, str]]:
         raise DataError(f"the first line of {path} names {', '.join(twice)} twice; name each column once")
     for number, row in lines[1:]:
         if len(row) != len(names):
-            raise DataError(f"line {number} of {path} has {len(row)} columns, the first has {len(names)}; mend it")
+            raise DataError(f"line {number} of {path} has {len(row)} columns, the first has {len(names)}; correct it")
     if len(lines) == 1:
         raise DataError(f"{path} lists no video, only the names of its columns; add a line for each video")
     return [dict(zip(names, map(str.strip, row), strict=True)) for _, row in lines[1:]]
 
 
 def account(root: str, listed: Sequence[Video]) -> None:
-    """Warn of listed videos that are not on the disk; whoever reads them will report each.
+    """Warn of listed videos that do not exist; each is reported again when it is read.
 
-    Raises DataError when nothing was listed, or when a split lacks its real or its fake videos altogether.
+    Raises DataError when nothing was listed, or when all real or all fake videos of a split are missing.
     """
     if not listed:
         raise DataError(f"{root} holds no video, but {inventory(root)}; check --root, or complete the download")
-    there: dict[str, set[str]] = {}
+    present: dict[str, set[str]] = {}
     for folder in {os.path.dirname(video.path) for video in listed}:
-        there[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
-    missing = [video for video in listed if os.path.basename(video.path) not in there[os.path.dirname(video.path)]]
+        present[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+    missing = [video for video in listed if os.path.basename(video.path) not in present[os.path.dirname(video.path)]]
     kinds = collections.Counter((video.split, video.label) for video in listed)
     gone = collections.Counter((video.split, video.label) for video in missing)
     for kind, count in kinds.items():

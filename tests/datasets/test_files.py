@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fusion_dfd.datasets import disk
+from fusion_dfd.datasets import files
 from fusion_dfd.types import DataError
 
 fuzzed = settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -20,7 +20,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=60)
 def test_any_content_is_rows_or_one_sentence(tmp_path, content):
     path = tmp_path / "a.csv"
     path.write_bytes(content)
-    for read in (lambda: disk.read_csv(str(path), ("path", "label")), lambda: disk.read_json(str(path))):
+    for read in (lambda: files.read_csv(str(path), ("path", "label")), lambda: files.read_json(str(path))):
         try:
             assert read()
         except DataError as error:
@@ -37,13 +37,13 @@ def test_what_a_spreadsheet_writes_is_read(tmp_path, rows, end, mark):
     quoted = [",".join('"' + field.replace('"', '""') + '"' for field in line) for line in lines]
     path = tmp_path / "a.csv"
     path.write_bytes(("\ufeff" * mark + end.join(quoted) + end).encode())
-    assert disk.read_csv(str(path), ("path", "label")) == [dict(zip(lines[0], row, strict=True)) for row in rows]
+    assert files.read_csv(str(path), ("path", "label")) == [dict(zip(lines[0], row, strict=True)) for row in rows]
 
 
 def test_only_objects_of_objects_describe_videos(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"a.mp4": {"label": "REAL"}}))
-    assert disk.read_json(str(path)) == {"a.mp4": {"label": "REAL"}}
+    assert files.read_json(str(path)) == {"a.mp4": {"label": "REAL"}}
     path.write_text("[" * 100_000)
     with pytest.raises(DataError, match=r"a.json is no JSON"):
-        disk.read_json(str(path))
+        files.read_json(str(path))
