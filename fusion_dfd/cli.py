@@ -1,232 +1,186 @@
-"""What the scripts share: where a configuration is found, and how errors reach a person."""
+"""The program ``fusion-dfd``: its verbs, their help, and how errors reach a person.
+
+A verb is a module of :mod:`fusion_dfd.commands`: its docstring is the help, ``define(values)`` its flags and
+``main(words, values)`` its work, whose result is the exit code. ``WORDS`` says what words beside flags mean, of which one
+at least must be given; without it there are none. The scripts of the same names run the same verbs.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import difflib
 import importlib
-import os
-import runpy
+import re
+import shutil
 import sys
-import typing
-from collections.abc import Callable
+import textwrap
 from logging import Formatter
+from types import ModuleType
 from typing import NoReturn
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags, logging
 
-from fusion_dfd.config import Config, ConfigError, Data, Faces
-from fusion_dfd.datasets import faceforensics, registry
-from fusion_dfd.types import DataError, Video
+from fusion_dfd.commands import configurations
+from fusion_dfd.config import Config, ConfigError
+from fusion_dfd.options import walk
+from fusion_dfd.types import DataError
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+VERBS = (
+    "sample", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol", "rescore", "robustness",
+    "ablate", "tune", "import-keras", "export", "predict", "serve", "options",
+)  # fmt: skip
+HELP = ("-h", "--help", "-help", "--helpfull", "--helpshort")
+MOVED = {
+    ("evaluate", "scores"): "rescore FILE ...",
+    ("evaluate", "calibrate"): "calibrate --checkpoint RUN --data SHARDS",
+    ("evaluate", "protocol"): "protocol --name NAME --checkpoint RUN --data SHARDS",
+    ("prepare", "check"): "check --dataset NAME --root DIR --out CHECK",
+}
+"""Flags of earlier versions that are verbs of their own now."""
 
-COMMANDS = {"predict": "PATH", "serve": None}
-"""The commands of ``fusion-dfd`` and what their words are; None for those without."""
-
+_NEEDED = "must have a value other than None"
+"""Absl's words for a flag that is required."""
 _WARNING = Formatter("warning: %(message)s")
 """How a warning reaches a person: without time, process and line."""
 
 
-def define_config() -> config_flags.ConfigFlag:
-    """The ``--config FILE[:VARIANT]`` flag, with ``--config.section.name=value`` for single options."""
-    holder = config_flags.DEFINE_config_file("config", None, "configuration, e.g. fusion.py or fusion.py:ffpp")
-    flags.mark_flag_as_required("config")
-    return holder
+def main() -> None:
+    """The program ``fusion-dfd``: its first word is a verb."""
+    verb, *words = sys.argv[1:] or [""]
+    if verb in (*HELP, "help"):
+        print(overview())
+        sys.exit(0)
+    if not verb:
+        print(overview(), file=sys.stderr)
+        sys.exit(2)
+    if verb not in VERBS:
+        near = difflib.get_close_matches(verb, VERBS, 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        _fail(f"no command {verb!r}; {meant}there are {', '.join(VERBS)}", 2)
+    run(verb, words)
 
 
-@dataclasses.dataclass(frozen=True)
-class DatasetFlags:
-    """The flags that name a data set on disk: ``--dataset --root --splits`` and the options of the adapters."""
-
-    name: flags.FlagHolder[str]
-    root: flags.FlagHolder[str]
-    splits: flags.FlagHolder[str]
-    options: dict[str, flags.FlagHolder]
-
-    def open(self) -> list[Video]:
-        """The videos, see :func:`fusion_dfd.datasets.registry.open_dataset`. Raises ConfigError and DataError."""
-        given = {name: flag.value for name, flag in self.options.items() if flag.value is not None}
-        options = {name: _converted(name, value) for name, value in given.items()}
-        return registry.open_dataset(self.name.value, self.root.value, self.splits.value, **options)
+def command(verb: str) -> None:
+    """Run a verb on the command line of a script."""
+    run(verb, sys.argv[1:])
 
 
-def define_dataset() -> DatasetFlags:
-    """Define the flags of :class:`DatasetFlags`."""
-    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer}
-    names = ", ".join(registry.ADAPTERS)
-    return DatasetFlags(
-        flags.DEFINE_string("dataset", faceforensics.NAME, f"which data set: {names}"),
-        flags.DEFINE_string("root", None, "folder of the data set (folder: also a .zip or .csv)", required=True),
-        flags.DEFINE_string("splits", None, "file of the splits to keep to; written if it is not there"),
-        {
-            name: define.get(kind, flags.DEFINE_list)(name, None, meaning)
-            for name, (kind, meaning) in registry.OPTIONS.items()
-        },
+def run(verb: str, words: list[str]) -> NoReturn:
+    """Parse ``words``, do the work of the verb, exit.
+
+    A user's mistake is one sentence on stderr and exit code 2 (flags, configuration) or 1 (data); Ctrl-C is 130.
+    """
+    module = load(verb)
+    try:
+        _check_moved(verb, words)
+        words = configurations.resolved(words)
+        if any(word in HELP for word in words):
+            print(help_text(verb, configurations.named(words)))
+            sys.exit(0)
+    except ConfigError as error:
+        _fail(error, 2)
+    values = flags.FlagValues()
+    rest = _parse(module, values, [f"fusion-dfd {verb}", *words])
+    sys.exit(_guarded(module, rest, values))
+
+
+def load(verb: str) -> ModuleType:
+    """The module of a verb."""
+    return importlib.import_module(f"fusion_dfd.commands.{verb.replace('-', '_')}")
+
+
+def overview() -> str:
+    """The verbs, with a line for each."""
+    lines = [f"  {verb:13} {load(verb).__doc__.splitlines()[0].split('. ')[0].rstrip('.')}" for verb in VERBS]
+    return "\n".join(
+        ["usage: fusion-dfd COMMAND ...", "", *lines, "", "fusion-dfd COMMAND --help lists what a command takes."]
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class FaceFlags:
-    """A flag for every option of ``config.Faces``."""
-
-    holders: dict[str, flags.FlagHolder]
-
-    def read(self) -> Faces:
-        """The options, checked. Raises ConfigError."""
-        values = {name: holder.value for name, holder in self.holders.items()}
-        faces = Faces(**values | {"anchors": tuple(map(int, values["anchors"]))})
-        Config(faces=faces, data=Data(dir="")).validate()
-        return faces
-
-
-def define_faces() -> FaceFlags:
-    """Define the flags of :class:`FaceFlags`."""
-    define = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, tuple: flags.DEFINE_list}
-    define[bool] = flags.DEFINE_bool
-    holders = {
-        field.name: define[type(field.default)](
-            field.name, field.default, f"option faces.{field.name} of the configuration"
-        )
-        for field in dataclasses.fields(Faces)
-    }
-    whole = "want whole numbers, comma-separated"
-    flags.register_validator(holders["anchors"], lambda sides: all(map(str.isdecimal, sides)), whole)
-    return FaceFlags(holders)
+def help_text(verb: str, config: Config | None = None) -> str:
+    """What ``--help`` prints: the docstring, every flag, and where there is ``--config`` every option of ``config``."""
+    module, values = load(verb), flags.FlagValues()
+    module.define(values)
+    entries = [_entry(*_flag(values[name])) for name in values]
+    parts = [module.__doc__.strip(), "", "flags:", *entries]
+    if configurations.FLAG in values:
+        parts += ["", "options of the configuration:"]
+        parts += [
+            _entry(f"--config.{one.name}", f"{one.described} Default: {one.value!r}.")
+            for one in walk(config or Config())
+        ]
+    return "\n".join(parts)
 
 
-def _converted(name: str, value):
-    """A flag's value as the adapters take it."""
-    if not isinstance(value, list):
-        return value
-    kind = typing.get_args(registry.OPTIONS[name][0])[0]
+def _flag(flag: flags.Flag) -> tuple[str, str]:
+    """How a flag is written, and its help with range and default."""
+    parser = flag.parser
+    said = re.sub(r"^<.*?>: |;\s+repeat this option.*", "", flag.help, flags=re.DOTALL)  # what absl adds
+    said = said if said.endswith(".") else f"{said}."
+    if choices := getattr(parser, "enum_values", None):
+        said += f" Range: {', '.join(choices)}."
+    elif low_high := _bounds(parser):
+        said += f" Range: {low_high}."
+    if any(_NEEDED in one.message for one in flag.validators):
+        said += " Required."
+    elif flag.default not in (None, "", []):
+        default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default
+        said += f" Default: {default}."
+    return (f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"), said
+
+
+def _bounds(parser: flags.ArgumentParser) -> str:
+    low, high = getattr(parser, "lower_bound", None), getattr(parser, "upper_bound", None)
+    if low is None and high is None:
+        return ""
+    return f"{low} .. {high}" if high is not None else f"{low} or more"
+
+
+def _entry(name: str, said: str) -> str:
+    width = min(shutil.get_terminal_size().columns, 100)
+    indent = " " * 6
+    filled = textwrap.fill(
+        said, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return f"  {name}\n{filled}"
+
+
+def _check_moved(verb: str, words: list[str]) -> None:
+    for word in words:
+        if now := MOVED.get((verb, word.lstrip("-").partition("=")[0])) if word.startswith("-") else None:
+            raise ConfigError(f"{word.partition('=')[0]} is a command of its own: fusion-dfd {now}")
+
+
+def _parse(module: ModuleType, values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Define and parse the flags; the words that are none."""
+    sys.argv = argv  # where ml_collections looks for changes of single options
+    flags.FLAGS.mark_as_parsed()  # those of libraries keep their defaults
+    module.define(values)
     try:
-        return tuple(map(kind, value))
-    except ValueError as error:
-        raise ConfigError(f"{name}={','.join(value)}: want numbers, by commas") from error
+        _, *rest = values(argv)
+    except (flags.Error, KeyError, TypeError, ValueError, AttributeError) as error:
+        # ml_collections reports an error inside a configuration file as a whole traceback: its last line says it.
+        last = str(error.args[0] if error.args else error).strip().splitlines()[-1]
+        if _NEEDED in last:
+            last = f"give {last.removeprefix('flag ').partition('=')[0]}; see --help"
+        _fail(last.removeprefix("fusion_dfd.options.ConfigError: "), 2)
+    wanted = getattr(module, "WORDS", None)
+    if rest and wanted is None:
+        _fail(f"unexpected argument {rest[0]!r}; see --help", 2)
+    if not rest and wanted is not None:
+        _fail(f"give at least one {wanted}; see --help", 2)
+    return rest
 
 
-def check_evaluation(
-    runs: list[str], folders: list[str], tables: list[str], protocol: str | None, calibrate: bool
-) -> None:
-    """Whether the flags of ``evaluate.py`` go together. Raises ConfigError."""
-    if bool(runs) == bool(tables):
-        raise ConfigError("give either --checkpoint RUN with --data SHARDS, or --scores FILE")
-    if bool(runs) != bool(folders):
-        raise ConfigError("--checkpoint RUN wants --data SHARDS, and --scores FILE does without")
-    if max(len(runs), len(folders)) > 1 and not protocol:
-        raise ConfigError("several --checkpoint or --data make the rows of a table: say which with --protocol")
-    if calibrate and (tables or protocol):
-        raise ConfigError("--calibrate wants one --checkpoint and its --data, and no --protocol")
-
-
-def config_rows(config: Config) -> dict[str, Config]:
-    """The rows that the file behind ``--config`` lays out from ``config`` for an ablation; empty where it has none.
-
-    Such a file defines ``get_rows(variant, config)`` beside ``get_config(variant)``.
-    """
-    path, _, variant = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    get_rows = runpy.run_path(path).get("get_rows")
-    return get_rows(variant, config) if get_rows else {}
-
-
-def load_space(name: str) -> dict:
-    """The search space of ``get_space()`` in a file that is found as configurations are. Raises ConfigError."""
-    path = find_config(name)
-    get_space = runpy.run_path(path).get("get_space")
-    if get_space is None:
-        raise ConfigError(f"{path} has no get_space(); configs/sweep.py shows one")
-    return get_space()
-
-
-def find_config(name: str) -> str:
-    """Resolve ``fusion.py[:variant]``: as given, then in ``configs/`` here, then in this checkout's ``configs/``.
-
-    Raises:
-      ConfigError: nowhere; the message lists the configurations there are.
-    """
-    path, colon, variant = name.partition(":")
-    folders = ["", "configs", os.path.join(ROOT, "configs")]
-    for folder in folders:
-        found = os.path.join(folder, path)
-        if os.path.isfile(found):
-            return found + colon + variant
-    there = sorted(one for one in os.listdir(folders[-1]) if one.endswith(".py")) if os.path.isdir(folders[-1]) else []
-    raise ConfigError(f"no configuration {path!r}; there are: {', '.join(there)}")
-
-
-def run(main: Callable[[list[str]], int | None], arguments: str | None = None) -> None:
-    """Parse the command line, call ``main`` with the words that are no flags, exit.
-
-    A user's mistake is one sentence on stderr and exit code 2 (flags, configuration) or 1 (data); Ctrl-C is 130.
-
-    Args:
-      main: its result is the exit code; None is 0.
-      arguments: what the words are, e.g. ``VIDEO``, of which one at least must be given; None allows no words.
-    """
-    try:
-        argv = _with_config_path(sys.argv)
-    except ConfigError as error:
-        _fail(error, 2)
-    app.run(lambda argv: _guarded(main, argv[1:]), argv=argv, flags_parser=lambda argv: _parse(argv, arguments))
-
-
-def main() -> None:
-    """The program ``fusion-dfd``: its first word names a command of :mod:`fusion_dfd.commands`."""
-    words = sys.argv[1:]
-    if not words or words[0] not in COMMANDS:
-        asked = "" if not words or words[0] in ("-h", "--help", "help") else f"no command {words[0]!r}; "
-        _fail(f"{asked}usage: fusion-dfd COMMAND ..., where COMMAND is one of {', '.join(COMMANDS)}", 2)
-    sys.argv = [f"fusion-dfd {words[0]}", *words[1:]]
-    command(words[0])
-
-
-def command(name: str) -> None:
-    """Run a command of :mod:`fusion_dfd.commands` on the command line, as :func:`run` does."""
-    module = importlib.import_module(f"fusion_dfd.commands.{name}")
-    sys.modules["__main__"].__doc__ = module.__doc__  # what --help prints
-    given = module.define()
-    for holder in given.values():  # else --help, which shows those of the main module, would not
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
-    run(lambda words: module.main(words, given), COMMANDS[name])
-
-
-def _guarded(main: Callable[[list[str]], int | None], words: list[str]) -> int:
+def _guarded(module: ModuleType, words: list[str], values: flags.FlagValues) -> int:
+    logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
     logging.get_absl_handler().setFormatter(_WARNING)
     try:
-        return main(words) or 0
+        return module.main(words, values) or 0
     except (ConfigError, DataError) as error:
         _fail(error, 2 if isinstance(error, ConfigError) else 1)
     except KeyboardInterrupt:
         _fail("interrupted; what was finished is kept", 130)
-
-
-def _with_config_path(argv: list[str]) -> list[str]:
-    out, after_flag = [], False
-    for word in argv:
-        if after_flag:
-            word = find_config(word)
-        elif word.startswith(("--config=", "-config=")):
-            flag, _, value = word.partition("=")
-            word = f"{flag}={find_config(value)}"
-        after_flag = word in ("--config", "-config")
-        out.append(word)
-    return out
-
-
-def _parse(argv: list[str], arguments: str | None) -> list[str]:
-    try:
-        rest = flags.FLAGS(argv)
-    except (flags.Error, KeyError, TypeError, ValueError, AttributeError) as error:
-        # ml_collections reports an error inside a configuration file as a whole traceback: its last line says it.
-        last = str(error.args[0] if error.args else error).strip().splitlines()[-1]
-        _fail(last.removeprefix("fusion_dfd.config.ConfigError: "), 2)
-    if len(rest) > 1 and arguments is None:
-        _fail(f"unexpected argument {rest[1]!r}; see --help", 2)
-    if len(rest) == 1 and arguments is not None:
-        _fail(f"give at least one {arguments}; see --help", 2)
-    return rest
 
 
 def _fail(error: object, code: int) -> NoReturn:

@@ -88,6 +88,11 @@ class Option:
             return self.about.help
         return f"{self.about.help} {'; '.join(f'{word}: {meaning}' for word, meaning in words.items())}."
 
+    @property
+    def described(self) -> str:
+        """Meaning and range, for a person."""
+        return f"{self.text} Range: {self.about.range}." if self.about.range else self.text
+
 
 @dataclasses.dataclass(frozen=True)
 class Group:

@@ -1,7 +1,4 @@
-"""Score videos with a trained run: the same as `fusion-dfd predict`.
-
-python scripts/predict.py PATH [PATH ...] --checkpoint runs/fusion [--json | --csv] [--report DIR]
-"""
+"""The same as ``fusion-dfd predict``."""
 
 from fusion_dfd import cli
 

@@ -6,39 +6,40 @@ PATH is a video, a folder, a pattern in quotes, or - for a list of paths on stan
 Exit code: 0 all real, 10 at least one fake, 11 no fake but some without a verdict, 1 and 2 errors.
 """
 
+from __future__ import annotations
+
 import sys
 
 from absl import flags
 
+from fusion_dfd.commands import source
 from fusion_dfd.predict import video_paths
 
+WORDS = "PATH"
 ENGINES = ("auto", "jax", "onnx")
 
 
-def define() -> dict[str, flags.FlagHolder]:
-    return {
-        "checkpoint": flags.DEFINE_string(
-            "checkpoint", None, "run folder, as train.py printed it, or exported", required=True
-        ),
-        "clips": flags.DEFINE_integer("clips", 16, "most clips taken from a video, spread evenly over it; 0 = all", 0),
-        "engine": flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder"),
-        "json": flags.DEFINE_bool("json", False, "print one JSON object a line"),
-        "report": flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict"),
-        "csv": flags.DEFINE_bool("csv", False, "print CSV"),
-    }
+def define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("checkpoint", None, f"{source.RUN}, or exported", required=True, flag_values=values)
+    most = "most clips taken from a video, spread evenly over it; 0 = all"
+    flags.DEFINE_integer("clips", 16, most, lower_bound=0, flag_values=values)
+    flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder", flag_values=values)
+    flags.DEFINE_bool("json", False, "print one JSON object per line", flag_values=values)
+    flags.DEFINE_bool("csv", False, "print a table of comma-separated values", flag_values=values)
+    flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict", flag_values=values)
 
 
-def main(words: list[str], given: dict[str, flags.FlagHolder]) -> int:
+def main(words: list[str], given: flags.FlagValues) -> int:
     paths = video_paths.expand(words, sys.stdin)  # before the imports that take seconds
     from fusion_dfd.predict import detector, terminal
 
-    form = "json" if given["json"].value else "csv" if given["csv"].value else "table"
-    loaded = detector.load(given["checkpoint"].value, given["clips"].value, given["engine"].value)
-    if not given["report"].value:
+    form = "json" if given.json else "csv" if given.csv else "table"
+    loaded = detector.load(given.checkpoint, given.clips, given.engine)
+    if not given.report:
         return terminal.report(loaded.predict_many, paths, form)
     from fusion_dfd.explain.page import Pages
 
-    pages = Pages(loaded, given["report"].value)
+    pages = Pages(loaded, given.report)
     code = terminal.report(pages.predict_many, paths, form)
     # Programs that read verdicts from standard output find nothing else there.
     print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)

@@ -32,8 +32,8 @@ OPTIONS: dict[str, tuple[type, str]] = {
     "methods": (tuple[str, ...], "manipulations to take (FaceForensics++), or variants (DeeperForensics), by commas"),
     "protocol": (str, "official or identity_disjoint (Celeb-DF)"),
     "originals": (str, "root of FaceForensics++, which has the real videos (DeeperForensics)"),
-    "seed": (int, "of the draw, where splits are drawn"),
-    "fractions": (tuple[float, ...], "of train, val, test, where splits are drawn, e.g. .7,.15,.15"),
+    "seed": (int, "seed of the draw, where splits are drawn"),
+    "fractions": (tuple[float, ...], "shares of train, val, test, where splits are drawn, e.g. 0.7,0.15,0.15"),
 }
 """Every option that an adapter may have: its type and its help text."""
 

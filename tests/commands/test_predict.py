@@ -34,9 +34,7 @@ def run(monkeypatch, tmp_path):
             "csv": False,
             "report": str(tmp_path / "out"),
         }
-        return predict.main(
-            words, {name: types.SimpleNamespace(value=value) for name, value in (values | flags).items()}
-        )
+        return predict.main(words, types.SimpleNamespace(**values | flags))
 
     return made
 

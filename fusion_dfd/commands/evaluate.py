@@ -1,0 +1,29 @@
+"""Score prepared shards with a trained run; write statistics and report.
+
+fusion-dfd evaluate --checkpoint runs/fusion --data SHARDS [--split test] [--out DIR]
+
+The run's calibration is used where it has one; nothing is chosen here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+from fusion_dfd.commands import source
+
+
+def define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string("checkpoint", None, source.RUN, required=True, flag_values=values)
+    flags.DEFINE_string("data", None, source.SHARDS, required=True, flag_values=values)
+    flags.DEFINE_enum("split", "test", ["train", "val", "test"], "split to score", flag_values=values)
+    flags.DEFINE_string("out", None, "folder of the report; default: report-DATA-SPLIT in the run", flag_values=values)
+
+
+def main(_: list[str], given: flags.FlagValues) -> None:
+    from fusion_dfd.runs import experiment
+
+    name = os.path.basename(os.path.normpath(given.data))
+    out = given.out or os.path.join(given.checkpoint, f"report-{name}-{given.split}")
+    print(f"report: {experiment.evaluate_run(given.checkpoint, given.data, given.split, out).report}")

@@ -1,0 +1,28 @@
+"""Score test splits with one or more runs and fill the table of a field's protocol.
+
+fusion-dfd protocol --name cross_dataset --checkpoint RUN [--checkpoint RUN2 ...] --data DIR [--data DIR2 ...]
+"""
+
+from __future__ import annotations
+
+import os
+
+from absl import flags
+
+from fusion_dfd.commands import source
+
+
+def define(values: flags.FlagValues) -> None:
+    from fusion_dfd.runs.protocols import PROTOCOLS
+
+    flags.DEFINE_enum("name", None, list(PROTOCOLS), "protocol to fill", required=True, flag_values=values)
+    flags.DEFINE_multi_string("checkpoint", None, f"{source.RUN}; may be repeated", required=True, flag_values=values)
+    flags.DEFINE_multi_string("data", None, f"{source.SHARDS}; may be repeated", required=True, flag_values=values)
+    flags.DEFINE_string("out", None, "folder of the table; default: report-NAME in the first run", flag_values=values)
+
+
+def main(_: list[str], given: flags.FlagValues) -> None:
+    from fusion_dfd.runs import experiment
+
+    out = given.out or os.path.join(given.checkpoint[0], f"report-{given.name}")
+    print(f"report: {experiment.evaluate_protocol(given.checkpoint, given.data, given.name, out)}")

@@ -1,0 +1,37 @@
+"""Write statistics and reports of anyone's tables of scores, CSV or Parquet.
+
+fusion-dfd rescore FILE [FILE2 ...] [--seeds] [--protocol NAME] [--out DIR]
+
+Several tables are compared with the first. A table has the columns video, label, score and more; docs/EVALUATION.md lists them.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from fusion_dfd import config
+
+WORDS = "FILE"
+
+
+def define(values: flags.FlagValues) -> None:
+    from fusion_dfd.runs.protocols import PROTOCOLS
+
+    seeds = "the tables are seeds of one system: mean and spread instead of comparisons"
+    flags.DEFINE_bool("seeds", False, seeds, flag_values=values)
+    flags.DEFINE_enum("protocol", None, list(PROTOCOLS), "fill this table instead", flag_values=values)
+    rule = "how the scores of clips become a face's"
+    flags.DEFINE_enum("aggregate", "mean_probability", list(config.RULES), rule, flag_values=values)
+    flags.DEFINE_enum("tracks", "first", list(config.TRACKS), "how faces become a video's score", flag_values=values)
+    flags.DEFINE_string("out", "report-scores", "folder of the reports; made if missing", flag_values=values)
+
+
+def main(words: list[str], given: flags.FlagValues) -> None:
+    from fusion_dfd.runs import external_scores
+
+    options = config.Evaluate(aggregate=given.aggregate, tracks=given.tracks)
+    if given.protocol:
+        paths = [external_scores.by_protocol(words, given.out, options, given.protocol)]
+    else:
+        paths = external_scores.run(words, given.out, options, given.seeds)
+    print("\n".join(f"report: {path}" for path in paths))

@@ -1,0 +1,1 @@
+"""The named configurations: ``fusion-dfd train --config fusion.py`` finds them here."""
