@@ -1,6 +1,7 @@
 """Options: what is wrong is said, all of it, before anything is built."""
 
 import dataclasses
+import importlib
 import json
 import pathlib
 import re
@@ -10,21 +11,19 @@ import sys
 
 import pytest
 
+from fusion_dfd import cli, options
 from fusion_dfd import config as c
-from fusion_dfd import options
+from fusion_dfd.configs import baselines
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
 def load(name: str, variant: str) -> c.Config:
-    return runpy.run_path(str(ROOT / "configs" / f"{name}.py"))["get_config"](variant)
+    return importlib.import_module(f"fusion_dfd.configs.{name}").get_config(variant)
 
 
-BASELINES = runpy.run_path(str(ROOT / "configs" / "baselines.py"))
 SHIPPED = [("fusion", variant) for variant in ("", "sample", "ffpp", "vgg16")]
-SHIPPED += [
-    ("baselines", variant) for variant in ("all", *BASELINES["FULL"], *(f"{n}_small" for n in BASELINES["SMALL"]))
-]
+SHIPPED += [("baselines", variant) for variant in ("all", *baselines.FULL, *(f"{n}_small" for n in baselines.SMALL))]
 
 
 @pytest.mark.parametrize(("name", "variant"), SHIPPED)
@@ -36,13 +35,13 @@ def test_shipped_configurations_are_valid_and_survive_json(name, variant):
 def test_the_rows_of_a_comparison_differ_in_the_model_alone():
     base = load("baselines", "all")
     base.data.size, base.data.frames = 96, 10
-    rows = BASELINES["get_rows"]("all", base)
-    assert set(BASELINES["SMALL"]) < set(rows)
+    rows = baselines.get_rows("all", base)
+    assert set(baselines.SMALL) < set(rows)
     models = [c.to_json(row.validate()) for row in rows.values()]
     assert len(set(models)) == len(rows)
     for row in rows.values():
         assert dataclasses.replace(row, model=base.model) == base
-    assert BASELINES["get_rows"]("mobilenet_lstm", base) == {}
+    assert baselines.get_rows("mobilenet_lstm", base) == {}
     fusion, small = load("fusion", "sample"), load("baselines", "flow_lstm_small")
     assert (small.synthetic, small.faces, small.data) == (fusion.synthetic, fusion.faces, fusion.data)
 
@@ -161,9 +160,21 @@ def test_options_that_an_earlier_version_lacked_have_their_defaults():
     assert c.from_json(json.dumps(values)) == c.Config(seed=5)
 
 
-def train(*flags: str, script: str = "train.py") -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / script), *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+@pytest.mark.parametrize("name", ["fusion", "baselines", "sweep"])
+def test_the_checkout_has_the_configurations_of_the_package(name):
+    known = vars(importlib.import_module(f"fusion_dfd.configs.{name}"))
+    shim = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))
+    entrances = {one for one in ("get_config", "get_rows", "get_space") if one in known}
+    assert {one: shim[one] for one in entrances} == {one: known[one] for one in entrances}
+
+
+def told(capsys, monkeypatch, verb: str, *words: str) -> str:
+    """What a command says that ends with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["fusion-dfd"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(verb, list(words))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -175,14 +186,14 @@ def train(*flags: str, script: str = "train.py") -> subprocess.CompletedProcess:
         (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp, vgg16"),
         (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: baselines.py, fusion.py"),
         (["--config", "fusion.py", "--optim.lr=3"], "optim.lr"),
+        (["--config", "fusion.py", "--config.synthetic.pairs=(1,2)"], "synthetic.pairs=(1, 2): want 3 numbers"),
     ],
 )
-def test_a_typo_is_one_sentence_at_the_command_line(flags, message):
-    done = train(*flags)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1
+def test_a_typo_is_one_sentence_at_the_command_line(flags, message, capsys, monkeypatch):
+    said = told(capsys, monkeypatch, "train", *flags)
+    assert message in said
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -193,7 +204,11 @@ def test_a_typo_is_one_sentence_at_the_command_line(flags, message):
         (["--config", "baselines.py:all", "--config.data.size=68"], "model.timesformer.size=68"),
     ],
 )
-def test_an_ablation_that_cannot_be_is_one_sentence(flags, message):
-    done = train(*flags, script="ablate.py")
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_an_ablation_that_cannot_be_is_one_sentence(flags, message, capsys, monkeypatch):
+    assert message in told(capsys, monkeypatch, "ablate", *flags)
+
+
+def test_a_script_says_the_same():
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", "fusion.py", "--config.optim.clip=-1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (2, "error: optim.clip=-1.0: want more than 0\n")

@@ -1,8 +1,5 @@
 """Every shipped system whose backbone is registered can be built and takes the frames its configuration gives it."""
 
-import pathlib
-import runpy
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -10,15 +7,13 @@ from flax import nnx
 
 from fusion_dfd import config as c
 from fusion_dfd.backbones.registry import BACKBONES
+from fusion_dfd.configs import baselines, fusion
 from fusion_dfd.models import registry
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
-BASELINES = runpy.run_path(str(CONFIGS / "baselines.py"))
-FUSION = runpy.run_path(str(CONFIGS / "fusion.py"))["get_config"]
 SHIPPED = {
-    **BASELINES["get_rows"]("all", BASELINES["get_config"]("all")),
-    **{f"full {name}": config() for name, config in BASELINES["FULL"].items()},
-    **{f"fusion:{variant}": FUSION(variant) for variant in ("ffpp", "vgg16")},
+    **baselines.get_rows("all", baselines.get_config("all")),
+    **{f"full {name}": config() for name, config in baselines.FULL.items()},
+    **{f"fusion:{variant}": fusion.get_config(variant) for variant in ("ffpp", "vgg16")},
 }
 
 

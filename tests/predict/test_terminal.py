@@ -3,13 +3,9 @@
 import csv
 import io
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-from fusion_dfd import cli
 from fusion_dfd.predict import terminal
 from fusion_dfd.predict.verdict import Face, Verdict
 
@@ -69,19 +65,3 @@ def test_a_timeline_is_squeezed_to_its_peaks():
     long = [0.0] * 480
     long[100] = 1.0
     assert terminal.spark(long) == "▁" * 5 + "█" + "▁" * 18
-
-
-def test_the_program_lists_its_commands(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["fusion-dfd", "predikt"])
-    with pytest.raises(SystemExit) as stopped:
-        cli.main()
-    assert stopped.value.code == 2
-    assert "predict" in capsys.readouterr().err
-
-
-def test_the_script_lists_its_flags():
-    script = pathlib.Path(__file__).parents[2] / "scripts" / "predict.py"
-    told = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, timeout=120).stdout
-    assert "--checkpoint" in told
-    assert "--clips" in told
-    assert "Exit code" in told

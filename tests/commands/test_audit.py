@@ -1,24 +1,34 @@
-import os
-import subprocess
+"""What ``fusion-dfd audit`` prints, and its exit code."""
+
 import sys
+from typing import NamedTuple
 
 import pytest
 import trees
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from fusion_dfd import cli
 
 
-def audit(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, os.path.join(REPO, "scripts", "audit.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": REPO},
-    )
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_a_sound_data_set_is_counted_and_passes(tmp_path):
+@pytest.fixture
+def audit(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fusion-dfd"])
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments) -> Done:
+        with pytest.raises(SystemExit) as stopped:
+            cli.run("audit", list(map(str, arguments)))
+        return Done(stopped.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_a_sound_data_set_is_counted_and_passes(tmp_path, audit):
     trees.faceforensics(tmp_path)
     done = audit("--root", tmp_path, "--methods", "Deepfakes", "--splits", tmp_path / "splits.csv")
     assert done.returncode == 0
@@ -30,7 +40,7 @@ def test_a_sound_data_set_is_counted_and_passes(tmp_path):
     assert (tmp_path / "splits.csv").read_text().count("\n") == 1 + 16
 
 
-def test_leaks_are_named_and_fail(tmp_path):
+def test_leaks_are_named_and_fail(tmp_path, audit):
     trees.faceforensics(tmp_path)
     trees.write(tmp_path, "test.json", [["953", "974"], ["071", "054"]])
     done = audit("--root", tmp_path)
@@ -48,7 +58,7 @@ def test_leaks_are_named_and_fail(tmp_path):
         (["--compresion", "c23"], 2, "Unknown command line flag 'compresion'"),
     ],
 )
-def test_mistakes_end_in_one_sentence(tmp_path, arguments, code, said):
+def test_mistakes_end_in_one_sentence(tmp_path, audit, arguments, code, said):
     done = audit("--root", tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert said in done.stderr
