@@ -11,6 +11,7 @@ import av
 import jax
 import numpy as np
 import pytest
+from hostile import NAME, assert_escaped
 
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import annotated_video, evidence, page, sentences
@@ -90,6 +91,15 @@ def test_a_file_that_cannot_be_scored_has_a_short_page_with_the_reason(build, tm
     assert reason in text
     assert "<b>.mp4" not in text
     assert not place.with_suffix(".mp4").exists()
+
+
+def test_a_hostile_name_is_shown_on_page_and_list_and_is_no_tag(build, video, tmp_path):
+    good, gone = tmp_path / f"{NAME}.mp4", tmp_path / f"{NAME}-gone.mp4"
+    good.write_bytes(pathlib.Path(video(20)).read_bytes())
+    pages = page.Pages(build("sequence"), str(tmp_path / "out"))
+    list(pages.predict_many([str(good), str(gone)]))
+    for place in (*(place for _, place in pages.written), pages.entrance):
+        assert_escaped(pathlib.Path(place).read_text(), 2)
 
 
 def test_no_face_no_verdict(build, video, tmp_path):
