@@ -36,7 +36,7 @@ def problem(case: tuple[int, int, int, int]) -> tuple[dict[str, np.ndarray], np.
 
 def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], jax.Array], Callable[[], tuple]]:
     """Of our layer: forward, and gradients of the mean square."""
-    layer = LSTM(x.shape[2], weights["recurrent"].shape[1], rngs=nnx.Rngs(0))
+    layer = LSTM(x.shape[2], weights["recurrent_kernel"].shape[1], rngs=nnx.Rngs(0))
     graph = nnx.graphdef(layer)
     length = jnp.full(len(x), x.shape[1])
 

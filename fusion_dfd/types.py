@@ -20,6 +20,13 @@ import numpy as np
 LABELS = ("real", "fake")
 """Class names; the place of a name is its label: 0 = real, 1 = fake. A logit above 0 says fake."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in luma (ITU-R BT.601), as JPEG has them."""
+
+ARCFACE_LANDMARKS = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655), (70.7299, 92.2041))
+"""The five landmarks of an upright face in an image of 112x112 pixels: ``arcface_dst`` of InsightFace (Deng et al.,
+ArcFace, CVPR 2019)."""
+
 ORIGINAL = "original"
 """The ``method`` of a video that nobody manipulated."""
 

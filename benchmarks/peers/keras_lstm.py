@@ -14,10 +14,10 @@ import numpy as np
 
 
 def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], jax.Array], Callable[[], tuple]]:
-    """Forward, and gradients of the mean square, with the weights of our layer (kernel, recurrent, bias)."""
-    layer = keras.layers.Bidirectional(keras.layers.LSTM(weights["recurrent"].shape[1], return_sequences=True))
+    """Forward, and gradients of the mean square, with the weights of our layer (kernel, recurrent_kernel, bias)."""
+    layer = keras.layers.Bidirectional(keras.layers.LSTM(weights["recurrent_kernel"].shape[1], return_sequences=True))
     layer.build(x.shape)
-    names = ("kernel", "recurrent", "bias")
+    names = ("kernel", "recurrent_kernel", "bias")
     kernel, recurrent, bias = (weights[name] for name in names)
     layer.set_weights([part for d in range(2) for part in (kernel[:, d], recurrent[d], bias[d])])
     params = [variable.value for variable in layer.trainable_variables]

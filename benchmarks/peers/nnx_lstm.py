@@ -11,13 +11,13 @@ from flax import nnx
 
 
 def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], jax.Array], Callable[[], tuple]]:
-    """Forward, and gradients of the mean square, with the weights of our layer (kernel, recurrent, bias)."""
-    inputs, units = weights["kernel"].shape[0], weights["recurrent"].shape[1]
+    """Forward, and gradients of the mean square, with the weights of our layer (kernel, recurrent_kernel, bias)."""
+    inputs, units = weights["kernel"].shape[0], weights["recurrent_kernel"].shape[1]
     rngs = nnx.Rngs(0)
     cells = [nnx.OptimizedLSTMCell(inputs, units, rngs=rngs) for _ in range(2)]
     for direction, cell in enumerate(cells):
         cell.dense_i.kernel[...] = jnp.asarray(weights["kernel"][:, direction])
-        cell.dense_h.kernel[...] = jnp.asarray(weights["recurrent"][direction])
+        cell.dense_h.kernel[...] = jnp.asarray(weights["recurrent_kernel"][direction])
         cell.dense_h.bias[...] = jnp.asarray(weights["bias"][direction])
     model = nnx.Bidirectional(*(nnx.RNN(cell, rngs=rngs) for cell in cells), rngs=rngs)
     graph, params, rest = nnx.split(model, nnx.Param, ...)

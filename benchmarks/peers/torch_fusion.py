@@ -160,17 +160,17 @@ class SpatialBranch(nn.Module):
 class TemporalBranch(nn.Module):
     def __init__(self, channels: int, recurrent: tuple[int, ...]):
         super().__init__()
-        self.level, self.change = nn.LayerNorm(channels, eps=1e-6), nn.BatchNorm1d(channels)
-        self.over_time = Stack(2 * channels, recurrent)
-        self.features = self.over_time.features
+        self.level_norm, self.change_norm = nn.LayerNorm(channels, eps=1e-6), nn.BatchNorm1d(channels)
+        self.encoder = Stack(2 * channels, recurrent)
+        self.features = self.encoder.features
         self.attention, self.logit = TemporalAttention(self.features), nn.Linear(self.features, 1)
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         pooled = maps.mean((2, 3))
         pooled = DAMPING * pooled + (1 - DAMPING) * pooled.detach()
         change = torch.diff(pooled, dim=1, prepend=pooled[:, :1])
-        change = self.change(change.flatten(0, 1)).view_as(change)
-        token = self.attention(self.over_time(torch.cat([self.level(pooled), change], -1)))
+        change = self.change_norm(change.flatten(0, 1)).view_as(change)
+        token = self.attention(self.encoder(torch.cat([self.level_norm(pooled), change], -1)))
         return token, self.logit(token)[:, 0]
 
 
@@ -193,13 +193,13 @@ class MicroBranch(nn.Module):
         for width in options.widths:
             self.blocks.append(Block(channels, width))
             channels, side = width, side // 2
-        self.looking = SpatialAttention(channels)
-        self.per_frame = Dense(side * side * channels, model.dense)
-        self.recurrent = Stack(self.per_frame.features, model.recurrent)
-        self.relate = SelfAttention(self.recurrent.features)
-        self.dense = Dense(self.recurrent.features, model.dense)
-        self.attention = TemporalAttention(self.dense.features)
-        self.features = channels + self.dense.features
+        self.spatial_attention = SpatialAttention(channels)
+        self.input_dense = Dense(side * side * channels, model.dense)
+        self.recurrent = Stack(self.input_dense.features, model.recurrent)
+        self.self_attention = SelfAttention(self.recurrent.features)
+        self.output_dense = Dense(self.recurrent.features, model.dense)
+        self.temporal_attention = TemporalAttention(self.output_dense.features)
+        self.features = channels + self.output_dense.features
         self.logit = nn.Linear(self.features, 1)
 
     def forward(self, frames: Tensor, landmarks: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,22 +208,22 @@ class MicroBranch(nn.Module):
         for block in self.blocks:
             x = block(x)
         maps = as_maps(x, frames.shape[1])
-        place = self.looking(maps).mean(1)
-        hidden = self.recurrent(self.per_frame(maps.flatten(2)))
-        token = torch.cat([place, self.attention(self.dense(self.relate(hidden)))], -1)
+        place = self.spatial_attention(maps).mean(1)
+        hidden = self.recurrent(self.input_dense(maps.flatten(2)))
+        token = torch.cat([place, self.temporal_attention(self.output_dense(self.self_attention(hidden)))], -1)
         return token, self.logit(token)[:, 0]
 
 
 class Fusion(nn.Module):
     def __init__(self, features: list[int], width: int):
         super().__init__()
-        self.project = nn.ModuleList(nn.Linear(inputs, width) for inputs in features)
-        self.norm = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in features)
+        self.projections = nn.ModuleList(nn.Linear(inputs, width) for inputs in features)
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for _ in features)
         if len(features) > 1:
             self.hidden, self.score = nn.Linear(width, width), nn.Linear(width, 1, bias=False)
 
     def forward(self, tokens: list[Tensor]) -> Tensor:
-        layers = zip(tokens, self.project, self.norm, strict=True)
+        layers = zip(tokens, self.projections, self.norms, strict=True)
         stacked = torch.stack([norm(project(token)) for token, project, norm in layers], 1)
         if len(tokens) == 1:
             return stacked[:, 0]

@@ -19,11 +19,11 @@ def layer(inputs: int, units: int) -> torch.nn.LSTM:
 
 
 def load(made: torch.nn.LSTM, weights: dict[str, np.ndarray]) -> None:
-    """Give it the weights of our layer: kernel [i, 2, 4u], recurrent [2, u, 4u], bias [2, 4u]."""
+    """Give it the weights of our layer: kernel [i, 2, 4u], recurrent_kernel [2, u, 4u], bias [2, 4u]."""
     for direction, suffix in enumerate(("", "_reverse")):
         parts = {
             "weight_ih": weights["kernel"][:, direction].T,
-            "weight_hh": weights["recurrent"][direction].T,
+            "weight_hh": weights["recurrent_kernel"][direction].T,
             "bias_ih": weights["bias"][direction],
         }
         for name, values in parts.items():
@@ -36,7 +36,7 @@ def passes(weights: dict[str, np.ndarray], x: np.ndarray) -> tuple[Callable[[], 
     same_device(device)
     if device == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as JAX has it on such GPUs.
-    made = layer(weights["kernel"].shape[0], weights["recurrent"].shape[1])
+    made = layer(weights["kernel"].shape[0], weights["recurrent_kernel"].shape[1])
     load(made, weights)
     made.to(device)
     given = torch.from_numpy(x).to(device).requires_grad_()

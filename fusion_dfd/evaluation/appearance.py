@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from fusion_dfd.input.augment import LUMA
+from fusion_dfd.types import LUMA
 
 BANDS = 8
 """Of spatial frequency, evenly spaced in its logarithm up to half a cycle a pixel."""

@@ -21,9 +21,9 @@ from sklearn.covariance import ledoit_wolf
 
 from fusion_dfd import atomic
 from fusion_dfd.evaluation import face_regions
-from fusion_dfd.models.flow import LUMA, flow, strain
+from fusion_dfd.models.flow import flow, strain
 from fusion_dfd.models.geometry import stabilise
-from fusion_dfd.types import DataError
+from fusion_dfd.types import LUMA, DataError
 
 NAME = "motion.npz"
 """In a run folder, beside its checkpoints."""

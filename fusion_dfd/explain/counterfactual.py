@@ -80,7 +80,7 @@ def fused_without(
     model(frames, landmarks, length)
     logits = []
     for hidden in range(len(model.branches)):
-        fusion.hide = AllBut(hidden)
+        fusion.branch_dropout = AllBut(hidden)
         fused, _ = fusion(seen[0], None)
         logits.append(model.head(fused, None))
     return jnp.stack(logits)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
-)
-"""Landmarks of an upright face in a picture of 112 x 112 pixels: ``arcface_dst`` of InsightFace (Deng et al., ArcFace,
-CVPR 2019). That picture ends at brow and chin; the next two numbers say how much more is shown around it."""
+from fusion_dfd.types import ARCFACE_LANDMARKS
+
+TEMPLATE = np.array(ARCFACE_LANDMARKS)
+"""ArcFace's image ends at brow and chin; the next two numbers say how much more a crop shows around it."""
 FACE = 105.0
 """Longer side of a face's box in pixels of that picture: median of MTCNN's boxes over 28 clips of real footage."""
 CENTRE = np.array([56.0, 64.0])

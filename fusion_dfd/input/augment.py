@@ -15,13 +15,10 @@ import numpy as np
 import simplejpeg
 
 from fusion_dfd.config import Augment
-from fusion_dfd.types import DataError
+from fusion_dfd.types import LUMA, DataError
 
 FLIPPED_LANDMARKS = (1, 0, 2, 4, 3)
 """Order of the five landmarks after a horizontal flip: the one at the left of the picture stays first."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green, blue in luma (ITU-R BT.601), as JPEG has them."""
 
 BLUR_SIGMA = (0.4, 1.2)
 """Range of the Gaussian blur's standard deviation, pixels of the result."""

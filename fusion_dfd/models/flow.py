@@ -1,7 +1,7 @@
 """Dense optical flow and optical strain between neighbouring frames, batched, without gradients.
 
-Lucas & Kanade 1981 from coarse to fine (Bouguet 2001). Every linear filter here is separable and acts on small
-pictures, so it is written as a product with a small matrix from either side: exact at the borders, and a plain matrix
+Lucas & Kanade 1981 from coarse to fine (Bouguet 2001). Every linear filter here is separable and acts on small images.
+It is therefore computed as a product with a small matrix from either side: exact at the borders, and a plain matrix
 product on every device.
 """
 
@@ -16,16 +16,14 @@ from jaxtyping import Array, Float
 
 from fusion_dfd.models.geometry import bilinear
 
-LUMA = (0.299, 0.587, 0.114)
-"""Brightness of R, G, B (ITU-R BT.601)."""
 WINDOW = 2.5
-"""Standard deviation of the window, pixels of each level."""
+"""Standard deviation of the Lucas-Kanade window, pixels of each level."""
 DENSE_WINDOW = 5.0
 """The same for whole frames."""
 SMOOTHING = 0.7
 """Standard deviation of the blur before differentiating, pixels."""
 DAMPING = 2e-5
-"""Added to the squared gradient, for brightness in 0..1: where a window holds no more texture than that, flow fades."""
+"""Added to the squared image gradient, for brightness in 0..1. Where a window has less texture, the flow fades."""
 SMALLEST = 12
 """No level is smaller than this, pixels."""
 
@@ -35,9 +33,9 @@ def flow(
 ) -> tuple[Float[Array, "n h w"], Float[Array, "n h w"]]:
     """u (to the right) and v (downwards) in pixels: ``after[y + v, x + u]`` shows what ``before[y, x]`` shows.
 
-    Brightness in 0..1. Equal pictures give exactly 0. Good for motion up to about 2 ** levels pixels; where a window
-    of some 5 pixels holds no texture, the flow fades to 0 rather than follow noise. For small faces held still;
-    :func:`dense` is for whole frames.
+    For small stabilised faces; :func:`dense` is for whole frames. Brightness is in 0..1. Equal images give exactly 0.
+    Good for motion of up to about 2 ** levels pixels. Where a window of about 5 pixels has no texture, the flow fades
+    to 0 instead of following noise.
     """
     return _coarse_to_fine(before, after, _Search(levels, steps=1, window=WINDOW, inside=False))
 
@@ -45,24 +43,24 @@ def flow(
 def dense(
     before: Float[Array, "n h w"], after: Float[Array, "n h w"]
 ) -> tuple[Float[Array, "n h w"], Float[Array, "n h w"]]:
-    """:func:`flow` for whole frames, whose motion may be many pixels: all levels down to :data:`SMALLEST` pixels, two
-    steps on each, in windows twice as wide, of which what has moved out of the picture is left out.
+    """:func:`flow` for whole frames, where motion may be many pixels.
 
-    On pictures of known motion, half a pixel to 14 pixels, its end-point error is below that of OpenCV's
-    ``calcOpticalFlowFarneback`` (Farneback 2003); ``tests/models/test_flow.py`` holds it to that.
+    It uses all levels down to :data:`SMALLEST` pixels, two steps per level, and windows twice as wide, which ignore
+    what has moved out of the image. On images of known motion, 0.5 to 14 pixels, its end-point error is below that of
+    OpenCV's ``calcOpticalFlowFarneback`` (Farneback 2003), as ``tests/models/test_flow.py`` checks.
     """
     return _coarse_to_fine(before, after, _Search(levels=16, steps=2, window=DENSE_WINDOW, inside=True))
 
 
 class _Search(NamedTuple):
     levels: int
-    """Pictures of the pyramid, at most."""
+    """Most levels of the image pyramid."""
     steps: int
     """Gauss-Newton steps on each level."""
     window: float
     """Standard deviation of the window, pixels of each level."""
     inside: bool
-    """Leave out what has moved out of the picture, instead of repeating the edge."""
+    """Ignore what has moved out of the image, instead of repeating its edge."""
 
 
 def _coarse_to_fine(before: Array, after: Array, search: _Search) -> tuple[Array, Array]:
@@ -83,39 +81,39 @@ def _coarse_to_fine(before: Array, after: Array, search: _Search) -> tuple[Array
 def strain(u: Float[Array, "n h w"], v: Float[Array, "n h w"]) -> Float[Array, "n h w"]:
     """Magnitude of the optical strain tensor (Shreve et al. 2011), ``sqrt(exx^2 + eyy^2 + 2 exy^2)``, per frame."""
     rows, columns = ((_gaussian(size, SMOOTHING), _derivative(size, SMOOTHING)) for size in u.shape[1:])
-    (keep_y, slope_y), (keep_x, slope_x) = rows, columns
-    exx, eyy = _apply(keep_y, slope_x, u), _apply(slope_y, keep_x, v)
-    exy = 0.5 * (_apply(slope_y, keep_x, u) + _apply(keep_y, slope_x, v))
+    (blur_y, d_dy), (blur_x, d_dx) = rows, columns
+    exx, eyy = _apply(blur_y, d_dx, u), _apply(d_dy, blur_x, v)
+    exy = 0.5 * (_apply(d_dy, blur_x, u) + _apply(blur_y, d_dx, v))
     return jnp.sqrt(exx * exx + eyy * eyy + 2 * exy * exy)
 
 
 def _refine(first: Array, second: Array, u: Array, v: Array, search: _Search) -> tuple[Array, Array]:
     """One Gauss-Newton step of Lucas-Kanade: the gradient of ``first`` against the error left by ``u`` and ``v``."""
     height, width = first.shape[1:]
-    keep_y, keep_x = _gaussian(height, SMOOTHING), _gaussian(width, SMOOTHING)
+    blur_y, blur_x = _gaussian(height, SMOOTHING), _gaussian(width, SMOOTHING)
     x, y = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
     where = jnp.stack([x[None, None, :] + u, y[None, :, None] + v], -1)
     moved = bilinear(second[..., None], where)[..., 0]
-    gx, gy = _apply(keep_y, _derivative(width, SMOOTHING), first), _apply(_derivative(height, SMOOTHING), keep_x, first)
-    gt = _apply(keep_y, keep_x, moved - first)
+    gx, gy = _apply(blur_y, _derivative(width, SMOOTHING), first), _apply(_derivative(height, SMOOTHING), blur_x, first)
+    gt = _apply(blur_y, blur_x, moved - first)
     products = jnp.stack([gx * gx, gx * gy, gy * gy, gx * gt, gy * gt])
     if search.inside:
         products = products * _within(where, height, width)
-    around = _gaussian(height, search.window), _gaussian(width, search.window)
-    xx, xy, yy, xt, yt = _apply(*around, products.reshape(-1, height, width)).reshape(products.shape)
+    window = _gaussian(height, search.window), _gaussian(width, search.window)
+    xx, xy, yy, xt, yt = _apply(*window, products.reshape(-1, height, width)).reshape(products.shape)
     xx, yy = xx + DAMPING, yy + DAMPING
     scale = 1.0 / (xx * yy - xy * xy)
     return u + (xy * yt - yy * xt) * scale, v + (xy * xt - xx * yt) * scale
 
 
 def _within(where: Float[Array, "n h w 2"], height: int, width: int) -> Float[Array, "n h w"]:
-    """1 where a point lies in the picture, else 0."""
+    """1 where a point lies in the image, else 0."""
     inside = (where >= 0) & (where <= jnp.asarray([width - 1, height - 1]))
     return jnp.all(inside, axis=-1).astype(jnp.float32)
 
 
 def _apply(rows: np.ndarray, columns: np.ndarray, images: Float[Array, "n h w"]) -> Float[Array, "n i j"]:
-    """``rows @ image @ columns.T`` for every image, in full float32 also where a device would rather round more."""
+    """``rows @ image @ columns.T`` for every image, in full float32 on every device."""
     return jnp.einsum("ij,njk,lk->nil", rows, images, columns, precision="highest")
 
 
@@ -142,6 +140,6 @@ def _halve(size: int) -> np.ndarray:
 
 @functools.cache
 def _resize(small: int, size: int) -> np.ndarray:
-    """Linear interpolation back from :func:`_halve`'s grid, [size, small]; ends repeat."""
+    """Linear interpolation back from the grid of :func:`_halve`, [size, small]; ends repeat."""
     at = np.clip((np.arange(size) + 0.5) / 2 - 0.5, 0, small - 1)
     return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(small)[None, :])).astype(np.float32)

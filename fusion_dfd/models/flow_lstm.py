@@ -1,21 +1,21 @@
-r"""Optical flow, a CNN on it, recurrent layers over time: a detector that sees motion and nothing else::
+r"""Optical flow, a CNN on it, then recurrent layers over time: a detector that sees motion only::
 
     frames [b, t, h, w, 3]
              |
     dense optical flow into each frame from the one before [b, t-1, h, w]
              |                                                  \
-    picture of u, v, strain                                      cells of 4x4: motion anomaly [b, t]
+    image of u, v, strain                                        4x4 cells: motion anomaly [b, t]
              |
     backbone (ResNet, EfficientNet, ...)         model.backbone
              |
-    spatial attention: the heat map on the flow -> context [b, t-1, c]
+    spatial attention (the heat map on the flow) -> context [b, t-1, c]
              |
     LSTM or GRU layers, masked by length         model.recurrent, model.sequence
              |
     last state -> dropout -> Dense (ReLU) -> logit
 
-A CNN on flow for forged faces is due to Amerini et al. 2019 ("Deepfake Video Detection through Optical Flow based
-CNN"); theirs judges one flow picture, here recurrent layers relate them. The first frame has no flow and is not read.
+Amerini et al. 2019 ("Deepfake Video Detection through Optical Flow based CNN") introduced a CNN on optical flow for
+forged faces. Theirs classifies one flow image; here recurrent layers relate them. The first frame has no flow.
 """
 
 from __future__ import annotations
@@ -29,30 +29,39 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from fusion_dfd import config
 from fusion_dfd.backbones import registry
 from fusion_dfd.config import ConfigError
-from fusion_dfd.models.attention import SpatialAttention, clear, masked_mean
-from fusion_dfd.models.flow import LUMA, dense, strain
-from fusion_dfd.models.heads import Readout
-from fusion_dfd.models.sequence import Summary
-from fusion_dfd.types import Outputs
+from fusion_dfd.models.attention import SpatialAttention, clear_padding, masked_mean
+from fusion_dfd.models.flow import dense, strain
+from fusion_dfd.models.heads import LogitHead
+from fusion_dfd.models.recurrent import RecurrentStack
+from fusion_dfd.models.system import System
+from fusion_dfd.types import LUMA, Outputs
 
 GRID = 4
-"""The anomaly compares means of the flow over this many rows and columns of cells."""
+"""Rows and columns of cells. The anomaly compares the mean flow of each cell."""
 FLOOR = 0.05
-"""Least standard deviation of such a mean, in units of the picture: below it, differences are noise."""
+"""Least standard deviation of such a mean, in units of the flow image. Smaller differences are noise."""
 
 
-class FlowDetector(nnx.Module):
-    """Frames in; logit, heat map and anomaly out. Landmarks are not used; its state is ``Param`` and ``BatchStat``.
+class FlowDetector(System):
+    """The system ``flow``: it gives the logit, a heat map and the anomaly of each frame's motion.
 
-    Raises ConfigError for an unknown backbone and, when called, for clips of one frame and frames too small.
+    Raises ConfigError for an unknown backbone and, when called, for windows of one frame.
     """
 
     def __init__(self, model: config.Model, *, rngs: nnx.Rngs):
         dtype = jnp.bfloat16 if model.bfloat16 else jnp.float32
         self.backbone = registry.build(model.backbone, dtype=dtype, remat=model.remat, rngs=rngs)
-        self.looking = SpatialAttention(self.backbone.channels, rngs=rngs)
-        self.summary = Summary(self.backbone.channels, model.recurrent, model.sequence, rngs=rngs)
-        self.readout = Readout(self.summary.features, model.head, model.dropout, rngs=rngs)
+        self.attention = SpatialAttention(self.backbone.channels, rngs=rngs)
+        options = model.sequence
+        self.recurrent = RecurrentStack(
+            self.backbone.channels,
+            model.recurrent,
+            cell=options.cell,
+            bidirectional=options.bidirectional,
+            batch_norm=options.batch_norm,
+            rngs=rngs,
+        )
+        self.head = LogitHead(self.recurrent.features, model.head, model.dropout, drop_input=True, rngs=rngs)
 
     def __call__(
         self,
@@ -62,29 +71,30 @@ class FlowDetector(nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:
-        """``rngs`` (stream ``dropout``) is needed in training mode only."""
         if frames.shape[1] < 2:
-            raise ConfigError(f"data.frames={frames.shape[1]}: the flow system wants at least 2, flow has two ends")
-        frames, valid = clear(frames, length)
+            raise ConfigError(
+                f"data.frames={frames.shape[1]}: the flow system needs at least 2, because flow relates two frames"
+            )
+        frames, valid = clear_padding(frames, length)
         valid, steps = valid[:, 1:], jnp.maximum(length - 1, 0)
         pictures = flow_pictures(frames)
         flat = rearrange(pictures, "b t h w c -> (b t) h w c")
         maps = self.backbone(flat, valid.reshape(-1)).astype(jnp.float32)
-        context, looking = self.looking(rearrange(maps, "(b t) h w c -> b t h w c", t=valid.shape[1]))
+        context, attention = self.attention(rearrange(maps, "(b t) h w c -> b t h w c", t=valid.shape[1]))
         return Outputs(
-            self.readout(self.summary(context, valid, steps), rngs),
-            motion_attention=_from_second(looking * valid[..., None, None]),
+            self.head(self.recurrent.final_state(context, steps), rngs),
+            motion_attention=_from_second(attention * valid[..., None, None]),
             motion_anomaly=_from_second(anomaly(pictures, valid)),
         )
 
 
-# Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
+# Jitted for eager callers; inside a larger program this changes nothing.
 @jax.jit
 def flow_pictures(frames: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t-1 h w 3"]:
     """Flow into each frame but the first, as u, v and strain in -1..1, without gradient.
 
-    Motion is measured in 64ths of the height, so that frames of another size show the same; half of one a frame is a
-    strong motion of a face, a strain of a tenth a strong strain, and both come to tanh 1.
+    Motion is measured in 64ths of the height, so that it does not depend on the size of the frames. Strong values, half
+    a 64th per frame of motion and a strain of 0.1, become tanh 1.
     """
     luma = jax.lax.stop_gradient(frames @ (jnp.asarray(LUMA, jnp.float32) / 255.0))
     before, after = (rearrange(part, "b t h w -> (b t) h w") for part in (luma[:, :-1], luma[:, 1:]))
@@ -96,11 +106,12 @@ def flow_pictures(frames: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t-1 h w 
 
 @jax.jit
 def anomaly(pictures: Float[Array, "b t h w 3"], valid: Bool[Array, "b t"]) -> Float[Array, "b t"]:
-    """How unusual each moment's flow is among those of its own clip; 0 where not valid.
+    """How unusual the flow of each time step is within its window; 0 where not valid.
 
-    The Mahalanobis distance (1936) with a diagonal covariance, per feature: the root of the mean of ``(x - m)^2 / s^2``
-    over the features ``x``, the means of each channel over 4x4 cells, where ``m`` and ``s^2 + FLOOR^2`` are mean and
-    variance over the valid moments. 1 is usual; n equal moments and a different one give that about the root of n.
+    The Mahalanobis distance (1936) with a diagonal covariance, per feature: the root of the mean of
+    ``(x - m)^2 / (s^2 + FLOOR^2)``. The features ``x`` are the means of each channel over 4x4 cells. ``m`` and ``s^2``
+    are their mean and variance over the valid time steps. 1 is usual. One step that differs from n equal ones gets
+    about the root of n.
     """
     features = jax.lax.stop_gradient(_cells(pictures))
     centred = features - masked_mean(features, valid)[:, None]
@@ -109,12 +120,12 @@ def anomaly(pictures: Float[Array, "b t h w 3"], valid: Bool[Array, "b t"]) -> F
 
 
 def _cells(pictures: Float[Array, "b t h w c"]) -> Float[Array, "b t d"]:
-    """Means over cells of equal size; a rest at the right and the bottom is left out."""
+    """Means over cells of equal size; a remainder at the right and the bottom is left out."""
     height, width = (size // GRID * GRID for size in pictures.shape[2:4])
     whole = pictures[:, :, :height, :width]
     return reduce(whole, "b t (i h) (j w) c -> b t (i j c)", "mean", i=GRID, j=GRID)
 
 
 def _from_second(values: Float[Array, "b t ..."]) -> Float[Array, "b t+1 ..."]:
-    """A row of zeros for the first frame, which has no flow, before the others."""
+    """The values with zeros in front, for the first frame, which has no flow."""
     return jnp.concatenate([jnp.zeros_like(values[:, :1]), values], axis=1)

@@ -1,7 +1,7 @@
-"""A face held still: each frame is turned, scaled and shifted so that slow head motion disappears.
+"""Stabilised faces: each frame is rotated, scaled and shifted so that slow head motion disappears.
 
-What stays is what moves *in* the face. The transform follows the landmarks smoothed over time, because a detector's
-jitter, copied into the warp, would shake the picture and drown the small motions this is for.
+What remains is motion *within* the face. The transform follows landmarks that are smoothed over time. The jitter of
+detected landmarks would otherwise shake the image and hide the small motions that matter here.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
-TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
-) / np.float32(112)
-"""Where the five landmarks come to lie, x and y as fractions of the side (ArcFace's alignment, Deng et al. 2019)."""
+from fusion_dfd.types import ARCFACE_LANDMARKS
+
+TEMPLATE = np.float32(ARCFACE_LANDMARKS) / np.float32(112)
+"""Positions of the five landmarks in a stabilised face, x and y as fractions of its side."""
 
 SIGMA = 4.0
-"""Standard deviation of the smoothing, frames: at 25 frames per second, motion faster than about 3 Hz is left in."""
+"""Standard deviation of the smoothing, frames: at 25 frames per second, motion faster than about 3 Hz remains."""
 
 
-# Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
+# Jitted for eager callers; inside a larger program this changes nothing.
 @functools.partial(jax.jit, static_argnums=3)
 def stabilise(
     frames: UInt8[Array, "b t h w 3"], landmarks: Float[Array, "b t 5 2"], length: Int[Array, " b"], size: int
 ) -> Float[Array, "b t s s 3"]:
-    """Stabilised faces, float32 in 0..255. Landmarks in pixels of the frames; no gradient flows through."""
+    """Stabilised faces, float32 in 0..255. Landmarks are in pixels of the frames; no gradient flows through."""
     landmarks = jax.lax.stop_gradient(smooth(landmarks, length))
     transform = similarity(TEMPLATE * size, landmarks)
     return warp(frames, transform, size)
@@ -38,8 +38,8 @@ def smooth(
 ) -> Float[Array, "b t 5 2"]:
     """Local linear regression over time with Gaussian weights, over valid frames only (Cleveland 1979).
 
-    Unlike a plain average it keeps a steady motion as it is, also at the ends of a clip. Frames beyond ``length``
-    repeat the last valid one.
+    Unlike a moving average it preserves steady motion, also at the ends of a window. Frames beyond ``length`` repeat
+    the last valid one.
     """
     time = jnp.arange(landmarks.shape[1])
     valid = time[None, :] < length[:, None]
@@ -48,7 +48,7 @@ def smooth(
     weight = jnp.exp(-0.5 * jnp.square(away / sigma)) * valid[:, None, :]
     s0 = jnp.sum(weight, -1, keepdims=True)
     s1 = jnp.sum(weight * away, -1, keepdims=True)
-    # The small ridge decides for a constant where one valid frame gives no slope.
+    # With one valid frame the slope of the line is undefined; the small ridge then makes it 0.
     s2 = jnp.sum(weight * away * away, -1, keepdims=True) + 1e-3
     weight = weight * (s2 - away * s1) / jnp.maximum(s0 * s2 - s1 * s1, 1e-12)
     landmarks = jnp.where(valid[..., None, None], landmarks, 0.0)
@@ -56,9 +56,9 @@ def smooth(
 
 
 def similarity(source: Float[Array, "5 2"] | np.ndarray, target: Float[Array, "*n 5 2"]) -> Float[Array, "*n 2 3"]:
-    """Rotation, scale and shift that take ``source`` closest to ``target`` in least squares.
+    """The rotation, scale and shift that map ``source`` to ``target`` with the least squared error.
 
-    Umeyama 1991 without reflection, in the closed form that two dimensions allow: for centred points,
+    Umeyama 1991 without reflection, in closed form for two dimensions: for centred points,
     ``a = sum(s . t) / sum |s|^2`` and ``b = sum(s x t) / sum |s|^2`` in ``[[a, -b], [b, a]]``.
     """
     source = jnp.asarray(source)
@@ -73,7 +73,7 @@ def similarity(source: Float[Array, "5 2"] | np.ndarray, target: Float[Array, "*
 
 
 def warp(frames: UInt8[Array, "b t h w 3"], transform: Float[Array, "b t 2 3"], size: int) -> Float[Array, "b t s s 3"]:
-    """Bilinear sampling: pixel (x, y) of the result shows the frame at ``transform @ (x, y, 1)``; edges repeat.
+    """Bilinear sampling: pixel (x, y) of the result is the frame at ``transform @ (x, y, 1)``; edges repeat.
 
     Frames far larger than the result are area-averaged first, so that fine texture does not alias into motion.
     """
@@ -101,8 +101,8 @@ def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: F
 
     def take(row, column):
         place = (row * w + column).reshape(n, -1, 1)
-        found = jnp.take_along_axis(flat, place, axis=1, mode="promise_in_bounds")
-        return found.reshape(*row.shape, c).astype(jnp.float32)
+        values = jnp.take_along_axis(flat, place, axis=1, mode="promise_in_bounds")
+        return values.reshape(*row.shape, c).astype(jnp.float32)
 
     fx, fy = (x - x0)[..., None], (y - y0)[..., None]
     upper = take(y0, x0) * (1 - fx) + take(y0, x1) * fx
@@ -111,7 +111,7 @@ def bilinear(images: Float[Array, "n h w c"] | UInt8[Array, "n h w c"], where: F
 
 
 def _area_average(frames: UInt8[Array, "b t h w 3"], factor: int) -> Array:
-    """Mean of ``factor`` x ``factor`` pixels; an odd rest at the right and the bottom is cut off."""
+    """Mean of ``factor`` x ``factor`` pixels; a remainder at the right and the bottom is left out."""
     if factor == 1:
         return frames
     b, t, h, w, c = frames.shape

@@ -1,4 +1,4 @@
-"""Micro-expression branch: fine, brief motion of the face's parts, on a face held still."""
+"""Micro-expression branch: fine, brief motion of parts of the face, on a stabilised face."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from fusion_dfd import config
 from fusion_dfd.backbones.conv import Conv, check_map, max_pool
 from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.models.attention import SelfAttention, SpatialAttention, TemporalAttention, masked_mean
-from fusion_dfd.models.flow import LUMA, flow, strain
+from fusion_dfd.models.flow import flow, strain
 from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.models.heads import Dense
-from fusion_dfd.models.recurrent import Stack
+from fusion_dfd.models.recurrent import RecurrentStack
+from fusion_dfd.types import LUMA
 
 CHANNELS = {"rgb": 3, "difference": 3, "flow": 3}
 
@@ -42,15 +43,15 @@ class MicroBranch(nnx.Module):
             check_map((side, side), 3)
             self.blocks.append(Block(channels, width, dtype=dtype, rngs=rngs))
             channels, side = width, side // 2
-        self.looking = SpatialAttention(channels, rngs=rngs)
-        # The figure leaves open what the dense layers read: all places of the map side by side, because *where* a
-        # motion happens (brow, eyelid, mouth corner) is the evidence, and an average over the face would lose it.
-        self.per_frame = Dense(side * side * channels, dense, rngs=rngs)
-        self.recurrent = Stack(self.per_frame.features, recurrent, rngs=rngs)
-        self.relate = SelfAttention(self.recurrent.features, rngs=rngs)
-        self.dense = Dense(self.recurrent.features, dense, rngs=rngs)
-        self.attention = TemporalAttention(self.dense.features, rngs=rngs)
-        self.features = channels + self.dense.features
+        self.spatial_attention = SpatialAttention(channels, rngs=rngs)
+        # The dense layers read the flattened map. *Where* a motion happens (brow, eyelid, mouth corner) is the
+        # evidence, and an average over the face would lose it.
+        self.input_dense = Dense(side * side * channels, dense, rngs=rngs)
+        self.recurrent = RecurrentStack(self.input_dense.features, recurrent, rngs=rngs)
+        self.self_attention = SelfAttention(self.recurrent.features, rngs=rngs)
+        self.output_dense = Dense(self.recurrent.features, dense, rngs=rngs)
+        self.temporal_attention = TemporalAttention(self.output_dense.features, rngs=rngs)
+        self.features = channels + self.output_dense.features
         self.logit = nnx.Linear(self.features, 1, rngs=rngs)
 
     def __call__(
@@ -60,7 +61,7 @@ class MicroBranch(nnx.Module):
         valid: Bool[Array, "b t"],
         length: Int[Array, " b"],
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t h2 w2"], Float[Array, "b t"]]:
-        """Returns token, logit, the attention over the stabilised face (0 on padding) and the one over time."""
+        """Returns token, logit, the attention over the stabilised face (0 on padding) and the attention over time."""
         b, t = valid.shape
         x = motion(stabilise(frames, landmarks, length, self.size), self.inputs)
         x = rearrange(x, "b t h w c -> (b t) h w c")
@@ -68,20 +69,21 @@ class MicroBranch(nnx.Module):
             x = block(x, valid.reshape(-1))
         maps = rearrange(x.astype(jnp.float32), "(b t) h w c -> b t h w c", t=t)
 
-        # Left line of the figure. Its context is per frame; the mean over the valid frames makes one of the clip.
-        where, looking = self.looking(maps)
-        place = masked_mean(where, valid)
+        # Left line of the figure: a context per frame, then its mean over the valid frames.
+        frame_context, face_attention = self.spatial_attention(maps)
+        context = masked_mean(frame_context, valid)
 
-        hidden = self.recurrent(self.per_frame(maps.reshape(b, t, -1)), length)
-        related, _ = self.relate(hidden, valid)
-        moment, attention = self.attention(self.dense(related), valid)
+        # Right line of the figure.
+        hidden = self.recurrent(self.input_dense(maps.reshape(b, t, -1)), length)
+        related, _ = self.self_attention(hidden, valid)
+        summary, frame_attention = self.temporal_attention(self.output_dense(related), valid)
 
-        token = jnp.concatenate([place, moment], axis=-1)
-        return token, self.logit(token)[:, 0], looking * valid[..., None, None], attention
+        token = jnp.concatenate([context, summary], axis=-1)
+        return token, self.logit(token)[:, 0], face_attention * valid[..., None, None], frame_attention
 
 
 class Block(nnx.Module):
-    """Convolution 3x3, BatchNorm, ReLU, maximum over 2x2."""
+    """3x3 convolution, BatchNorm, ReLU, 2x2 max pooling."""
 
     def __init__(self, inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.conv = Conv(inputs, outputs, 3, dtype=dtype, rngs=rngs)
@@ -91,13 +93,13 @@ class Block(nnx.Module):
         return max_pool(nnx.relu(self.bn(self.conv(x), valid)), 2, 2)
 
 
-# Compiled as one even where the model runs operation by operation; inside a larger program it changes nothing.
+# Jitted for eager callers; inside a larger program this changes nothing.
 @functools.partial(jax.jit, static_argnums=1)
 def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[Array, "b t s s c"]:
-    """The channels of ``inputs``, each scaled to about unit size; faces 0..255.
+    """The channels that ``inputs`` names, each scaled to about unit size, from faces in 0..255.
 
-    Differences and flow look back to the frame before; the first frame has none and gets 0. A frame never looks
-    ahead, so padding behind the clip cannot reach it.
+    Differences and flow compare a frame with the one before; those of the first frame are 0. No frame depends on a
+    later one, so padding cannot reach a valid frame.
     """
     faces = jax.lax.stop_gradient(faces)
     before = jnp.concatenate([faces[:, :1], faces[:, :-1]], axis=1)
@@ -108,13 +110,13 @@ def motion(faces: Float[Array, "b t s s 3"], inputs: tuple[str, ...]) -> Float[A
         parts.append(jnp.tanh((faces - before) / 16.0))
     if "flow" in inputs:
         luma = jnp.asarray(LUMA, jnp.float32) / 255.0
-        one, two = (rearrange(clip @ luma, "b t h w -> (b t) h w") for clip in (before, faces))
+        one, two = (rearrange(images @ luma, "b t h w -> (b t) h w") for images in (before, faces))
         u, v = flow(one, two)
         parts.append(_as_channels(u, v, strain(u, v), times=faces.shape[1]))
     return jnp.concatenate(parts, axis=-1)
 
 
 def _as_channels(u: Array, v: Array, magnitude: Array, *, times: int) -> Array:
-    """Half a pixel per frame is a strong motion of a stabilised face, a tenth a strong strain: both come to 1."""
+    """Flow and strain in -1..1: tanh of 1 for strong values, half a pixel per frame of motion and a strain of 0.1."""
     channels = jnp.tanh(jnp.stack([u / 0.5, v / 0.5, magnitude / 0.1], axis=-1))
     return rearrange(channels, "(b t) h w c -> b t h w c", t=times)

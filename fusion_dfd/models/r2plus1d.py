@@ -1,13 +1,15 @@
 """R(2+1)D-18 (Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action Recognition").
 
-Every 3-D convolution is a convolution over space, BatchNorm, ReLU, and one over time, with so many channels between
-that it has as many weights as the 3x3x3 it stands for. The layout is torchvision's ``r2plus1d_18``: a stem of 45 and 64
-channels, four stages of two blocks, each stage after the first halving space and time. Names follow torchvision's with
-``stages`` for its layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
+Every 3-D convolution is split into a convolution over space, BatchNorm, ReLU, and a convolution over time. The number
+of channels between them gives the pair as many weights as the 3x3x3 kernel that it replaces.
 
-``model.backbone.width`` and ``stages`` are those of the network, 0 as published: 64 and 4. Frames are normalised as
-torchvision's weights (Kinetics-400, BSD-3-Clause, 112 px) expect them. A clip is treated as if it ended at its
-``length``: what lies beyond is zero at every convolution over time, as beyond any border, and in no batch statistic.
+The layout is torchvision's ``r2plus1d_18``: a stem of 45 and 64 channels, then four stages of two blocks. Each stage
+after the first halves space and time. Names follow torchvision's, with ``stages`` for its layer1 .. layer4 and
+``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
+
+``model.backbone.width`` and ``stages`` are those of this network; 0 means as published, 64 and 4. Frames are normalised
+as torchvision's weights (Kinetics-400, BSD-3-Clause, 112 px) expect them. A window ends at its ``length``: every
+convolution over time sees zeros beyond it, as at any border, and no batch statistic includes padding.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from fusion_dfd import config
 from fusion_dfd.backbones.conv import HE_FAN_OUT, Conv
 from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.config import ConfigError
-from fusion_dfd.models.attention import clear, masked_mean
-from fusion_dfd.models.heads import Readout
+from fusion_dfd.models.attention import clear_padding, masked_mean
+from fusion_dfd.models.heads import LogitHead
+from fusion_dfd.models.system import System
 from fusion_dfd.types import Outputs
 
 MEAN = (0.43216, 0.394666, 0.37645)
@@ -35,11 +38,8 @@ BLOCKS = 2
 """Blocks of every stage."""
 
 
-class R2Plus1DDetector(nnx.Module):
-    """Frames in, :class:`Outputs` with the logit out; landmarks are not used. Its state is ``Param`` and ``BatchStat``.
-
-    Raises ConfigError for more stages than there are and, when called, where the frames are too small for them.
-    """
+class R2Plus1DDetector(System):
+    """The system ``r2plus1d``: it gives the logit only. Raises ConfigError for more stages than it has."""
 
     def __init__(self, model: config.Model, *, rngs: nnx.Rngs):
         dtype = jnp.bfloat16 if model.bfloat16 else jnp.float32
@@ -57,7 +57,7 @@ class R2Plus1DDetector(nnx.Module):
                 blocks.append(Block(inputs, width * 2**stage, stride, dtype=dtype, rngs=rngs))
                 inputs = width * 2**stage
             self.stages.append(blocks)
-        self.readout = Readout(inputs, model.head, model.dropout, rngs=rngs)
+        self.head = LogitHead(inputs, model.head, model.dropout, drop_input=True, rngs=rngs)
         self.remat = model.remat
 
     def __call__(
@@ -68,25 +68,24 @@ class R2Plus1DDetector(nnx.Module):
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:
-        """``rngs`` (stream ``dropout``) is needed in training mode only."""
-        frames, valid = clear(frames, length)
+        frames, valid = clear_padding(frames, length)
         mean, std = jnp.asarray(MEAN, jnp.float32) * 255.0, jnp.asarray(STD, jnp.float32) * 255.0
         x = self.stem((frames.astype(jnp.float32) - mean) / std, valid)
         x = nnx.relu(normalise(self.stem_bn, x, valid))
         for blocks in self.stages:
             for block in blocks:
-                # Block by block, so that only one block's activations are ever recomputed at a time.
+                # Per block, so that only one block's activations are recomputed at a time.
                 run = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
                 x, valid = run(block, x, valid)
         pooled = masked_mean(jnp.mean(x.astype(jnp.float32), axis=(2, 3)), valid)
-        return Outputs(self.readout(pooled, rngs))
+        return Outputs(self.head(pooled, rngs))
 
 
 class Block(nnx.Module):
     """Residual block of two factorised convolutions; the shortcut is a 1x1x1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        between = middle(inputs, outputs)
+        between = between_channels(inputs, outputs)
         self.conv1 = Factorised(inputs, outputs, between, stride=(stride, stride), dtype=dtype, rngs=rngs)
         self.bn1 = BatchNorm(outputs)
         self.conv2 = Factorised(outputs, outputs, between, dtype=dtype, rngs=rngs)
@@ -98,7 +97,7 @@ class Block(nnx.Module):
             self.shortcut_bn = BatchNorm(outputs)
 
     def __call__(self, x: Float[Array, "b t h w i"], valid: Bool[Array, "b t"]) -> tuple[Array, Bool[Array, "b t2"]]:
-        """Returns [b, t2, h2, w2, o] and which of its times are valid."""
+        """Returns [b, t2, h2, w2, o] and which of its time steps are valid."""
         later = valid[:, :: self.stride]
         y = nnx.relu(normalise(self.bn1, self.conv1(x, valid), later))
         y = normalise(self.bn2, self.conv2(y, later), later)
@@ -108,13 +107,13 @@ class Block(nnx.Module):
         return nnx.relu(x + y), later
 
 
-def middle(inputs: int, outputs: int) -> int:
-    """Channels between the two convolutions (section 3.5 of the paper), so that the weights are those of a 3x3x3."""
+def between_channels(inputs: int, outputs: int) -> int:
+    """Channels between the two convolutions, for as many weights as a 3x3x3 kernel (section 3.5 of the paper)."""
     return (27 * inputs * outputs) // (9 * inputs + 3 * outputs)
 
 
 class Factorised(nnx.Module):
-    """A convolution over space, BatchNorm, ReLU, and one over 3 moments. ``stride`` is that of space and of time."""
+    """A convolution over space, BatchNorm, ReLU, and one over 3 time steps. ``stride`` is (in space, in time)."""
 
     def __init__(
         self,
@@ -137,10 +136,9 @@ class Factorised(nnx.Module):
 
 
 class TimeConv(nnx.Module):
-    """Convolution over the frame before, this one and the next, zero beyond both ends, without bias.
+    """Convolution over 3 time steps, padded with zeros, without bias; ``kernel`` is float32 [3, inputs, outputs].
 
-    ``kernel`` is float32 [3, inputs, outputs]. It is three matrix products on shifted clips: that is fast on every
-    device, and so are its gradients.
+    It is computed as three matrix products on shifted inputs, which is fast on every device, forward and backward.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
@@ -156,7 +154,7 @@ class TimeConv(nnx.Module):
 
 
 def per_frame(layer: nnx.Module, x: Float[Array, "b t h w i"]) -> Float[Array, "b t h2 w2 o"]:
-    """A layer for images on every frame."""
+    """Apply a layer for images to every frame."""
     y = layer(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:])
 

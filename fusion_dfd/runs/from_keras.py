@@ -52,8 +52,8 @@ def xception_lstm(path: str, out: str, frames: int = 30, size: int = 299, fake: 
     average = {
         "params": {
             "backbone": params,
-            "summary": {"layers": {0: recurrent_layers.from_keras("lstm", lstm)}},
-            "readout": {"logit": _logit(*dense, fake, path)},
+            "recurrent": {"layers": {0: recurrent_layers.from_keras("lstm", lstm)}},
+            "head": {"logit": _logit(*dense, fake, path)},
         },
         "stats": {"backbone": stats},
     }

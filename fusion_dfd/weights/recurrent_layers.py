@@ -4,7 +4,7 @@
     nnx.update(layer, from_torch("gru", {name: x.numpy() for name, x in module.state_dict().items()}))
 
 Neither framework is needed: arrays come in, arrays go out. For ``d`` directions, ``g`` gates and u units: ``kernel``
-[inputs, d, g * u], ``recurrent`` [d, u, g * u], ``bias`` [d, g * u], and of a GRU ``hidden_bias`` [d, u].
+[inputs, d, g * u], ``recurrent_kernel`` [d, u, g * u], ``bias`` [d, g * u], and of a GRU ``hidden_bias`` [d, u].
 
 Gates, ours: LSTM input, forget, cell, output, which is the order of Keras and of PyTorch too; GRU reset, update, new,
 PyTorch's order, where Keras has update, reset, new. Both frameworks give a GRU two biases, of the input and of the
@@ -73,7 +73,7 @@ def _joined(cell: str, parts: list[tuple[np.ndarray, ...]]) -> dict[str, np.ndar
     units = recurrents.shape[1]
     if recurrents.shape[2] != GATES[cell] * units:
         raise DataError(f"the state's kernel is {recurrents.shape[1:]}: want {GATES[cell]} gates a unit for a {cell}")
-    out = {"kernel": kernels.swapaxes(0, 1), "recurrent": recurrents, "bias": inner + outer}
+    out = {"kernel": kernels.swapaxes(0, 1), "recurrent_kernel": recurrents, "bias": inner + outer}
     if cell == "gru":
         out["bias"][:, 2 * units :] = inner[:, 2 * units :]
         out["hidden_bias"] = outer[:, 2 * units :]

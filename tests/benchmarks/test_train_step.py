@@ -42,7 +42,7 @@ def converted(weights: dict, torch) -> dict:
 
 
 def is_lstm(tree) -> bool:
-    return isinstance(tree, dict) and "recurrent" in tree and not isinstance(tree["recurrent"], dict)
+    return isinstance(tree, dict) and "recurrent_kernel" in tree
 
 
 def load(model, weights: dict, torch, torch_lstm) -> None:

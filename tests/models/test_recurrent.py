@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from fusion_dfd.models.recurrent import GRU, LSTM, Stack
+from fusion_dfd.models.recurrent import GRU, LSTM, RecurrentStack
 
 LENGTHS = np.array([5, 1, 3, 0])
 
@@ -54,7 +54,7 @@ def test_against_a_plain_loop(kind, bidirectional, rng):
     want = np.zeros((4, 5, 4 * layer.directions))
     for row, length in enumerate(LENGTHS):
         for d in range(layer.directions if length else 0):
-            parts = [layer.kernel[...][:, d], layer.recurrent[...][d], layer.bias[...][d]]
+            parts = [layer.kernel[...][:, d], layer.recurrent_kernel[...][d], layer.bias[...][d]]
             if kind is GRU:
                 parts.append(layer.hidden_bias[...][d])
             clip = x[row, :length] if d == 0 else x[row, :length][::-1]
@@ -90,12 +90,12 @@ def test_initial_values():
     layer = LSTM(3, 4, rngs=nnx.Rngs(0))
     np.testing.assert_array_equal(layer.bias[...], np.tile(np.repeat([0, 1, 0, 0], 4), (2, 1)))
     for direction in range(2):
-        for gate in np.split(np.asarray(layer.recurrent[...][direction]), 4, axis=1):
+        for gate in np.split(np.asarray(layer.recurrent_kernel[...][direction]), 4, axis=1):
             np.testing.assert_allclose(gate @ gate.T, np.eye(4), atol=1e-5)
 
 
 def test_gradient_does_not_see_padding(rng):
-    stack = Stack(3, (4, 2), rngs=nnx.Rngs(0))
+    stack = RecurrentStack(3, (4, 2), rngs=nnx.Rngs(0))
     x = jnp.asarray(rng.normal(size=(4, 5, 3)), jnp.float32)
     slope = jax.jit(jax.grad(lambda x: jnp.sum(stack(x, jnp.asarray(LENGTHS)) ** 2)))(x)
     for row, length in enumerate(LENGTHS):

@@ -46,7 +46,7 @@ def torchvision_name(path: tuple) -> str:
         case ["stages", stage, block, ("shortcut_conv" | "shortcut_bn") as part]:
             name = f"layer{int(stage) + 1}.{block}.downsample.{'01'[part.endswith('bn')]}"
         case _:
-            assert place == ["readout", "logit"]
+            assert place == ["head", "logit"]
             name = "fc"
     leaves = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     return f"{name}.{leaves.get(leaf, leaf)}"

@@ -14,26 +14,26 @@ OPTIONS = config.TimeSformer(size=32, frames=6, patch=16, width=8, depth=2, head
 LENGTHS = (4, 2)
 LAYERS = {
     "time_norm": "temporal_layernorm",
-    "time/qkv": "temporal_attention.attention.qkv",
-    "time/out": "temporal_attention.output.dense",
+    "time_attention/qkv": "temporal_attention.attention.qkv",
+    "time_attention/out": "temporal_attention.output.dense",
     "time_linear": "temporal_dense",
     "space_norm": "layernorm_before",
-    "space/qkv": "attention.attention.qkv",
-    "space/out": "attention.output.dense",
-    "norm": "layernorm_after",
-    "feed/widen": "intermediate.dense",
-    "feed/narrow": "output.dense",
+    "space_attention/qkv": "attention.attention.qkv",
+    "space_attention/out": "attention.output.dense",
+    "feed_forward_norm": "layernorm_after",
+    "feed_forward/widen": "intermediate.dense",
+    "feed_forward/narrow": "output.dense",
 }
 """Of a block, theirs behind ``encoder.layer.<n>.``"""
 
 
 def theirs_of(path: tuple, state: dict[str, np.ndarray]) -> np.ndarray:
     """What of the package's state belongs at ``path`` of ours, in our layout."""
-    names = {"token": "cls_token", "place": "position_embeddings", "time": "time_embeddings"}
+    names = {"class_token": "cls_token", "positions": "position_embeddings", "time_positions": "time_embeddings"}
     if path[0] in names:
         return state[f"embeddings.{names[path[0]]}"].squeeze(0)
     leaf = {"kernel": "weight", "scale": "weight", "bias": "bias"}[path[-1]]
-    if path[0] == "embed":
+    if path[0] == "patch_embedding":
         array = state[f"embeddings.patch_embeddings.projection.{leaf}"]
         return array.transpose(2, 3, 1, 0).reshape(-1, len(array)) if leaf == "weight" else array
     name = "layernorm" if path[0] == "norm" else f"encoder.layer.{path[1]}.{LAYERS['/'.join(map(str, path[2:-1]))]}"
@@ -53,14 +53,14 @@ def test_against_transformers(rng):
 
     detector = registry.build(config.Model(system="timesformer", timesformer=OPTIONS, head=()), rngs=nnx.Rngs(0))
     graph, flat = nnx.graphdef(nnx.view(detector, deterministic=True)), dict(nnx.to_flat_state(nnx.state(detector)))
-    body = {path: variable for path, variable in flat.items() if path[0] != "readout"}
+    body = {path: variable for path, variable in flat.items() if path[0] != "head"}
     assert len(body) == len(state)
     flat |= {path: variable.replace(theirs_of(path, state)) for path, variable in body.items()}
-    # The readout passes on one number of the class token at a time.
+    # The head passes on one number of the class token at a time.
     frames = rng.integers(0, 256, (2, 4, OPTIONS.size, OPTIONS.size, 3), dtype=np.uint8)
     got = []
     for place in range(OPTIONS.width):
-        flat["readout", "logit", "kernel"] = flat["readout", "logit", "kernel"].replace(
+        flat["head", "logit", "kernel"] = flat["head", "logit", "kernel"].replace(
             jnp.eye(OPTIONS.width)[:, [place]]
         )
         model = nnx.merge(graph, nnx.from_flat_state(flat))
