@@ -80,7 +80,8 @@ def compare(trained: checkpoint.Trained, folder: str, seen: Clips, onnx: bool) -
 
 def _same_weights(trained: checkpoint.Trained, folder: str) -> None:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
-    again = bundle.read_weights(folder, state.abstract_variables(trained.config.model), sharding)
+    model = trained.config.model
+    again = bundle.read_weights(folder, state.abstract_variables(model), model.system, sharding)
     same = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), trained.weights, again)
     if not all(jax.tree.leaves(same)):
         raise DataError(f"{folder}/{bundle.WEIGHTS} does not hold the weights that were written: check the disk")

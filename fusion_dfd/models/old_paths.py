@@ -66,16 +66,28 @@ def former(tree: Any, system: str) -> Any:
     return _translated(tree, {new: old for old, new in RENAMED[system].items()})
 
 
+def current_name(path: str, system: str) -> str:
+    """:func:`current` for one path, ``params/...`` or ``stats/...``."""
+    return "/".join(map(str, _replaced(tuple(path.split("/")), _rules(RENAMED[system]))))
+
+
+def _rules(table: Mapping[str, str]) -> list[tuple[re.Pattern, str]]:
+    number = r"(\d+)"
+    return [(re.compile(old.replace("#", number) + "(?=/|$)"), new.replace("#", r"\1")) for old, new in table.items()]
+
+
 def _translated(tree: Any, table: Mapping[str, str]) -> Any:
     """Every nested dict in the tree with its paths replaced; the containers around it stay as they are."""
-    number = r"(\d+)"
-    rules = [(re.compile(old.replace("#", number) + "(?=/|$)"), new.replace("#", r"\1")) for old, new in table.items()]
+    rules = _rules(table)
 
     def inner(node: Any) -> Any:
         if not isinstance(node, dict):
             return jax.tree.map(lambda part: inner(part) if isinstance(part, dict) else part, node, is_leaf=_is_dict)
         flat = flax.traverse_util.flatten_dict(node, keep_empty_nodes=True)
-        return flax.traverse_util.unflatten_dict({_replaced(path, rules): inner(leaf) for path, leaf in flat.items()})
+        empty = flax.traverse_util.empty_node
+        return flax.traverse_util.unflatten_dict(
+            {_replaced(path, rules): leaf if leaf is empty else inner(leaf) for path, leaf in flat.items()}
+        )
 
     return inner(tree)
 

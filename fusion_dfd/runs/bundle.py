@@ -20,6 +20,7 @@ import jax
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
+from fusion_dfd.models import old_paths
 from fusion_dfd.training import state as s
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files
@@ -74,13 +75,17 @@ def load(folder: str, sharding: Sharding) -> tuple[c.Config, dict, dict[str, Any
         wanted = s.abstract_variables(config.model)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder} was written by another version of fusion_dfd: {error}") from error
-    return config, read_weights(folder, wanted, sharding), facts
+    return config, read_weights(folder, wanted, config.model.system, sharding), facts
 
 
-def read_weights(folder: str, wanted: dict, sharding: Sharding) -> dict:
-    """The weights in the form of ``wanted``, shapes by path. Raises DataError where they are another model's."""
+def read_weights(folder: str, wanted: dict, system: str, sharding: Sharding) -> dict:
+    """The weights of a ``system`` in the form of ``wanted``, also where an earlier version wrote them.
+
+    Raises DataError where they are another model's.
+    """
     path = os.path.join(folder, WEIGHTS)
-    arrays, _ = array_files.read_safetensors(path)
+    saved, _ = array_files.read_safetensors(path)
+    arrays = {old_paths.current_name(name, system): array for name, array in saved.items()}
     shapes = {name: leaf.shape for name, leaf in flatten(wanted).items()}
     found = {name: array.shape for name, array in arrays.items()}
     if shapes != found:

@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
+from fusion_dfd.models import old_paths
 from fusion_dfd.runs import bundle
 from fusion_dfd.training import state as s
 from fusion_dfd.types import DataError
@@ -48,13 +49,13 @@ class Checkpoints:
         step = int(state.step)
         if step == self.last_step:
             return
-        meta = {"config": c.to_json(self.config), "progress": progress}
+        meta = {"config": c.to_json(self.config), "progress": progress, "paths": old_paths.VERSION}
         with _writing(self.workdir):
             self._last.save(step, args=_args(ocp.args.StandardSave(state), ocp.args.JsonSave(meta)), force=True)
 
     def save_best(self, state: s.TrainState, metrics: dict[str, Any]) -> None:
         """Save the averaged weights as the run's best."""
-        meta = {"config": c.to_json(self.config), "metrics": metrics}
+        meta = {"config": c.to_json(self.config), "metrics": metrics, "paths": old_paths.VERSION}
         with _writing(self.workdir):
             args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
             self._best.save(int(state.step), args=args, force=True)
@@ -71,8 +72,7 @@ class Checkpoints:
         meta = self._last.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         _same_run(_saved_config(meta, self.workdir), self.config, self.workdir)
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-        return self._last.restore(step, args=args)["state"], meta["progress"]
+        return _restore(self._last, step, target, meta, self.config), meta["progress"]
 
     def close(self) -> None:
         self._last.close()
@@ -119,13 +119,21 @@ def load_best(run: str, sharding: Sharding | None = None) -> Trained:
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), s.abstract_variables(config.model)
         )
-        weights = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        weights = _restore(manager, step, target, meta, config)
     except (ValueError, KeyError, FileNotFoundError, json.JSONDecodeError) as error:
         first = str(error).strip().splitlines()[0][:300]
         raise DataError(f"checkpoint {run}/checkpoints/best/{step} cannot be read ({first}); train again") from error
     finally:
         manager.close()
     return Trained(config, weights, step, meta["metrics"])
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, target: Any, meta: dict, config: c.Config) -> Any:
+    """What was saved, in the form of ``target``; a checkpoint of an earlier version has other parameter paths."""
+    system, old = config.model.system, meta.get("paths", 1) < old_paths.VERSION
+    wanted = old_paths.former(target, system) if old else target
+    saved = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted)))["state"]
+    return old_paths.current(saved, system) if old else saved
 
 
 def _saved_config(meta: dict, run: str) -> c.Config:

@@ -99,6 +99,7 @@ def _flat(tree):
 def test_a_tree_of_the_first_version_becomes_one_of_today(system):
     table = THEN_AND_NOW[system]
     assert leaves(old_paths.current(nested(table), system)) == {new: old for old, new in table.items()}
+    assert {old: old_paths.current_name(old, system) for old in table} == table
 
 
 @pytest.mark.parametrize("name", MODELS)
