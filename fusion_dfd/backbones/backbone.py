@@ -1,4 +1,4 @@
-"""What every backbone is: blocks in stages, called on images, and what comes out of them."""
+"""What every backbone is: stages of blocks that map images to features."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from jaxtyping import Array, Bool, Float
 
 @flax.struct.dataclass
 class Features:
-    """All that a backbone knows about its images. What is not read costs nothing under ``jax.jit``."""
+    """All outputs of a backbone. Under ``jax.jit``, those that are not used cost nothing."""
 
     maps: jax.Array
-    """[n, h', w', c] in the arithmetic's dtype: what ``backbone(images, valid)`` gives."""
+    """[n, h', w', c] in the dtype of the computation: what ``backbone(images, valid)`` returns."""
     pooled: jax.Array
-    """float32 [n, c], what the published classifier reads: the maps' mean, of a transformer the class token."""
+    """float32 [n, c], the input of the published classifier: the mean of the maps, or a transformer's class token."""
     taps: dict[str, jax.Array]
-    """The map [n, h_k, w_k, c_k] after each stage, as ``stage1`` .. ``stage<k>``; before what follows the last one."""
+    """The map [n, h_k, w_k, c_k] after each stage, ``stage1`` .. ``stage<k>``; the last one before the head."""
 
 
 class Backbone(nnx.Module):
-    """Images -> a stem -> stages of blocks -> a head; every block is called as ``block(x, valid)``.
+    """Images -> stem -> stages of blocks -> head. Every block is called as ``block(x, valid)``.
 
-    A family sets ``stages``, ``channels`` (of the maps) and ``remat``, and may have a stem and a head.
+    A family sets ``stages``, ``channels`` (of the maps) and ``remat``. It may override ``stem`` and ``head``.
     """
 
     stages: nnx.List
@@ -34,9 +34,9 @@ class Backbone(nnx.Module):
     def __call__(
         self, images: Float[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None
     ) -> Float[Array, "n h2 w2 c"]:
-        """Maps of normalised images. ``valid`` [n] names the images that enter the statistics, None means all.
+        """Maps of normalised images. ``valid`` [n] selects the images of the batch statistics; None means all.
 
-        Raises ConfigError where a map becomes smaller than the kernel that reads it.
+        Raises ConfigError where a map becomes smaller than the next kernel.
         """
         return self.features(images, valid).maps
 
@@ -59,7 +59,7 @@ class Backbone(nnx.Module):
         return x
 
     def run(self, block: nnx.Module, x: Array, valid: Array | None) -> Array:
-        """One block; with ``remat`` its activations are computed again in the backward pass."""
-        # Block by block, so that only one block's activations are ever recomputed at a time.
+        """One block. With ``remat`` its activations are recomputed in the backward pass."""
+        # Per block, so that only one block's activations are recomputed at a time.
         call = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
         return call(block, x, valid)

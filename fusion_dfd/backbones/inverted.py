@@ -1,7 +1,7 @@
-"""Inverted residuals: what MobileNetV2 and EfficientNet are built of.
+"""Inverted residual blocks: MobileNetV2 and EfficientNet.
 
 Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks"; with squeeze-and-excitation (Hu et al.
-2018) as in Tan & Le 2019, "EfficientNet". Dropping whole blocks while training (stochastic depth) is left out.
+2018) as in Tan & Le 2019, "EfficientNet". Stochastic depth is not implemented.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from fusion_dfd.backbones.layers import Style, Unit, scaled
 Activation = Callable[[Array], Array]
 
 
-class Group(NamedTuple):
-    """Blocks of one width."""
+class BlockGroup(NamedTuple):
+    """Consecutive blocks with the same number of output channels."""
 
     expand: int
-    """How many times wider a block is inside."""
+    """Channels inside a block, relative to its input."""
     channels: int
     blocks: int
     stride: int
     """Of the first block."""
     size: int = 3
-    """Side of the kernel that works on each channel by itself."""
+    """Side of the depthwise kernel."""
 
 
 class Squeeze(nnx.Module):
-    """Squeeze-and-excitation: every channel times a share in 0..1 that the means of all channels decide."""
+    """Squeeze-and-excitation: scales every channel by a factor in 0..1, computed from the means of all channels."""
 
     def __init__(self, channels: int, inner: int, activation: Activation, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.reduce = Conv(channels, inner, 1, bias=True, dtype=dtype, rngs=rngs)
@@ -45,18 +45,18 @@ class Squeeze(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
         mean = jnp.mean(x, axis=(1, 2), keepdims=True, dtype=jnp.float32)
-        share = self.expand(self.activation(self.reduce(mean)))
-        return x * jax.nn.sigmoid(share)
+        logits = self.expand(self.activation(self.reduce(mean)))
+        return x * jax.nn.sigmoid(logits)
 
 
 class Block(nnx.Module):
-    """1x1 to the inner width, each channel by itself, squeeze-and-excitation, 1x1 back; plus the input if it fits."""
+    """1x1 to the inner width, depthwise, squeeze-and-excitation, 1x1 back; plus the input if the shapes agree."""
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        group: Group,
+        group: BlockGroup,
         stride: int,
         squeeze: float,
         activation: Activation,
@@ -85,13 +85,14 @@ class Block(nnx.Module):
 class InvertedResiduals(Backbone):
     """A 3x3 convolution at stride 2, groups of blocks, a 1x1 convolution to ``last`` channels.
 
-    ``width`` is the channels of the first convolution, ``published`` at the published size. A stage ends before the map
-    is halved again, so that it is a ``2**stages``-th of the image; the last convolution belongs to the whole network.
+    ``width`` is the number of channels of the first convolution, ``published`` that of the published network. A stage
+    ends before the map is halved again: the map is ``1 / 2**stages`` of the image. Only the whole network has the last
+    convolution.
     """
 
     def __init__(
         self,
-        groups: tuple[Group, ...],
+        groups: tuple[BlockGroup, ...],
         published: int,
         last: int,
         *,
@@ -131,9 +132,9 @@ class InvertedResiduals(Backbone):
         return self.last(x, valid) if self.whole else x
 
 
-def by_stage(groups: tuple[Group, ...]) -> list[list[Group]]:
-    """Groups that work on maps of one size."""
-    stages: list[list[Group]] = []
+def by_stage(groups: tuple[BlockGroup, ...]) -> list[list[BlockGroup]]:
+    """Groups whose maps have the same size, stage by stage."""
+    stages: list[list[BlockGroup]] = []
     for group in groups:
         if not stages or group.stride == 2:
             stages.append([])
@@ -142,7 +143,7 @@ def by_stage(groups: tuple[Group, ...]) -> list[list[Group]]:
 
 
 def blocks(net: InvertedResiduals) -> Iterator[tuple[str, Block, int, int]]:
-    """Path of every block, the block, the number of its group and its place in it."""
+    """Path of every block, the block, the number of its group, and its number within the group."""
     for stage, (members, made) in enumerate(zip(by_stage(net.groups), net.stages, strict=False)):
         places = [(net.groups.index(group), place) for group in members for place in range(group.blocks)]
         for number, (block, (group, place)) in enumerate(zip(made, places, strict=True)):
@@ -150,7 +151,7 @@ def blocks(net: InvertedResiduals) -> Iterator[tuple[str, Block, int, int]]:
 
 
 def timm_names(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
-    """timm's names of either family."""
+    """timm's names, for both families."""
     yield "first/conv", "conv_stem"
     yield "first/bn", "bn1"
     for path, block, group, place in blocks(net):

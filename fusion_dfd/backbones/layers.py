@@ -1,4 +1,4 @@
-"""Batch normalisation over the valid images of a batch only."""
+"""BatchNorm over the valid images of a batch only, and the units of convolution, BatchNorm and activation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from fusion_dfd.backbones.conv import Conv, Depthwise, max_pool
 class BatchNorm(nnx.Module):
     """Batch normalisation (Ioffe & Szegedy 2015) whose statistics skip padded images.
 
-    State as in ``nnx.BatchNorm`` (``scale``, ``bias``; ``mean``, ``var``), which we do not use for three reasons: its
-    ``mask`` sums a broadcast mask as large as the maps, it returns NaN when nothing is valid, and with a bfloat16
-    input it rounds the running statistics. Here they are float32 always; the result has the dtype of the input.
+    Its state is that of ``nnx.BatchNorm``: ``scale``, ``bias``, ``mean``, ``var``. We do not use that class for three
+    reasons. Its ``mask`` sums a broadcast mask as large as the maps. It returns NaN when nothing is valid. With
+    bfloat16 input it rounds the running statistics. Here the state is always float32; the result has the dtype of the
+    input.
 
     ``momentum`` is the share of the old running value kept per step: PyTorch's 0.1 is 0.9 here.
     """
@@ -35,7 +36,7 @@ class BatchNorm(nnx.Module):
     def __call__(
         self, x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None = None
     ) -> Float[Array, "n *space c"]:
-        """Normalise every channel; ``valid`` [n] names the images that count, None means all."""
+        """Normalise every channel. ``valid`` [n] selects the images of the batch statistics; None means all."""
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
         else:
@@ -49,7 +50,7 @@ class BatchNorm(nnx.Module):
         """Class method used by ``nnx.view``.
 
         Args:
-          use_running_average: if True, normalise by the running statistics and leave them alone.
+          use_running_average: if True, normalise by the running statistics and do not change them.
         """
         if use_running_average is not None:
             self.use_running_average = use_running_average
@@ -57,7 +58,7 @@ class BatchNorm(nnx.Module):
 
 @jax.jit
 def _moments(x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None):
-    """Mean [c] and (biased) variance [c] over the valid images, and how many values they are of."""
+    """Mean [c] and (biased) variance [c] over the valid images, and the number of values per channel."""
     x = x.astype(jnp.float32)
     space = tuple(range(1, x.ndim - 1))
     if valid is None:
@@ -73,18 +74,17 @@ def _moments(x: Float[Array, "n *space c"], valid: Bool[Array, " n"] | None):
 
 @jax.jit
 def _apply(x: Float[Array, "n *space c"], mean: Array, var: Array, scale: Array, bias: Array) -> Array:
-    """In float32, rounded to the dtype of the input at the end."""
+    """Computed in float32, then rounded to the dtype of the input."""
     gain = scale * jax.lax.rsqrt(var)
     return (x.astype(jnp.float32) * gain + (bias - mean * gain)).astype(x.dtype)
 
 
-# MERGED from backbones.unit: Convolution with BatchNorm and activation, as the families are built of it, and what varies with who trained them.
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """What two libraries do differently in one network, so that published weights fit only with their own."""
+    """What libraries do differently in the same network. Published weights need the style of their library."""
 
     padding: str = "symmetric"
-    """Of convolutions and pools that are not ``valid``, by the names of ``conv.py``."""
+    """Of convolutions and pooling that are not ``valid``; for the names see :mod:`fusion_dfd.backbones.conv`."""
     epsilon: float = 1e-5
     """Of BatchNorm."""
     momentum: float = 0.9
@@ -115,5 +115,5 @@ class MaxPool(nnx.Module):
 
 
 def scaled(channels: int, width: int, published: int) -> int:
-    """``channels`` of the published network in one whose first width is ``width`` and not ``published``; at least 1."""
+    """``channels`` of the published network, scaled by ``width / published``; at least 1."""
     return max(1, round(channels * width / published))

@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al. 2018, "MobileNetV2: Inverted Residuals and Linear Bottlenecks") without the classifier.
 
-Two published variants: ``mobilenetv2`` as torchvision and timm have it (symmetric padding, BatchNorm epsilon 1e-5),
-``mobilenetv2_keras`` as Keras applications (padded as TensorFlow's SAME, epsilon 1e-3, pixels in -1..1).
+There are two published variants. ``mobilenetv2`` is that of torchvision and timm: symmetric padding, BatchNorm epsilon
+1e-5. ``mobilenetv2_keras`` is that of Keras applications: TensorFlow's SAME padding, epsilon 1e-3, pixels in -1..1.
 
 Weights: timm (Apache-2.0); Keras applications (Apache-2.0).
 """
@@ -14,19 +14,19 @@ from collections.abc import Iterator
 
 from flax import nnx
 
-from fusion_dfd.backbones.convert import Layout
-from fusion_dfd.backbones.inverted import Group, InvertedResiduals, blocks, timm_names
+from fusion_dfd.backbones.convert import NameTable
+from fusion_dfd.backbones.inverted import BlockGroup, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
 
 GROUPS = (
-    Group(1, 16, 1, 1),
-    Group(6, 24, 2, 2),
-    Group(6, 32, 3, 2),
-    Group(6, 64, 4, 2),
-    Group(6, 96, 3, 1),
-    Group(6, 160, 3, 2),
-    Group(6, 320, 1, 1),
+    BlockGroup(1, 16, 1, 1),
+    BlockGroup(6, 24, 2, 2),
+    BlockGroup(6, 32, 3, 2),
+    BlockGroup(6, 64, 4, 2),
+    BlockGroup(6, 96, 3, 1),
+    BlockGroup(6, 160, 3, 2),
+    BlockGroup(6, 320, 1, 1),
 )
 
 
@@ -46,8 +46,8 @@ def _network(style: Style) -> functools.partial:
     return functools.partial(InvertedResiduals, GROUPS, 32, 1280, squeeze=0.0, activation=nnx.relu6, style=style)
 
 
-TORCH = Layout("torch", timm_names, ignored=(r"classifier\..*",))
-KERAS = Layout("keras", _keras, ignored=(r"predictions/.*",))
+TORCH = NameTable("torch", timm_names, ignored=(r"classifier\..*",))
+KERAS = NameTable("keras", _keras, ignored=(r"predictions/.*",))
 
 _MOBILENET = Spec(
     name="mobilenetv2",
@@ -61,7 +61,7 @@ _MOBILENET = Spec(
     source="timm mobilenetv2_100, ImageNet-1k (Sandler et al. 2018, arXiv:1801.04381)",
     licence="Apache-2.0 (timm)",
     published=timm("mobilenetv2_100.ra_in1k"),
-    layouts=(TORCH,),
+    name_tables=(TORCH,),
 )
 SPECS = (
     _MOBILENET,
@@ -74,6 +74,6 @@ SPECS = (
         source="Keras applications MobileNetV2, ImageNet-1k (Sandler et al. 2018, arXiv:1801.04381)",
         licence="Apache-2.0 (Keras applications)",
         published=keras("mobilenet_v2", "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"),
-        layouts=(KERAS,),
+        name_tables=(KERAS,),
     ),
 )

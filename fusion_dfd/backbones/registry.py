@@ -1,4 +1,4 @@
-"""The backbones by name. A new one joins by adding its ``SPECS`` here."""
+"""The backbones by name. Register a new family by adding it to ``FAMILIES``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def get(name: str) -> Spec:
 
 
 def build(options: config.Backbone, *, dtype: DTypeLike = jnp.float32, remat: bool = False, rngs: nnx.Rngs) -> Backbone:
-    """The network ``options`` names, with fresh weights; see :class:`Spec` for how it is called.
+    """The network that ``options`` names, with fresh weights; :class:`Spec` says how it is called.
 
     Raises :class:`config.ConfigError` for an unknown name, more stages than it has or a width it cannot have.
     """

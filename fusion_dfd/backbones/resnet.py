@@ -1,8 +1,8 @@
 """ResNet-18, -34 and -50 (He et al. 2016, "Deep Residual Learning for Image Recognition") without the classifier.
 
-torchvision's convention throughout, so that its weights fit: version 1.5 (a bottleneck's stride sits in its 3x3
-convolution), symmetric padding, no biases, BatchNorm with epsilon 1e-5. Names follow torchvision's, with ``stages``
-for its layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
+It follows torchvision, so that its weights fit: version 1.5 (the stride of a bottleneck is in its 3x3 convolution),
+symmetric padding, no biases, BatchNorm with epsilon 1e-5. Names follow torchvision's, with ``stages`` for its
+layer1 .. layer4 and ``shortcut_conv``/``shortcut_bn`` for its ``downsample.0``/``.1``.
 
 Weights: torchvision (BSD-3-Clause), as timm's safetensors.
 """
@@ -19,13 +19,13 @@ from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, max_pool
-from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.layers import BatchNorm
 from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 
 
 class _Block(nnx.Module):
-    """Residual block: what the two kinds share is the shortcut, a 1x1 convolution where the shape changes."""
+    """What both residual blocks share: the shortcut, a 1x1 convolution where the shape changes."""
 
     def _shortcut(self, inputs: int, outputs: int, stride: int, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.projects = stride != 1 or inputs != outputs
@@ -40,7 +40,7 @@ class _Block(nnx.Module):
 
 
 class BasicBlock(_Block):
-    """3x3, 3x3."""
+    """Two 3x3 convolutions."""
 
     expansion = 1
 
@@ -57,7 +57,7 @@ class BasicBlock(_Block):
 
 
 class Bottleneck(_Block):
-    """1x1, 3x3, 1x1 with four times the channels at the end."""
+    """1x1, 3x3 and 1x1 convolutions; the last has four times the channels."""
 
     expansion = 4
 
@@ -79,7 +79,7 @@ class Bottleneck(_Block):
 class ResNet(Backbone):
     """The published network at ``width`` 64 with four stages; each after the first doubles channels, halves the map.
 
-    The map is a ``2**(stages + 1)``-th of the image.
+    The map is ``1 / 2**(stages + 1)`` of the image.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class ResNet(Backbone):
 
 
 def _names(net: ResNet) -> Iterator[tuple[str, str]]:
-    """torchvision's and timm's."""
+    """The names of torchvision and timm."""
     yield "conv1", "conv1"
     yield "bn1", "bn1"
     for stage, blocks in enumerate(net.stages):
@@ -126,7 +126,7 @@ def _names(net: ResNet) -> Iterator[tuple[str, str]]:
                 yield f"{ours}/shortcut_bn", f"{theirs}.downsample.1"
 
 
-TORCH = Layout("torch", _names, ignored=(r"fc\..*",))
+TORCH = NameTable("torch", _names, ignored=(r"fc\..*",))
 
 
 def _spec(name: str, block: type[BasicBlock] | type[Bottleneck], depths: tuple[int, ...]) -> Spec:
@@ -142,7 +142,7 @@ def _spec(name: str, block: type[BasicBlock] | type[Bottleneck], depths: tuple[i
         source=f"torchvision {name}, ImageNet-1k (He et al. 2016, arXiv:1512.03385)",
         licence="BSD-3-Clause (torchvision)",
         published=timm(f"{name}.tv_in1k"),
-        layouts=(TORCH,),
+        name_tables=(TORCH,),
     )
 
 

@@ -1,7 +1,7 @@
 """VGG16 (Simonyan & Zisserman 2015, "Very Deep Convolutional Networks ...") without its dense layers.
 
-Thirteen 3x3 convolutions with biases, no BatchNorm, five blocks that each end in a maximum over 2x2. torchvision and
-Keras agree on the network and differ in the pixels it expects: ``vgg16`` and ``vgg16_keras``.
+Thirteen 3x3 convolutions with biases and without BatchNorm, in five blocks that each end with 2x2 max pooling.
+torchvision and Keras agree on the network, but not on the pixels it expects: ``vgg16`` and ``vgg16_keras``.
 
 Weights: torchvision (BSD-3-Clause), as timm's safetensors; Keras applications (converted from the authors' Caffe model,
 CC BY 4.0), whose first convolution reads B, G, R.
@@ -19,15 +19,15 @@ from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv
-from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.layers import MaxPool, scaled
 from fusion_dfd.backbones.spec import CAFFE_MEAN, CAFFE_STD, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""Channels and convolutions of each."""
+"""Channels, and number of convolutions, of each block."""
 
 
-class Layer(nnx.Module):
+class ConvReLU(nnx.Module):
     """3x3 convolution with a bias, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, *, dtype: DTypeLike, rngs: nnx.Rngs):
@@ -55,7 +55,7 @@ class VGG(Backbone):
             layers = nnx.List([])
             for _ in range(depth):
                 outputs = scaled(channels, width, 64)
-                layers.append(Layer(inputs, outputs, dtype=dtype, rngs=rngs))
+                layers.append(ConvReLU(inputs, outputs, dtype=dtype, rngs=rngs))
                 inputs = outputs
             layers.append(MaxPool(2, 2))
             self.stages.append(layers)
@@ -69,7 +69,7 @@ def _layers(net: VGG) -> Iterator[tuple[str, int, int]]:
 
 
 def _torch(net: VGG) -> Iterator[tuple[str, str]]:
-    # In torchvision's list a convolution and its ReLU take two places, a pool one.
+    # In torchvision's list, a convolution with its ReLU takes two entries, a pooling layer one.
     for path, stage, place in _layers(net):
         yield path, f"features.{2 * sum(depth for _, depth in BLOCKS[:stage]) + stage + 2 * place}"
 
@@ -79,8 +79,8 @@ def _keras(net: VGG) -> Iterator[tuple[str, str]]:
         yield path, f"block{stage + 1}_conv{place + 1}"
 
 
-TORCH = Layout("torch", _torch, ignored=(r"(pre_logits|head)\..*", r"classifier\..*"))
-KERAS = Layout("keras", _keras, ignored=(r"(fc1|fc2|predictions)/.*",), flipped="stages/0/0/conv/kernel")
+TORCH = NameTable("torch", _torch, ignored=(r"(pre_logits|head)\..*", r"classifier\..*"))
+KERAS = NameTable("keras", _keras, ignored=(r"(fc1|fc2|predictions)/.*",), flipped="stages/0/0/conv/kernel")
 
 _VGG16 = Spec(
     name="vgg16",
@@ -94,7 +94,7 @@ _VGG16 = Spec(
     source="torchvision vgg16, ImageNet-1k (Simonyan & Zisserman 2015, arXiv:1409.1556)",
     licence="BSD-3-Clause (torchvision)",
     published=timm("vgg16.tv_in1k"),
-    layouts=(TORCH,),
+    name_tables=(TORCH,),
 )
 SPECS = (
     _VGG16,
@@ -108,6 +108,6 @@ SPECS = (
         published=keras(
             "vgg16", "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc"
         ),
-        layouts=(KERAS,),
+        name_tables=(KERAS,),
     ),
 )

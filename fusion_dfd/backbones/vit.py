@@ -1,11 +1,11 @@
 """Vision transformers S/16 and B/16 (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words") without the classifier.
 
-As timm has them: class token, learnt positions, normalisation before attention and before the dense layers, GELU. The
-image tower of CLIP (Radford et al. 2021) is the same network with a LayerNorm before the blocks, no bias in the patch
-embedding and QuickGELU; DINO's (Caron et al. 2021) is the same with other weights. Positions are resampled to the
-image's grid (bicubic, antialiased, as timm does).
+They follow timm: a class token, learnt positions, LayerNorm before attention and before the dense layers, GELU. The
+image tower of CLIP (Radford et al. 2021) is the same network with a LayerNorm before the blocks, QuickGELU, and no bias
+in the patch embedding. DINO's (Caron et al. 2021) is the same with other weights. Positions are resampled to the grid
+of the image (bicubic and antialiased, as in timm).
 
-The maps are the patch tokens after the last LayerNorm, the pooled feature is the class token after it.
+After the last LayerNorm, the maps are the patch tokens, and the pooled feature is the class token.
 
 Weights, as timm's safetensors: ``vit_small``, ``vit_base`` Steiner et al. 2021 (Apache-2.0); ``vit_small_dino``,
 ``vit_base_dino`` facebookresearch/dino (Apache-2.0); ``vit_base_clip`` openai/CLIP (MIT).
@@ -25,7 +25,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone, Features
-from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 from fusion_dfd.config import ConfigError
 
@@ -35,7 +35,7 @@ HEAD = 64
 """Channels of an attention head."""
 BLOCKS_PER_STAGE = 3
 GRID = 14
-"""Patches along the side of the images the positions were learnt on."""
+"""Patches along a side of the images that the positions were learnt on."""
 POSITION = nnx.initializers.truncated_normal(0.02)
 
 
@@ -50,7 +50,7 @@ def quick_gelu(x: Array) -> Array:
 
 
 class Patches(nnx.Module):
-    """A linear map of each patch: a convolution whose stride is its size. ``kernel`` is [16, 16, 3, channels]."""
+    """The patch embedding: a convolution whose stride is its size. ``kernel`` is [16, 16, 3, channels]."""
 
     def __init__(self, channels: int, bias: bool, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.kernel = nnx.Param(POSITION(rngs.params(), (PATCH, PATCH, 3, channels), jnp.float32))
@@ -89,9 +89,9 @@ class Block(nnx.Module):
 
 
 class ViT(Backbone):
-    """The published network with four stages of three blocks; ``width`` is the channels of a token.
+    """The published network as four stages of three blocks; ``width`` is the number of channels of a token.
 
-    A head has 64 channels, so that a width is below 64 (one head) or a multiple of it; the map is a 16th of the image.
+    A head has 64 channels: a width is below 64 (one head) or a multiple of it. The map is 1 / 16 of the image.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class ViT(Backbone):
         self.channels, self.remat, self.dtype = width, remat, dtype
 
     def features(self, images: Float[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None) -> Features:
-        """As in :class:`Backbone`. ``valid`` changes nothing: no statistic runs over images.
+        """As in :class:`Backbone`. ``valid`` has no effect: there are no batch statistics.
 
-        Raises ConfigError for images whose sides are no multiples of 16.
+        Raises ConfigError for images whose sides are not multiples of 16.
         """
         patches = self.patches(images)
         n, h, w, _ = patches.shape
@@ -154,7 +154,7 @@ def _map(x: Float[Array, "n k c"], height: int, width: int) -> Float[Array, "n h
 
 
 def _names(net: ViT) -> Iterator[tuple[str, str]]:
-    """timm's."""
+    """timm's names."""
     yield "class_token", "cls_token"
     yield "positions", "pos_embed"
     yield "patches", "patch_embed.proj"
@@ -172,7 +172,7 @@ def _names(net: ViT) -> Iterator[tuple[str, str]]:
     yield "norm", "norm"
 
 
-TORCH = Layout("torch", _names, ignored=(r"head\..*",))
+TORCH = NameTable("torch", _names, ignored=(r"head\..*",))
 
 _SMALL = Spec(
     name="vit_small",
@@ -186,7 +186,7 @@ _SMALL = Spec(
     source="timm vit_small_patch16_224, ImageNet-21k then 1k (Steiner et al. 2021, arXiv:2106.10270)",
     licence="Apache-2.0",
     published=timm("vit_small_patch16_224.augreg_in21k_ft_in1k"),
-    layouts=(TORCH,),
+    name_tables=(TORCH,),
 )
 _BASE = dataclasses.replace(
     _SMALL,

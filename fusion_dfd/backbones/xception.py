@@ -1,10 +1,10 @@
 """Xception (Chollet 2017, "Xception: Deep Learning with Depthwise Separable Convolutions") without the classifier.
 
-Blocks of separable convolutions (each channel by itself, then 1x1) around a shortcut. Two published variants:
-``xception`` as timm's legacy_xception (maxima padded symmetrically, BatchNorm epsilon 1e-5), ``xception_keras`` as
-Keras applications (padded as TensorFlow's SAME, epsilon 1e-3). The two convolutions of the stem are never padded.
+Blocks of separable convolutions (depthwise, then 1x1) with a shortcut. There are two published variants. ``xception``
+is timm's legacy_xception: symmetric padding of max pooling, BatchNorm epsilon 1e-5. ``xception_keras`` is that of Keras
+applications: TensorFlow's SAME padding, epsilon 1e-3. The two convolutions of the stem are not padded.
 
-Weights: Cadene's PyTorch port of Keras's (BSD-3-Clause), as timm names it; Keras applications (MIT, Chollet).
+Weights: Cadene's PyTorch port of Keras's (BSD-3-Clause), with timm's names; Keras applications (MIT, Chollet).
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.conv import Conv, Depthwise, max_pool
-from fusion_dfd.backbones.convert import Layout
+from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.layers import BatchNorm, Style, Unit, scaled
-from fusion_dfd.backbones.spec import HALF, Published, Spec, keras
+from fusion_dfd.backbones.spec import HALF, Spec, WeightsFile, keras
 
 MIDDLE = 8
 """Blocks of the middle flow."""
 
 
 class Separable(nnx.Module):
-    """3x3 of each channel by itself, 1x1, BatchNorm; no activation."""
+    """3x3 depthwise convolution, 1x1 convolution, BatchNorm; no activation."""
 
     def __init__(self, inputs: int, outputs: int, style: Style, *, dtype: DTypeLike, rngs: nnx.Rngs):
         self.depthwise = Depthwise(inputs, 3, dtype=dtype, rngs=rngs)
@@ -41,9 +41,9 @@ class Separable(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Separable convolutions with a ReLU before each (not before the first where ``active`` is False) and a shortcut.
+    """Separable convolutions with a ReLU before each, and a shortcut. ``active=False`` omits the first ReLU.
 
-    A block that ``shrinks`` ends in a maximum over 3x3 at stride 2, and its shortcut is a 1x1 convolution.
+    A block that ``shrinks`` ends with 3x3 max pooling at stride 2, and its shortcut is a 1x1 convolution.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Tail(nnx.Module):
 class Xception(Backbone):
     """The published network at ``width`` 32 with four stages, each ending before the next halves the map.
 
-    Stage 3 holds the middle flow, stage 4 the two separable convolutions at the end; the map is about a
-    ``2**(stages + 1)``-th of the image.
+    Stage 3 holds the middle flow, stage 4 the two separable convolutions at the end; the map is about
+    ``1 / 2**(stages + 1)`` of the image.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ def _torch(net: Xception) -> Iterator[tuple[str, str]]:
         yield f"conv{number}/bn", f"bn{number}"
     for number, (path, block) in enumerate(_blocks(net), 1):
         if isinstance(block, Tail):
-            # Numbered on from the stem's two; the blocks before them are twelve.
+            # The numbering continues after the two of the stem; twelve blocks come before.
             name = number - 12 + 2
             yield f"{path}/separable/depthwise", f"conv{name}.conv1"
             yield f"{path}/separable/pointwise", f"conv{name}.pointwise"
             yield f"{path}/separable/bn", f"bn{name}"
             continue
         for place in range(len(block.separables)):
-            # ReLU, convolution and BatchNorm take a place each in the list; a block that is not active lacks the first.
+            # In timm's list, ReLU, convolution and BatchNorm take an entry each; an inactive block has no first ReLU.
             first, ours = 3 * place + block.active, f"{path}/separables/{place}"
             yield f"{ours}/depthwise", f"block{number}.rep.{first}.conv1"
             yield f"{ours}/pointwise", f"block{number}.rep.{first}.pointwise"
@@ -175,8 +175,8 @@ def _keras(net: Xception) -> Iterator[tuple[str, str]]:
             shortcuts += 1
 
 
-TORCH = Layout("torch", _torch, ignored=(r"(fc|last_linear)\..*",))
-KERAS = Layout("keras", _keras, ignored=(r"predictions/.*",))
+TORCH = NameTable("torch", _torch, ignored=(r"(fc|last_linear)\..*",))
+KERAS = NameTable("keras", _keras, ignored=(r"predictions/.*",))
 
 _XCEPTION = Spec(
     name="xception",
@@ -189,12 +189,12 @@ _XCEPTION = Spec(
     std=HALF,
     source="timm legacy_xception.tf_in1k, ImageNet-1k (Chollet 2017, arXiv:1610.02357)",
     licence="BSD-3-Clause (pretrained-models.pytorch), Apache-2.0 (timm)",
-    published=Published(
+    published=WeightsFile(
         "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-cadene/xception-43020ad28.pth",
         "xception-43020ad28.pth",
         hash="43020ad28",
     ),
-    layouts=(TORCH,),
+    name_tables=(TORCH,),
 )
 SPECS = (
     _XCEPTION,
@@ -207,6 +207,6 @@ SPECS = (
         published=keras(
             "xception", "xception_weights_tf_dim_ordering_tf_kernels_notop.h5", "b0042744bf5b25fce3cb969f33bebb97"
         ),
-        layouts=(KERAS,),
+        name_tables=(KERAS,),
     ),
 )

@@ -76,7 +76,7 @@ def test_tables_name_every_array_once(name):
     assert net.channels == spec.channels
     assert len(spec.source) > 5
     assert len(spec.licence) > 2
-    for layout in spec.layouts:
+    for layout in spec.name_tables:
         sources = layout.sources(net)
         assert set(sources) == set(convert.leaves(net))
         names = [source.name for source in sources.values() if source]
@@ -280,14 +280,13 @@ def test_mean_pool_counts_padding_as_its_library_does(padding, rng):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(3, 3), (1, 5), (5, 1)])
-def test_kernel_gradient_is_the_same_in_groups_of_any_size_and_alone_or_by_twos(monkeypatch, size, stride, rng):
+def test_kernel_gradient_is_the_same_in_groups_of_any_size_and_alone_or_by_twos(size, stride, rng):
     shape, sides = (*size, 2, 3), [-(-side // stride) for side in (7, 5)]
     x, slope = (jnp.asarray(rng.normal(size=(6, *of)), jnp.float32) for of in ((7, 5, 2), (*sides, 3)))
-    whole = conv._kernel_gradient(x, slope, shape, stride)
+    whole = conv.kernel_gradient(x, slope, shape, stride)
     for narrow, values in itertools.product((0, 64), (1, 1000, 10**6)):
-        monkeypatch.setattr(conv, "_NARROW", narrow)
-        monkeypatch.setattr(conv, "_GROUP", values)
-        np.testing.assert_allclose(conv._kernel_gradient(x, slope, shape, stride), whole, rtol=1e-4, atol=1e-4)
+        grouped = conv.kernel_gradient(x, slope, shape, stride, values=values, narrow=narrow)
+        np.testing.assert_allclose(grouped, whole, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, "valid"), (3, 2, "symmetric"), (3, 2, "same")])

@@ -9,7 +9,7 @@ from flax import nnx
 
 from fusion_dfd import config
 from fusion_dfd.backbones import convert, pretrained, registry
-from fusion_dfd.backbones.spec import Published
+from fusion_dfd.backbones.spec import WeightsFile
 from fusion_dfd.types import DataError
 from fusion_dfd.weights.wheel import Wheel
 
@@ -19,7 +19,7 @@ OPTIONS = config.Backbone("resnet18", width=4)
 def published(rng, options=OPTIONS) -> dict[str, np.ndarray]:
     """Arrays of a thin network by their published names and in their published order of axes."""
     net = nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
-    layout, shapes = registry.get(options.name).layouts[0], convert.leaves(net)
+    layout, shapes = registry.get(options.name).name_tables[0], convert.leaves(net)
     arrays = {}
     for path, source in layout.sources(net).items():
         axes = source.axes or tuple(range(len(shapes[path].shape)))
@@ -73,7 +73,7 @@ def test_all_that_differs_is_listed_at_once(tmp_path, rng):
     for part in (
         "bn1.bias is missing",
         "conv1.weight has the shape (4, 3, 7, 5), want (4, 3, 7, 7)",
-        "layer1.0.bn1.running_var holds values that are no numbers",
+        "layer1.0.bn1.running_var holds values that are not finite",
         "layer5.0.conv1.weight is unexpected",
     ):
         assert part in message
@@ -82,7 +82,7 @@ def test_all_that_differs_is_listed_at_once(tmp_path, rng):
 def test_blue_first_becomes_red_first(rng):
     options = config.Backbone("vgg16_keras", width=2, stages=1)
     net = nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
-    layout = registry.get("vgg16_keras").layouts[0]
+    layout = registry.get("vgg16_keras").name_tables[0]
     arrays = {
         source.name: rng.normal(size=convert.leaves(net)[path].shape) for path, source in layout.sources(net).items()
     }
@@ -105,7 +105,7 @@ def test_a_published_file_is_looked_for_and_checked(kind, tmp_path, monkeypatch)
     monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path))
     content = b"weights"
     digest = hashlib.new(kind.split()[-1], content).hexdigest()
-    one = Published("https://a.org/b.h5", "b.h5", hash=digest[:9] if kind.startswith("start") else digest)
+    one = WeightsFile("https://a.org/b.h5", "b.h5", hash=digest[:9] if kind.startswith("start") else digest)
     path = tmp_path / "weights" / "b.h5"
     with pytest.raises(DataError, match=f"{path}: missing; download https://a.org/b.h5 to {path}, or set"):
         pretrained.find("imagenet", one)
@@ -123,13 +123,13 @@ def test_a_file_of_a_wheel_is_taken_from_it(tmp_path, monkeypatch):
     kept = tmp_path / "weights" / "a-b-1" / "b.pth"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"weights")
-    assert pretrained.find("imagenet", Published("https://a.org", "b.pth", wheel=known)) == str(kept)
+    assert pretrained.find("imagenet", WeightsFile("https://a.org", "b.pth", wheel=known)) == str(kept)
 
 
 def test_one_line_says_that_no_wheel_has_the_weights(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("FUSION_DFD_CACHE", str(tmp_path))
     with pytest.raises(DataError):
-        pretrained.find("imagenet", Published("https://a.org/b.h5", "b.h5"))
+        pretrained.find("imagenet", WeightsFile("https://a.org/b.h5", "b.h5"))
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == "b.h5: no package that pip can fetch carries it, trying https://a.org/b.h5"
 

@@ -1,4 +1,4 @@
-"""Every registered system keeps the contract of ``fusion_dfd.models.registry``; generic over its names."""
+"""Every registered system keeps the contract of ``fusion_dfd.models.system``; generic over its names."""
 
 import dataclasses
 import functools
@@ -158,7 +158,7 @@ def test_bfloat16_stays_close_with_remat_and_without(variant):
 @pytest.mark.parametrize(
     ("variant", "frames", "side", "message"),
     [
-        ("flow", 1, SIDE, r"data\.frames=1: the flow system wants at least 2"),
+        ("flow", 1, SIDE, r"data\.frames=1: the flow system needs at least 2"),
         ("timesformer", 7, SIDE, r"7 frames of 32x32 pixels: .* at most 6 of 32x32"),
         ("timesformer", 4, 48, r"4 frames of 48x48 pixels"),
         ("r2plus1d", 2, 4, r"data\.size"),
