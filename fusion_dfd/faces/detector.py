@@ -1,4 +1,4 @@
-"""What a face detector is, and which ones there are."""
+"""The interface of a face detector, and the registered ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from fusion_dfd import config
 from fusion_dfd.faces import retinaface_weights
 from fusion_dfd.faces.boxes import Detections
+from fusion_dfd.faces.mtcnn import MTCNN
+from fusion_dfd.faces.retinaface import RetinaFace
 from fusion_dfd.types import DataError
 
 
@@ -20,11 +22,11 @@ class Detector(Protocol):
 
 
 FOLLOW = 0.7
-"""Detectors are built to report faces down to this share of ``options.threshold``: a face that is sure on one frame may
-be followed through frames where it is less so (a blink, a blur)."""
+"""Detectors report faces down to this share of ``options.threshold``: a face that is certain on one frame can then be
+followed through frames where it is less certain (a blink, a blur)."""
 
 
-class Kind(NamedTuple):
+class Registered(NamedTuple):
     """A registered detector."""
 
     build: Callable[[config.Faces], Detector]
@@ -33,14 +35,10 @@ class Kind(NamedTuple):
 
 
 def _mtcnn(options: config.Faces) -> Detector:
-    from fusion_dfd.faces.mtcnn import MTCNN  # it needs this module's Detections
-
     return MTCNN(min_size=options.min_size, threshold=FOLLOW * options.threshold)
 
 
 def _retinaface(options: config.Faces) -> Detector:
-    from fusion_dfd.faces.retinaface import RetinaFace  # likewise
-
     return RetinaFace(_trained(options), min_size=options.min_size, threshold=FOLLOW * options.threshold)
 
 
@@ -55,9 +53,9 @@ def _trained(options: config.Faces) -> retinaface_weights.DetectorWeights:
     return retinaface_weights.load(options.weights, retinaface_weights.Recipe(tuple(options.anchors) or None, slope))
 
 
-DETECTORS: dict[str, Kind] = {
-    "mtcnn": Kind(_mtcnn, lambda options: "mtcnn"),
-    "retinaface": Kind(_retinaface, _retinaface_identity),
+DETECTORS: dict[str, Registered] = {
+    "mtcnn": Registered(_mtcnn, lambda options: "mtcnn"),
+    "retinaface": Registered(_retinaface, _retinaface_identity),
 }
 """By name; ``config.faces.detector`` picks one."""
 
@@ -65,23 +63,23 @@ DETECTORS: dict[str, Kind] = {
 def build(options: config.Faces) -> Detector:
     """The detector that ``options`` ask for.
 
-    Raises :class:`DataError` for an unknown name, with those there are, and for weights that cannot be used.
+    Raises :class:`DataError` for an unknown name and for weights that cannot be used.
     """
-    return _kind(options).build(options)
+    return _registered(options).build(options)
 
 
 def identity(options: config.Faces) -> str:
-    """What shards say of the detector that made them; equal where equal frames give equal faces.
+    """What shards record of their detector; equal identities find equal faces in equal frames.
 
-    MTCNN's weights are one known set, so its name says all; RetinaFace's are named by their hash. Raises as
-    :func:`build` does.
+    MTCNN has one known set of weights, so its name is enough; RetinaFace's weights are identified by their hash. Raises
+    as :func:`build` does.
     """
-    return _kind(options).identity(options)
+    return _registered(options).identity(options)
 
 
-def _kind(options: config.Faces) -> Kind:
+def _registered(options: config.Faces) -> Registered:
     if options.detector not in DETECTORS:
         raise DataError(
-            f"faces.detector={options.detector}: no such detector, choose one of {', '.join(sorted(DETECTORS))}"
+            f"faces.detector={options.detector}: unknown detector, choose one of {', '.join(sorted(DETECTORS))}"
         )
     return DETECTORS[options.detector]

@@ -1,4 +1,4 @@
-"""One video in, clips of its faces out: choose windows, decode once, detect, follow, crop."""
+"""From a video to clips of its faces: choose ranges of frames, decode once, find shots, detect, track, crop."""
 
 from __future__ import annotations
 
@@ -10,62 +10,72 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from fusion_dfd import config
-from fusion_dfd.faces import mask as masks
 from fusion_dfd.faces import track
 from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.faces.detector import Detector
+from fusion_dfd.faces.mask import track_under
 from fusion_dfd.faces.video import Decoder, Picture, VideoInfo, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
-"""Faces kept per window, so that a crowd does not fill the memory: the longest, of equal ones the largest."""
+"""Maximum number of faces per range of frames, so that a crowd does not fill the memory: the longest tracks are kept,
+among equal ones the largest faces."""
 DETECT_BYTES = 1 << 27
-"""Most bytes of RGB that are given to the detector at once; one frame where that alone is more."""
+"""Maximum number of RGB bytes that are given to the detector at once; at least one frame."""
+SHOT_SIDE = 32
+"""Side of the grey pictures that are compared to find shots: so small that motion and noise matter little."""
+SHOT_CHANGE = 20.0
+"""Minimum mean difference of grey values, 0..255, between the last frame of a shot and the first of the next."""
+SHOT_RATIO = 3.5
+"""Minimum ratio of that difference to those of the SHOT_NEIGHBOURS pairs of frames before and after: the movement of a
+camera or of people lasts longer than a frame, and a flash changes the picture twice."""
+SHOT_NEIGHBOURS = 2
+"""Pairs of frames on each side."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Extraction:
-    """The faces of one video, and how it went."""
+    """The clips of one video, and what happened while they were made."""
 
     info: VideoInfo
     clips: list[FaceTrack]
-    """In the order of the video; within a window by track number, then time."""
+    """In the order of the video; within a range of frames by track number, then time."""
     damaged: int
-    """Packets of the file that could not be read or decoded, as far as it was read."""
+    """Packets that could not be read or decoded, in the part of the file that was read."""
     windows: int
-    """Stretches of the video that were looked at."""
+    """Number of ranges of frames that were examined."""
     dropped: int
-    """How many of them gave no clip."""
+    """Number of those that gave no clip."""
     reason: str | None
     """Why ``clips`` is empty; None when it is not."""
     unmasked: str | None = None
-    """Why the mask did not say which face counts; None where it did, or nobody asked it."""
+    """Why the mask could not decide which face is track 0; None where it did, or was not needed."""
 
 
 def extract(path: str, options: config.Faces, detector: Detector, mask: str = "") -> Extraction:
     """Find the clips of a video.
 
-    Dense: at most ``options.clips`` windows of ``options.clip_length`` frames are spread evenly over the video; they
-    never overlap, and a video shorter than one window is one shorter window. Of a window that a cut divides, the
-    longest shot is used. Each gives one clip per face, from the first to the last frame on which the detector, run on
-    every ``options.every``-th frame and the last, saw that face.
+    Dense sampling spreads at most ``options.clips`` ranges of ``options.clip_length`` frames evenly over the video.
+    They never overlap; a video shorter than one range is one shorter range. If a range has several shots, the longest
+    is used. The detector runs on every ``options.every``-th frame and on the last. Each range gives one clip per face,
+    from the first to the last frame with a detection of it.
 
-    Uniform: ``options.clip_length`` frames spread evenly over the whole video (all of a shorter one) are one window,
-    and the detector sees each. It gives one clip per face, of the frames with that face; a face that is more than
-    FAR from where it was last seen begins another. There is no signal of time left in such a clip.
+    Uniform sampling spreads ``options.clip_length`` frames evenly over the whole video (all frames of a shorter one),
+    and the detector runs on each. They give one clip per face, of the frames with that face; a face that is further
+    than track.FAR from where it was last seen begins another clip. Such a clip has no information about time.
 
-    Either way the detector must have been sure of a face (``options.threshold``) at least once, and only the face that
-    counts, track 0, is returned unless ``options.all_tracks``. That is the face under the mask, where there are several
-    faces and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`) can be used; else the one with the most
-    frames, of equal ones the largest. One window of frames is held in memory at a time.
+    In both cases at least one detection of a face must reach ``options.threshold``. Only track 0 is returned, unless
+    ``options.all_tracks``. If there are several faces and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`)
+    can be used, track 0 is the face under the mask; otherwise it is the face with the most frames, among equal ones the
+    largest. One range of frames is held in memory at a time.
 
     Raises :class:`fusion_dfd.types.DataError` for a file that cannot be used (:mod:`fusion_dfd.faces.video`) or takes
     longer than ``options.time_limit`` seconds, its mask included.
     """
     end = time.monotonic() + options.time_limit
     scan = FaceScan(path, options, detector)
-    named, unmasked = _by_mask(track.number_tracks(list(scan)), mask, scan, end)
-    chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in named]
+    numbered, unmasked = _by_mask(track.number_tracks(list(scan)), mask, scan, end)
+    chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in numbered]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
     dropped = scan.windows - sum(map(bool, chosen))
     reason = None if clips else f"no face found in the {len(scan.looked)} frames looked at"
@@ -73,9 +83,9 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
 
 
 class FaceScan:
-    """The faces of a video window by window, none of them named yet (``track`` is 0): iterate once.
+    """The faces of each range of frames of a video; ``track`` is 0 in all of them. Iterate once.
 
-    One window of frames is held at a time. Raises as :func:`extract` does, on being made and while iterating.
+    One range of frames is held at a time. The constructor and the iteration raise as :func:`extract` does.
     """
 
     def __init__(self, path: str, options: config.Faces, detector: Detector):
@@ -86,7 +96,7 @@ class FaceScan:
         wanted = (index for window in self._windows for index in window)
         self._frames = Decoder(path, wanted, options.time_limit - (time.monotonic() - start))
         self.windows = len(self._windows)
-        """Stretches of the video that are looked at."""
+        """Number of ranges of frames that are examined."""
         self.looked: list[int] = []
         """Numbers of the frames that the detector has seen so far."""
         self.shape: tuple[int, int] = (0, 0)
@@ -106,7 +116,7 @@ class FaceScan:
 
 
 def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
-    """The windows of a video of ``frames`` > 0 frames, each the ascending numbers of its frames."""
+    """The frame numbers, ascending, of each range of a video of ``frames`` > 0 frames."""
     if options.sampling == "uniform":
         return [choose_spread(frames, options.clip_length)]
     return choose_windows(frames, options.clip_length, options.clips)
@@ -115,7 +125,7 @@ def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
 def choose_spread(frames: int, length: int) -> list[int]:
     """``length`` frame numbers from the first to the last of ``frames`` > 0, the steps between them equal within one.
 
-    One is the middle; fewer frames than ``length`` are all taken.
+    A single one is the middle; if there are fewer frames than ``length``, all are taken.
     """
     length = min(length, frames)
     return [round(k * (frames - 1) / (length - 1)) for k in range(length)] if length > 1 else [(frames - 1) // 2]
@@ -124,8 +134,8 @@ def choose_spread(frames: int, length: int) -> list[int]:
 def choose_windows(frames: int, length: int, most: int) -> list[range]:
     """At most ``most`` ranges of ``length`` frame numbers, disjoint, spread evenly over ``frames`` > 0 frames.
 
-    One window stands in the middle; more reach from the first frame to the last. Fewer frames than ``length`` make one
-    shorter window.
+    A single range is in the middle; several reach from the first frame to the last. Fewer frames than ``length`` make
+    one shorter range.
     """
     length = min(length, frames)
     count = min(most, frames // length)
@@ -135,28 +145,28 @@ def choose_windows(frames: int, length: int, most: int) -> list[range]:
 
 
 def looked_at(length: int, every: int) -> list[int]:
-    """Frames of a window that the detector sees: every ``every``-th and the last."""
+    """Frames of a range that the detector runs on: every ``every``-th and the last."""
     return sorted({*range(0, length, every), length - 1})
 
 
 def _by_mask(
-    named: list[list[FaceTrack]], mask: str, scan: FaceScan, end: float
+    numbered: list[list[FaceTrack]], mask: str, scan: FaceScan, end: float
 ) -> tuple[list[list[FaceTrack]], str | None]:
-    """The faces with the one under the mask as track 0, and why that could not be told, if so."""
-    faces = [face for window in named for face in window]
+    """The faces with the one under the mask as track 0, and the reason if the mask could not decide it."""
+    faces = [face for window in numbered for face in window]
     if not mask or {face.track for face in faces} <= {0}:
-        return named, None
+        return numbered, None
     try:
-        number = masks.under(mask, faces, scan.looked, scan.info.frames, scan.shape, end - time.monotonic())
+        forged = track_under(mask, faces, scan.looked, scan.info.frames, scan.shape, end - time.monotonic())
     except DataError as error:
-        if time.monotonic() > end:  # whether the mask decides must not depend on how busy a machine is
+        if time.monotonic() > end:  # the result must not depend on how busy the machine is
             raise
-        return named, str(error)
-    return track.promote(named, number), None
+        return numbered, str(error)
+    return track.promote(numbered, forged), None
 
 
 def _gather(frames: Decoder, windows: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
-    """The frames of each window by number; a window at the end of a damaged file may be short or missing."""
+    """The frames of each range by number; a range at the end of a damaged file may be short or missing."""
     held: dict[int, Picture] = {}
     waiting = iter(windows)
     window = next(waiting)
@@ -170,8 +180,8 @@ def _gather(frames: Decoder, windows: list[Sequence[int]]) -> Iterator[dict[int,
 
 
 def _shot(window: dict[int, Picture], options: config.Faces) -> tuple[dict[int, Picture], list[int]]:
-    """What of a window is used, and the numbers of the frames that the detector sees."""
-    if options.sampling == "uniform":  # between frames that lie apart, no cut can be told from a movement
+    """The frames of a range that are used, and the numbers of those that the detector runs on."""
+    if options.sampling == "uniform":  # frames seconds apart differ as much within a shot as between two
         return window, list(window)
     shot = longest_shot(np.stack([picture.grey(SHOT_SIDE) for picture in window.values()]))
     numbers = list(window)[shot.start : shot.stop]
@@ -179,7 +189,7 @@ def _shot(window: dict[int, Picture], options: config.Faces) -> tuple[dict[int, 
 
 
 def _faces(window: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
-    """The faces of one window. One detection alone among three or more looked-at frames is taken for a false alarm."""
+    """The clips of one range. A single detection among three or more examined frames is taken for a false alarm."""
     shape = window[at[0]].shape
     detections = _detect([window[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
     apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
@@ -191,31 +201,20 @@ def _faces(window: dict[int, Picture], at: list[int], options: config.Faces, det
 
 def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Detections]:
     """Faces of each picture, at most ``most`` of them held as RGB at a time."""
-    parts = [pictures[start : start + most] for start in range(0, len(pictures), most)]
-    return [faces for part in parts for faces in detector.detect(np.stack([picture.rgb() for picture in part]))]
-
-
-# MERGED from faces.cuts: Where one shot ends and the next begins: no face is followed through a cut.
-SHOT_SIDE = 32
-"""Side of the grey pictures that are compared: so small that motion and noise count for little."""
-SHOT_CHANGE = 20.0
-"""Mean difference of grey values, 0..255, that a cut makes at least."""
-SHOT_RATIO = 3.5
-"""How many times larger it is than the differences of the NEAR pairs of frames before and after: camera and people move
-for longer than a frame, a flash comes and goes."""
-SHOT_NEIGHBOURS = 2
+    chunks = [pictures[start : start + most] for start in range(0, len(pictures), most)]
+    return [faces for chunk in chunks for faces in detector.detect(np.stack([picture.rgb() for picture in chunk]))]
 
 
 def longest_shot(small: np.ndarray) -> range:
-    """The longest stretch without a cut of pictures uint8 [t, SIDE, SIDE], in order; the first of equally long ones."""
+    """The longest shot of pictures uint8 [t, SHOT_SIDE, SHOT_SIDE], in order; the first of equally long ones."""
     edges = [0, *shot_starts(small), len(small)]
     return max((range(start, stop) for start, stop in itertools.pairwise(edges)), key=len)
 
 
 def shot_starts(small: np.ndarray) -> list[int]:
-    """Places of the pictures uint8 [t, SIDE, SIDE] that begin another shot, ascending.
+    """Positions of the pictures uint8 [t, SHOT_SIDE, SHOT_SIDE] that begin another shot, ascending.
 
-    Dissolves are not found, nor is a cut to or from a shot in which much moves: a false cut would cost a good clip.
+    Not found are dissolves, and boundaries of shots with much movement: a false boundary would cost a good clip.
     """
     if len(small) < 2:
         return []

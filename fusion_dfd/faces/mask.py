@@ -1,4 +1,4 @@
-"""Which face of a forged video was forged: the one under the mask that the data set publishes beside the video."""
+"""Which face of a forged video was forged: the one under the mask that the data set publishes for the video."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ WHITE = 128
 """Least value, 0..255, of the brightest channel of a marked pixel: masks are two-valued, but compressed."""
 
 
-def under(
+def track_under(
     path: str, clips: Sequence[FaceTrack], looked: Sequence[int], frames: int, size: tuple[int, int], time_limit: float
 ) -> int:
-    """Number of the track that agrees best with the mask.
+    """Number of the track with the highest intersection over union with the mask; of equal ones the lowest.
 
-    Measured is the intersection of what the mask marks with the boxes of a face, over their union, both summed over the
-    frames ``looked`` (the intersection over union of volumes): a face that covers the marked pixels for longer or more
-    tightly wins, of equal ones the lower number.
+    Intersection and union of the marked pixels and the boxes of a face are summed over the frames ``looked``. So a face
+    that covers the marked pixels for longer or more tightly wins.
 
     Args:
       path: the mask, a video.
       clips: of all faces of the forged video.
-      looked: ascending numbers of frames, those the detector saw.
+      looked: numbers of the frames that the detector ran on, ascending.
       frames: of the forged video, as :func:`fusion_dfd.faces.video.probe` counts them.
       size: height and width of its frames.
       time_limit: seconds.

@@ -1,11 +1,12 @@
 """MTCNN, the cascade of Zhang, Zhang, Li and Qiao, "Joint Face Detection and Alignment using Multitask Cascaded
 Convolutional Networks", IEEE Signal Processing Letters 23(10), 2016, over batches of frames.
 
-The networks run compiled on the device, the choice among boxes on the host. Compiled programs are few: one for the
-R-Net, one for the O-Net, one P-Net per size class of frames.
+The networks run compiled on the device; boxes are chosen on the host. There is one compiled program for the R-Net, one
+for the O-Net, and one of the P-Net per size class of frames. The P-Net scans an image pyramid that is laid out on one
+mosaic; the other two networks look at patches.
 
-Thresholds and box conventions are those of the package ``mtcnn`` 1.0.0, where the weights come from; patches are cut
-more carefully than there (:func:`fusion_dfd.faces.mtcnn.sample_patches`).
+Weights, thresholds and box conventions are those of the package ``mtcnn`` 1.0.0 (:data:`WHEEL`). Patches are resampled
+without aliasing (:func:`sample_patches`), which that package does not do.
 """
 
 from __future__ import annotations
@@ -26,12 +27,34 @@ from fusion_dfd.weights import wheel
 from fusion_dfd.weights.wheel import Wheel
 
 PNET_THRESHOLD, RNET_THRESHOLD = 0.6, 0.7
-"""Least confidence to pass on to the next stage."""
+"""Minimum confidence that the first and the second stage pass on."""
 PROPOSALS = 256
-"""Most candidates of one frame that a stage passes on, and of one pyramid level that are compared."""
+"""Maximum number of candidates of a frame that a stage passes on, and of a pyramid level that are compared."""
 MOSAIC_PIXELS, MOSAIC_BATCH = 1 << 17, 8
-"""About how many pixels, and at most how many frames, one call of the P-Net takes."""
+"""Approximate number of pixels, and maximum number of frames, per call of the P-Net."""
 RNET_BATCH, ONET_BATCH = 32, 8
+
+CELL, STRIDE = 12, 2
+"""Window and step of the P-Net, pixels of a pyramid level."""
+FACTOR = 0.709
+"""Ratio of successive pyramid levels: half the area."""
+LONGEST = 640
+"""Longest side of the finest pyramid level; in larger frames the smallest faces are not found, which saves seconds."""
+MULTIPLE = 32
+"""Mosaic sides are multiples of this, so that videos of similar size share a compiled program."""
+GREY = (127, 127, 127)
+
+Arrays = tuple[np.ndarray, ...]
+
+WHEEL = Wheel(
+    "mtcnn",
+    "1.0.0",
+    {
+        "mtcnn/assets/weights/pnet.lz4": (27119, "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"),
+        "mtcnn/assets/weights/rnet.lz4": (401659, "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"),
+        "mtcnn/assets/weights/onet.lz4": (1557637, "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"),
+    },
+)
 
 
 class MTCNN:
@@ -56,14 +79,14 @@ class MTCNN:
 
     def _propose(self, frames: np.ndarray) -> _Boxes:
         """Stage 1: windows of all scales that may hold a face."""
-        layout = plan_mosaic(*frames.shape[1:3], self.min_size)
-        if layout is None or not len(frames):
+        mosaic = plan_mosaic(*frames.shape[1:3], self.min_size)
+        if mosaic is None or not len(frames):
             return _Boxes.none()
-        chunk = int(np.clip(MOSAIC_PIXELS // (layout.height * layout.width), 1, MOSAIC_BATCH))
-        mosaics = np.stack([layout.draw(frame) for frame in frames])
+        chunk = int(np.clip(MOSAIC_PIXELS // (mosaic.height * mosaic.width), 1, MOSAIC_BATCH))
+        mosaics = np.stack([mosaic.draw(frame) for frame in frames])
         score, offset = in_chunks(pnet, self._weights["pnet"], mosaics, chunk)
         proposals = []
-        for level in layout.levels:
+        for level in mosaic.levels:
             at, windows = level.pick(score, PNET_THRESHOLD)
             side = windows[:, 2:] - windows[:, :2]
             boxes = windows + offset[at] * np.concatenate([side, side], -1)
@@ -83,7 +106,7 @@ class MTCNN:
         squares = squared(refined.boxes)
         patches = sample_patches(frames, refined.frame, squares, 48)
         score, offset, points = in_chunks(onet, self._weights["onet"], patches, ONET_BATCH)
-        # The - 1 and + 1: landmarks were learnt with coordinates that count pixels from 1.
+        # The - 1 and + 1: landmarks were trained with coordinates that count pixels from 1.
         corner, side = squares[:, None, :2] - 1, (squares[:, 2:] - squares[:, :2] + 1)[:, None]
         faces = _Boxes(refined.frame, moved(squares, offset), score, corner + points * side)
         faces = faces[score >= self.threshold].suppressed(0.7, "min")
@@ -139,29 +162,101 @@ class _Boxes:
         return Detections(self.boxes.astype(np.float32), self.score, self.landmarks.astype(np.float32))
 
 
-# MERGED from faces.mtcnn_networks: The three networks of MTCNN as JAX functions, and their weights out of the wheel ``mtcnn`` 1.0.0.
-Arrays = tuple[np.ndarray, ...]
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """One level of the image pyramid, and its place on the mosaic (even coordinates)."""
 
-WHEEL = Wheel(
-    "mtcnn",
-    "1.0.0",
-    {
-        "mtcnn/assets/weights/pnet.lz4": (27119, "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5"),
-        "mtcnn/assets/weights/rnet.lz4": (401659, "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee"),
-        "mtcnn/assets/weights/onet.lz4": (1557637, "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3"),
-    },
-)
+    x: int
+    y: int
+    width: int
+    height: int
+    scale: tuple[float, float]
+    """Pixels of the frame per pixel of the level, horizontally and vertically."""
+
+    def pick(self, score: np.ndarray, threshold: float) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+        """Where ``score`` [n, h', w'] of the mosaics' windows exceeds ``threshold`` within this level.
+
+        Returns the index into ``score`` (frame, row, column; each int [m]) and the windows in pixels of the frame,
+        float64 [m, 4].
+        """
+        top, left = self.y // STRIDE, self.x // STRIDE
+        rows, columns = ((side - CELL) // STRIDE + 1 for side in (self.height, self.width))
+        frame, row, column = np.nonzero(score[:, top : top + rows, left : left + columns] > threshold)
+        corner = np.stack([column, row], -1) * STRIDE
+        windows = np.concatenate([corner, corner + CELL], -1) * np.tile(self.scale, 2)
+        return (frame, row + top, column + left), windows
 
 
-@functools.cache
-def load(name: str) -> Arrays:
-    """Weights of ``pnet``, ``rnet`` or ``onet``, float32, in layer order: kernel (HWIO), bias, PReLU slope, ...
+@dataclasses.dataclass(frozen=True)
+class Mosaic:
+    """Where the pyramid levels of frames of one size lie on their mosaic of ``height`` x ``width`` pixels."""
 
-    Raises :class:`DataError` as :func:`fusion_dfd.weights.wheel.read` does.
+    levels: tuple[Level, ...]
+    height: int
+    width: int
+
+    def draw(self, frame: np.ndarray) -> np.ndarray:
+        """uint8 [height, width, 3], the mosaic of one frame uint8 [h, w, 3]."""
+        mosaic = np.zeros((self.height, self.width, 3), np.uint8)
+        for level in self.levels:
+            small = cv2.resize(frame, (level.width, level.height), interpolation=cv2.INTER_AREA)
+            mosaic[level.y : level.y + level.height, level.x : level.x + level.width] = small
+        return mosaic
+
+
+@functools.lru_cache(maxsize=64)
+def plan_mosaic(height: int, width: int, min_size: int) -> Mosaic | None:
+    """Mosaic of the pyramid of frames of height x width, for faces from ``min_size`` pixels; None if no window fits in.
+
+    Each level goes into the first column of the mosaic that has room below, else into a new one at the right.
     """
-    # joblib unpickles, and a pickle can run anything: nothing but bytes with the known hash is ever given to it.
-    content = wheel.read(WHEEL, f"mtcnn/assets/weights/{name}.lz4")
-    return tuple(np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(content)))
+    shorter = min(height, width)
+    scales = [min(CELL / min_size, LONGEST / max(height, width))]
+    while scales[-1] * FACTOR * shorter > CELL:
+        scales.append(scales[-1] * FACTOR)
+    scales.append(CELL / shorter)  # the window that holds the whole frame, for pictures that are all face
+    levels, columns = [], []
+    for scale in scales:
+        # Even sides and places, so that no window of the network's 2 x 2 pooling straddles a border.
+        h, w = (2 * round(side * scale / 2) for side in (height, width))
+        if min(h, w) < CELL or scale > scales[0]:
+            continue
+        tall = levels[0].height if levels else h
+        column = next((column for column in columns if w <= column["width"] and column["y"] + h <= tall), None)
+        if column is None:
+            column = {"x": sum(other["width"] for other in columns), "y": 0, "width": w}
+            columns.append(column)
+        levels.append(Level(column["x"], column["y"], w, h, (width / w, height / h)))
+        column["y"] += h
+    if not levels:
+        return None
+    sides = levels[0].height, sum(column["width"] for column in columns)
+    return Mosaic(tuple(levels), *(-(-side // MULTIPLE) * MULTIPLE for side in sides))
+
+
+def sample_patches(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [m, size, size, 3]: the squares [m, 4] of ``frames[frame]``, grey outside the picture.
+
+    Samples are bilinear at subpixel positions. They are taken from the frame after it was halved as often as it stays
+    finer than the patch: samples of the full-size frame alias, which makes the landmarks jitter.
+    """
+    out = np.empty((len(squares), size, size, 3), np.uint8)
+    halves: dict[int, list[np.ndarray]] = {}
+    for patch, index, square in zip(out, frame, squares, strict=True):
+        chain = halves.setdefault(index, [frames[index]])
+        step = (square[2] - square[0]) / size
+        times = max(0, int(np.log2(max(step, 1))))
+        while len(chain) <= times and min(chain[-1].shape[:2]) > 1:
+            half = chain[-1].shape[1] // 2, chain[-1].shape[0] // 2
+            chain.append(cv2.resize(chain[-1], half, interpolation=cv2.INTER_AREA))
+        picture = chain[min(times, len(chain) - 1)]
+        ratio = np.array(picture.shape[1::-1]) / frames.shape[2:0:-1]
+        # Pixel centres lie at + 0.5: sample k is at square + (k + 0.5) * step.
+        start = (square[:2] + step / 2) * ratio - 0.5
+        matrix = np.array([[step * ratio[0], 0, start[0]], [0, step * ratio[1], start[1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        cv2.warpAffine(picture, matrix, (size, size), patch, flags, cv2.BORDER_CONSTANT, GREY)
+    return out
 
 
 @jax.jit
@@ -226,110 +321,12 @@ def _flat(x: jax.Array) -> jax.Array:
     return x.swapaxes(1, 2).reshape(len(x), -1)
 
 
-# MERGED from faces.pyramid: The pictures that the networks of a cascade look at: image pyramids laid out on mosaics, and patches.
-CELL, STRIDE = 12, 2
-"""Window and step of the scanning network, pixels of a pyramid level."""
-FACTOR = 0.709
-"""Ratio of successive pyramid levels: half the area."""
-LONGEST = 640
-"""Longest side of the finest pyramid level; larger frames lose their smallest faces rather than cost seconds."""
-MULTIPLE = 32
-"""Mosaic sides are multiples of this, so that videos of similar size share a compiled program."""
-GREY = (127, 127, 127)
+@functools.cache
+def load(name: str) -> Arrays:
+    """Weights of ``pnet``, ``rnet`` or ``onet``, float32, in layer order: kernel (HWIO), bias, PReLU slope, ...
 
-
-@dataclasses.dataclass(frozen=True)
-class Level:
-    """One level of the image pyramid, and its place on the mosaic (even coordinates)."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    scale: tuple[float, float]
-    """Pixels of the frame per pixel of the level, horizontally and vertically."""
-
-    def pick(self, score: np.ndarray, threshold: float) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-        """Where ``score`` [n, h', w'] of the mosaics' windows exceeds ``threshold`` within this level.
-
-        Returns the index into ``score`` (frame, row, column; each int [m]) and the windows in pixels of the frame,
-        float64 [m, 4].
-        """
-        top, left = self.y // STRIDE, self.x // STRIDE
-        rows, columns = ((side - CELL) // STRIDE + 1 for side in (self.height, self.width))
-        frame, row, column = np.nonzero(score[:, top : top + rows, left : left + columns] > threshold)
-        corner = np.stack([column, row], -1) * STRIDE
-        windows = np.concatenate([corner, corner + CELL], -1) * np.tile(self.scale, 2)
-        return (frame, row + top, column + left), windows
-
-
-@dataclasses.dataclass(frozen=True)
-class Mosaic:
-    """Where the pyramid levels of frames of one size lie on their mosaic of ``height`` x ``width`` pixels."""
-
-    levels: tuple[Level, ...]
-    height: int
-    width: int
-
-    def draw(self, frame: np.ndarray) -> np.ndarray:
-        """uint8 [height, width, 3], the mosaic of one frame uint8 [h, w, 3]."""
-        mosaic = np.zeros((self.height, self.width, 3), np.uint8)
-        for level in self.levels:
-            small = cv2.resize(frame, (level.width, level.height), interpolation=cv2.INTER_AREA)
-            mosaic[level.y : level.y + level.height, level.x : level.x + level.width] = small
-        return mosaic
-
-
-@functools.lru_cache(maxsize=64)
-def plan_mosaic(height: int, width: int, min_size: int) -> Mosaic | None:
-    """The pyramid of frames of height x width, for faces from ``min_size`` pixels up; None if no window fits in.
-
-    Each level goes into the first column of the mosaic that has room below, else into a new one at the right.
+    Raises :class:`DataError` as :func:`fusion_dfd.weights.wheel.read` does.
     """
-    shorter = min(height, width)
-    scales = [min(CELL / min_size, LONGEST / max(height, width))]
-    while scales[-1] * FACTOR * shorter > CELL:
-        scales.append(scales[-1] * FACTOR)
-    scales.append(CELL / shorter)  # the window that holds the whole frame, for pictures that are all face
-    levels, columns = [], []
-    for scale in scales:
-        # Even sides and places, so that no window of the network's 2 x 2 pooling straddles a border.
-        h, w = (2 * round(side * scale / 2) for side in (height, width))
-        if min(h, w) < CELL or scale > scales[0]:
-            continue
-        tall = levels[0].height if levels else h
-        column = next((column for column in columns if w <= column["width"] and column["y"] + h <= tall), None)
-        if column is None:
-            column = {"x": sum(other["width"] for other in columns), "y": 0, "width": w}
-            columns.append(column)
-        levels.append(Level(column["x"], column["y"], w, h, (width / w, height / h)))
-        column["y"] += h
-    if not levels:
-        return None
-    sides = levels[0].height, sum(column["width"] for column in columns)
-    return Mosaic(tuple(levels), *(-(-side // MULTIPLE) * MULTIPLE for side in sides))
-
-
-def sample_patches(frames: np.ndarray, frame: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [m, size, size, 3]: the squares [m, 4] of ``frames[frame]``, grey outside the picture.
-
-    Bilinear samples at subpixel places, taken from the frame halved as often as it stays finer than the patch: samples
-    of a full-size frame alias, and the landmarks found in them jitter with it.
-    """
-    out = np.empty((len(squares), size, size, 3), np.uint8)
-    halves: dict[int, list[np.ndarray]] = {}
-    for number, (index, square) in enumerate(zip(frame, squares, strict=True)):
-        chain = halves.setdefault(index, [frames[index]])
-        step = (square[2] - square[0]) / size
-        times = max(0, int(np.log2(max(step, 1))))
-        while len(chain) <= times and min(chain[-1].shape[:2]) > 1:
-            half = chain[-1].shape[1] // 2, chain[-1].shape[0] // 2
-            chain.append(cv2.resize(chain[-1], half, interpolation=cv2.INTER_AREA))
-        picture = chain[min(times, len(chain) - 1)]
-        ratio = np.array(picture.shape[1::-1]) / frames.shape[2:0:-1]
-        # Pixel centres lie at + 0.5: sample k is at square + (k + 0.5) * step.
-        start = (square[:2] + step / 2) * ratio - 0.5
-        matrix = np.array([[step * ratio[0], 0, start[0]], [0, step * ratio[1], start[1]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        cv2.warpAffine(picture, matrix, (size, size), out[number], flags, cv2.BORDER_CONSTANT, GREY)
-    return out
+    # joblib unpickles, and a pickle can run anything: nothing but bytes with the known hash is ever given to it.
+    content = wheel.read(WHEEL, f"mtcnn/assets/weights/{name}.lz4")
+    return tuple(np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(content)))

@@ -1,4 +1,8 @@
-"""RetinaFace over batches of frames: one compiled program from pixels to faces, for each class of frame sizes."""
+"""RetinaFace over batches of frames: one compiled program from pixels to faces per size class of frames.
+
+The network predicts offsets relative to *anchors*, square boxes on a regular grid; this module lays the grid, decodes
+the offsets and suppresses overlapping boxes.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,18 @@ from fusion_dfd.faces.boxes import Detections, in_chunks, overlap
 from fusion_dfd.faces.retinaface_weights import DetectorWeights, Recipe
 
 LONGEST = 640
-"""Longest side of the pictures the network sees; larger frames lose their smallest faces rather than cost seconds."""
+"""Longest side of the pictures that the network sees; in larger frames the smallest faces are lost, to save time."""
 MULTIPLE, LEAST = 32, 96
 """Sides of those pictures are multiples of this, and no less: videos of similar size share a compiled program, and the
 coarsest map stays larger than a kernel."""
 BATCH_PIXELS, BATCH = 1 << 20, 8
-"""About how many pixels, and at most how many frames, one call of the network takes."""
+"""Approximate number of pixels, and maximum number of frames, per call of the network."""
 CANDIDATES = 512
-"""Anchors of a frame that are looked at, the most confident."""
+"""Number of anchors of a frame that are decoded, the most confident ones."""
 NMS_THRESHOLD = 0.4
 """Of the published test (Pytorch_Retinaface, detect.py)."""
+CENTRE_UNIT, SIZE_UNIT = 0.1, 0.2
+"""Units of the offsets: tenths of an anchor's side, fifths of a natural logarithm (the "variances" of SSD)."""
 
 
 class RetinaFace:
@@ -56,7 +62,7 @@ class RetinaFace:
 def _find(recipe: Recipe, weights: retinaface_networks.Weights, images: jax.Array) -> tuple[jax.Array, ...]:
     """Of uint8 [n, h, w, 3] the m most confident anchors: kept [n, m], score, boxes [n, m, 4], landmarks [n, m, 5, 2].
 
-    Confidence falls; ``kept`` are those that no better box covers.
+    Sorted by falling confidence; ``kept`` marks those that no better box covers.
     """
     offsets, scores, points = retinaface_networks.predict(weights, recipe.slope, images)
     grid = jnp.asarray(make_anchors(*images.shape[1:3], retinaface_networks.STRIDES, recipe.anchors))
@@ -71,7 +77,7 @@ def _find(recipe: Recipe, weights: retinaface_networks.Weights, images: jax.Arra
 def _shrunk(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pictures for the network, and pixels of a frame per pixel of a picture, horizontally and vertically.
 
-    The pictures stand in the upper left corner; beyond them lies what the network sees as nothing.
+    The frame is in the upper left corner; the rest has the mean colour, which the network sees as zero.
     """
     height, width = frames.shape[1:3]
     scale = min(1, LONGEST / max(height, width))
@@ -83,22 +89,17 @@ def _shrunk(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return pictures, np.array([width / w, height / h])
 
 
-# MERGED from faces.anchors: Anchors: the boxes relative to which a single-shot detector speaks, and what its numbers mean.
-CENTRE_UNIT, SIZE_UNIT = 0.1, 0.2
-"""What an offset of one means: tenths of an anchor's side, fifths of a natural logarithm."""
-
-
 def make_anchors(height: int, width: int, strides: tuple[int, ...], sides: tuple[int, ...]) -> np.ndarray:
     """Square anchors float32 [a, 3]: centre x, centre y, side, in pixels of a picture of height x width.
 
-    ``sides`` holds as many for each of the ``strides``, finest first. Order: stride, row, column, side.
+    ``sides`` holds equally many for each of the ``strides``, finest first. Order: stride, row, column, side.
     """
-    parts = []
+    grids = []
     for stride, own in zip(strides, np.reshape(sides, (len(strides), -1)), strict=True):
         rows, columns = -(-height // stride), -(-width // stride)
         y, x, side = np.meshgrid(np.arange(rows), np.arange(columns), own, indexing="ij")
-        parts.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, side], -1).reshape(-1, 3))
-    return np.concatenate(parts).astype(np.float32)
+        grids.append(np.stack([(x + 0.5) * stride, (y + 0.5) * stride, side], -1).reshape(-1, 3))
+    return np.concatenate(grids).astype(np.float32)
 
 
 def decode_boxes(anchors: jax.Array, offsets: jax.Array, points: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,7 +1,8 @@
 """Reading video files: count the frames, then decode the wanted ones, in order, in one pass.
 
-Header counts and timestamps lie often enough (variable frame rates, B-frames in AVI, Matroska without a count), so a
-frame's number is its place in decode order, and the number of frames is the number of packets. Seeking is never used.
+Header counts and timestamps are often wrong (variable frame rates, B-frames in AVI, Matroska without a count). So the
+number of a frame is its position in decode order, the number of frames is the number of packets, and seeking is never
+used.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from fusion_dfd.types import DataError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What a file says about its video stream without decoding it."""
+    """Properties of a video stream that are known without decoding it."""
 
     frames: int
     """Packets of the video stream: the number of frames, or a little more in a damaged file."""
     fps: float
     """Average frames per second; 0 where the file does not say."""
     width: int
-    """Pixels as coded; :class:`Decoder` swaps width and height of a video that asks to be shown turned by 90 degrees."""
+    """Pixels as coded; :class:`Decoder` swaps width and height of a video that is to be shown turned by 90 degrees."""
     height: int
     codec: str
     """FFmpeg's name of the codec, e.g. ``h264``."""
@@ -35,7 +36,7 @@ class VideoInfo:
 
 
 class _Clock:
-    """Raises once ``limit`` seconds have passed since it was made."""
+    """Raises DataError once ``limit`` seconds have passed since it was made."""
 
     def __init__(self, path: str, limit: float):
         self._path, self._end = path, time.monotonic() + limit
@@ -64,7 +65,7 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
             damaged = 1
         if not packets:
             raise _no_frames(path)
-        # A demuxer that meets a cut or loses its way in a Matroska file ends without an error.
+        # A demuxer ends without an error where a file is cut off, or where it loses the structure of a Matroska file.
         announced = _duration(container, stream)
         damaged = damaged or int(announced > 0 and end - (stream.start_time or 0) < 0.9 * announced)
         context = stream.codec_context
@@ -73,7 +74,7 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
 
 
 class Picture:
-    """A decoded frame as the decoder left it: of a usual video half the bytes of its RGB."""
+    """A decoded frame in the decoder's own pixel format, usually half the bytes of its RGB."""
 
     def __init__(self, frame: av.VideoFrame, size: tuple[int, int]):
         self._frame, self._size, self._turns = frame, size, round(frame.rotation / 90) % 4
@@ -97,7 +98,7 @@ class Picture:
 
 
 class Decoder:
-    """Iterate over ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
+    """An iterable of ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
 
     ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
     out. Decoding stops after the last of them. Packets that cannot be decoded are skipped and counted in ``damaged``;
@@ -161,7 +162,7 @@ class Decoder:
 
 
 class Reader(Decoder):
-    """The same with each frame as uint8 [h, w, 3] RGB, as it is to be shown."""
+    """A :class:`Decoder` that gives each frame as uint8 [h, w, 3] RGB, as it is to be shown."""
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         for index, picture in super().__iter__():
@@ -178,14 +179,14 @@ def _open(path: str) -> av.container.InputContainer:
     if _cut_off(path):
         raise DataError(f"{path}: cut off before its index (no moov box), copy or download it again")
     try:
-        # A playlist renamed .mp4 must not make us fetch what it names.
+        # Without the whitelist, a playlist renamed .mp4 would make FFmpeg fetch what it names.
         return av.open(os.path.abspath(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{path}: {_why_not(path, error)}") from error
 
 
 def _why_not(path: str, error: Exception) -> str:
-    """The reason FFmpeg refused a file, in words for its owner."""
+    """Why FFmpeg cannot open a file, with a remedy."""
     if isinstance(error, PermissionError):
         return "may not be read, check its permissions"
     with open(path, "rb") as file:
@@ -229,7 +230,7 @@ def _video_stream(path: str, container: av.container.InputContainer) -> av.video
 
 
 def _duration(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
-    """What the header says the stream lasts, in its time base; 0 where it does not say it of this stream."""
+    """Duration of the stream according to the header, in its time base; 0 where the header does not give it."""
     if stream.duration:
         return stream.duration
     if container.duration and len(container.streams) == 1:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from portrait import LANDMARKS, plausible, portrait, scene
 
-from fusion_dfd.faces import mtcnn as mtcnn_networks
+from fusion_dfd.faces import mtcnn
 from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.mtcnn import MTCNN
 from fusion_dfd.synthetic import footage
@@ -28,19 +28,19 @@ ONET_Y = [0.464993953704834, 0.45804980397224426, 0.7166597843170166, 0.93434357
 
 
 @pytest.fixture(scope="module")
-def mtcnn():
+def finder():
     return MTCNN(min_size=32, threshold=0.6)
 
 
 def test_the_networks_agree_with_the_package():
     face = portrait()
-    score, offset = mtcnn_networks.pnet(mtcnn_networks.load("pnet"), face[None, 50:170:10, 40:160:10])
+    score, offset = mtcnn.pnet(mtcnn.load("pnet"), face[None, 50:170:10, 40:160:10])
     np.testing.assert_allclose(score, [[[PNET[0]]]], atol=2e-6)
     np.testing.assert_allclose(offset[0, 0], [PNET[1]], atol=2e-6)
-    score, offset = mtcnn_networks.rnet(mtcnn_networks.load("rnet"), face[None, 50:170:5, 40:160:5])
+    score, offset = mtcnn.rnet(mtcnn.load("rnet"), face[None, 50:170:5, 40:160:5])
     np.testing.assert_allclose(score, [RNET[0]], atol=2e-6)
     np.testing.assert_allclose(offset, [RNET[1]], atol=2e-6)
-    score, offset, points = mtcnn_networks.onet(mtcnn_networks.load("onet"), face[None, 50:146:2, 50:146:2])
+    score, offset, points = mtcnn.onet(mtcnn.load("onet"), face[None, 50:146:2, 50:146:2])
     np.testing.assert_allclose(score, [ONET[0]], atol=2e-6)
     np.testing.assert_allclose(offset, [ONET[1]], atol=2e-6)
     np.testing.assert_allclose(points[0], np.stack([ONET_X, ONET_Y], -1), atol=2e-6)
@@ -57,44 +57,44 @@ def test_the_cascade_finds_the_package_s_face():
     assert abs(found.landmarks[0] - LANDMARKS).max() < 3
 
 
-def test_boxes_and_landmarks_follow_the_face(mtcnn):
+def test_boxes_and_landmarks_follow_the_face(finder):
     places = (10, 30), (150, 5), (97, 63)
     frames = np.stack([scene(270, 360, place) for place in places])
-    for place, found in zip(places, mtcnn.detect(frames), strict=True):
+    for place, found in zip(places, finder.detect(frames), strict=True):
         assert len(found) == 1
         assert abs(found.landmarks[0] - LANDMARKS - place).max() < 5
         assert overlap(REFERENCE_BOX + np.tile(place, 2), found.boxes)[0, 0] > 0.75
 
 
-def test_faces_of_a_frame_come_by_confidence_and_those_of_others_do_not_matter(mtcnn):
+def test_faces_of_a_frame_come_by_confidence_and_those_of_others_do_not_matter(finder):
     frames = [scene(240, 480, (0, 20), (260, 30)), scene(240, 480), scene(240, 480, (140, 10))]
-    together = mtcnn.detect(np.stack(frames * 4))
+    together = finder.detect(np.stack(frames * 4))
     assert [len(found) for found in together] == [2, 0, 1] * 4
     assert together[0].scores[0] >= together[0].scores[1]
     for frame, found in zip(frames, together[3:6], strict=True):
-        (alone,) = mtcnn.detect(frame[None])
+        (alone,) = finder.detect(frame[None])
         np.testing.assert_allclose(found.boxes, alone.boxes, atol=1e-3)
         np.testing.assert_allclose(found.landmarks, alone.landmarks, atol=1e-3)
 
 
-def test_scale_is_undone_on_each_axis_and_large_frames_keep_their_precision(mtcnn):
+def test_scale_is_undone_on_each_axis_and_large_frames_keep_their_precision(finder):
     large = cv2.resize(scene(300, 400, (120, 60)), None, fx=4.75, fy=3.6, interpolation=cv2.INTER_LINEAR)
-    (found,) = mtcnn.detect(large[None])
+    (found,) = finder.detect(large[None])
     assert len(found) == 1
     side = (found.boxes[0, 2:] - found.boxes[0, :2]).max()
     assert abs(found.landmarks[0] - (LANDMARKS + np.array([120, 60])) * (4.75, 3.6)).max() < 0.04 * side
 
 
 @pytest.mark.parametrize("shape", [(0, 64, 64, 3), (2, 8, 8, 3), (1, 1, 500, 3), (3, 12, 12, 3), (1, 97, 101, 3)])
-def test_frames_without_a_face_of_any_size_and_number(mtcnn, shape):
-    found = mtcnn.detect(np.full(shape, 128, np.uint8))
+def test_frames_without_a_face_of_any_size_and_number(finder, shape):
+    found = finder.detect(np.full(shape, 128, np.uint8))
     assert [len(each) for each in found] == [0] * shape[0]
     for each in found:
         assert (each.boxes.shape, each.scores.shape, each.landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
 
 
-def test_noise_is_no_face(mtcnn, rng):
-    assert [len(found) for found in mtcnn.detect(rng.integers(0, 255, (3, 120, 160, 3), np.uint8))] == [0, 0, 0]
+def test_noise_is_no_face(finder, rng):
+    assert [len(found) for found in finder.detect(rng.integers(0, 255, (3, 120, 160, 3), np.uint8))] == [0, 0, 0]
 
 
 def test_small_faces_and_unsure_ones_are_left_out():
@@ -105,29 +105,29 @@ def test_small_faces_and_unsure_ones_are_left_out():
     assert len(MTCNN(min_size=32, threshold=score + (1 - score) / 2).detect(portrait()[None])[0]) == 0
 
 
-def test_boxes_stay_inside_the_frame(mtcnn):
-    (found,) = mtcnn.detect(np.ascontiguousarray(portrait()[None, 52:160, 60:142]))
+def test_boxes_stay_inside_the_frame(finder):
+    (found,) = finder.detect(np.ascontiguousarray(portrait()[None, 52:160, 60:142]))
     assert len(found) == 1
     assert (found.boxes >= 0).all()
     assert (found.boxes <= [81, 107, 81, 107]).all()
 
 
-def test_few_programs_are_compiled(mtcnn):
-    networks = mtcnn_networks.pnet, mtcnn_networks.rnet, mtcnn_networks.onet
-    mtcnn.detect(scene(240, 480, (0, 20))[None])
+def test_few_programs_are_compiled(finder):
+    networks = mtcnn.pnet, mtcnn.rnet, mtcnn.onet
+    finder.detect(scene(240, 480, (0, 20))[None])
     before = [network._cache_size() for network in networks]
     for count, height, width in ((1, 238, 478), (9, 240, 476), (3, 237, 480)):
-        mtcnn.detect(np.stack([scene(height, width, (100, 20), (260, 10))] * count))
+        finder.detect(np.stack([scene(height, width, (100, 20), (260, 10))] * count))
     assert [network._cache_size() for network in networks] == before
 
 
-def test_rendered_faces_are_found(mtcnn):
+def test_rendered_faces_are_found(finder):
     size, frames = 160, []
     for person in range(0, 16, 2):
         take = footage.Footage(0, person, person + 1, 2, size)
         layers = [take.place(take.head, take.paint_frame(take.head, take.motion, 0), 0)]
         frames += list(take.film(layers))
-    for found in mtcnn.detect(np.stack(frames)):
+    for found in finder.detect(np.stack(frames)):
         assert len(found) == 1
         centre, side = (found.boxes[0, :2] + found.boxes[0, 2:]) / 2, found.boxes[0, 2:] - found.boxes[0, :2]
         assert abs(centre - (0.5 * size, 0.5 * size)).max() < 0.12 * size
@@ -155,21 +155,21 @@ def test_photographs_of_one_face_each(media):
 
 def test_the_weights_are_the_known_ones():
     for name, layers in {"pnet": 13, "rnet": 16, "onet": 21}.items():
-        arrays = mtcnn_networks.load(name)
+        arrays = mtcnn.load(name)
         assert len(arrays) == layers
         assert all(array.dtype == np.float32 for array in arrays)
 
 
 def test_altered_weights_are_refused_before_they_are_unpickled(tmp_path, monkeypatch):
-    real = pathlib.Path(wheel.fetch(mtcnn_networks.WHEEL, "mtcnn/assets/weights/pnet.lz4"))
+    real = pathlib.Path(wheel.fetch(mtcnn.WHEEL, "mtcnn/assets/weights/pnet.lz4"))
     copy = tmp_path / "pnet.lz4"
     monkeypatch.setattr(wheel, "_installed", lambda *_: str(copy))
     content = bytearray(real.read_bytes())
     copy.write_bytes(content)
-    fresh = mtcnn_networks.load.__wrapped__
+    fresh = mtcnn.load.__wrapped__
     assert len(fresh("pnet")) == 13
     content[1000] ^= 1
     copy.write_bytes(content)
-    monkeypatch.setattr(mtcnn_networks.joblib, "load", lambda _: pytest.fail("unpickled"))
+    monkeypatch.setattr(mtcnn.joblib, "load", lambda _: pytest.fail("unpickled"))
     with pytest.raises(DataError, match=r"pnet\.lz4: is not pnet\.lz4 of mtcnn==1\.0\.0 .*pip install"):
         fresh("pnet")
