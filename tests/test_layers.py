@@ -48,7 +48,9 @@ def test_core_imports_no_optional_framework():
             name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
         }
         names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "onnx", "tensorflow_datasets"}, path
+        assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "tensorflow_datasets"}, path
+        first = {name.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for name in node.names}
+        assert not first & {"h5py", "huggingface_hub", "onnx", "onnxruntime"}, f"{path}: import where it is needed"
 
 
 def test_the_web_framework_stays_in_its_layer():

@@ -142,7 +142,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], Recipe]:
     if kind == ".onnx":
         graph = onnx_file.read(path)
         leaky = [node for node in graph.nodes if node.operation == "LeakyRelu"]
-        slopes = {round(node.settings.get("alpha", (0.01,))[0], 4) for node in leaky} or {0.0}  # 0.01: ONNX's default
+        slopes = {round(node.numbers.get("alpha", (0.01,))[0], 4) for node in leaky} or {0.0}  # 0.01: ONNX's default
         shown = {"slope": str(*slopes)} if len(slopes) == 1 else {}
         return _named(path, graph), _stated(path, shown | graph.metadata)
     if kind == ".safetensors":
@@ -183,7 +183,7 @@ def _settle(path: str, known: Recipe, asked: Recipe) -> Recipe:
     return Recipe(**chosen)
 
 
-def _named(path: str, graph: onnx_file.Graph) -> dict[str, np.ndarray]:
+def _named(path: str, graph: onnx_file.OnnxModel) -> dict[str, np.ndarray]:
     """The graph's arrays by published name.
 
     An exporter that folds BatchNorm gives the results numbers for names. They are then known by their convolution's
@@ -198,7 +198,7 @@ def _named(path: str, graph: onnx_file.Graph) -> dict[str, np.ndarray]:
     for (name, layer), node in zip(layers(network).items(), used, strict=True):
         kernel = node.inputs[1] if len(node.inputs) > 1 else ""
         kept = kernel == f"{name}.weight" or not PUBLISHED_NAME.match(kernel)
-        strides = node.settings.get("strides", (1, 1))
+        strides = node.numbers.get("strides", (1, 1))
         if kernel not in graph.arrays or not kept or set(strides) != {layer.stride}:
             raise DataError(f"{path}: its convolution {kernel or '?'} is not {name} of RetinaFace ({network})")
         for place, kind in enumerate(("weight", "bias"), 1):

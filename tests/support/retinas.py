@@ -1,12 +1,14 @@
 """RetinaFace's weights made of nothing, in every file format, and its arithmetic written out in numpy."""
 
-import json
 import math
 
 import numpy as np
+import onnx
+import safetensors.numpy
 
 from fusion_dfd.faces.retinaface_networks import layers
-from fusion_dfd.weights import onnx_schema
+
+KINDS = ("weight", "bias")
 
 
 def arrays(network: str, seed: int = 0) -> dict[str, np.ndarray]:
@@ -46,29 +48,21 @@ def folded(network: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
 
 def write_safetensors(path, values: dict[str, np.ndarray], metadata: dict[str, str] | None = None) -> str:
-    header, body = {"__metadata__": metadata or {}}, bytearray()
-    for name, array in values.items():
-        kind = {"float32": "F32", "float64": "F64", "int64": "I64"}[array.dtype.name]
-        span = [len(body), len(body) + array.nbytes]
-        header[name] = {"dtype": kind, "shape": array.shape, "data_offsets": span}
-        body += array.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    safetensors.numpy.save_file(values, path, metadata)
     return str(path)
 
 
 def write_onnx(path, network: str, values: dict[str, np.ndarray], slope: float = 0.1, numbered: bool = True) -> str:
     """A graph of convolutions alone, with folded ``values`` under numbers for names but in the heads."""
-    model = onnx_schema.Model()
+    nodes, arrays = [], []
     for count, (name, layer) in enumerate(layers(network).items()):
-        node = model.graph.node.add(op_type="Conv", input=["x"])
-        node.attribute.add(name="strides", ints=[layer.stride] * 2)
-        for kind in ("weight", "bias"):
-            own = f"{2 * count}{kind[0]}" if numbered and layer.norm else f"{name}.{kind}"
-            node.input.append(own)
-            array = values[f"{name}.{kind}"].astype(np.float32)
-            model.graph.initializer.add(name=own, data_type=1, dims=array.shape, raw_data=array.tobytes())
-        model.graph.node.add(op_type="LeakyRelu").attribute.add(name="alpha", f=slope)
+        names = {kind: f"{2 * count}{kind[0]}" if numbered and layer.norm else f"{name}.{kind}" for kind in KINDS}
+        nodes.append(onnx.helper.make_node("Conv", ["x", *names.values()], [], strides=[layer.stride] * 2))
+        nodes.append(onnx.helper.make_node("LeakyRelu", [], [], alpha=slope))
+        arrays += [
+            onnx.numpy_helper.from_array(values[f"{name}.{kind}"].astype(np.float32), names[kind]) for kind in KINDS
+        ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, network, [], [], arrays))
     path.write_bytes(model.SerializeToString())
     return str(path)
 

@@ -1,4 +1,4 @@
-"""An ONNX graph while it is made: nodes, stored values, and what can be simplified before it is written."""
+"""An ONNX graph under construction: nodes, constants, and simplifications before it is written."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from fusion_dfd.weights import onnx_schema
+from fusion_dfd.types import DataError
 
 OPSET = 18
-"""The first whose reductions all take their axes as an input; onnxruntime 1.14 (2023) and later run it."""
+"""The first in which all reductions take their axes as an input; onnxruntime 1.14 (2023) and later run it."""
 IR_VERSION = 8
-"""Of the file's format; the one that came with this opset."""
+"""Version of the file format that came with this opset."""
 DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float64": 11, "uint32": 12}
-"""TensorProto.DataType by numpy's names."""
+"""TensorProto.DataType by numpy's dtype names: the dtypes that a graph may have here."""
 
 Tensor = str | np.ndarray
-"""The name of what a node computes or of an input; or a value that is known now."""
+"""The name of a node's output or of an input; or a constant."""
 
 
 @dataclasses.dataclass
@@ -32,7 +32,7 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Port:
-    """An input or output of the whole graph; dimensions that are text may have any size."""
+    """An input or output of the whole graph; a dimension that is a string may have any size."""
 
     name: str
     dtype: str
@@ -40,7 +40,7 @@ class Port:
 
 
 class Graph:
-    """Nodes in the order in which they run. A node that was added before is not added again."""
+    """Nodes in the order in which they run. An identical node is added only once."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -48,11 +48,11 @@ class Graph:
         self._names: dict[Any, Any] = {}
 
     def add(self, operation: str, *inputs: Tensor, **attributes: Any) -> str:
-        """The name of what ``operation`` gives, see https://onnx.ai/onnx/operators."""
+        """Add a node; returns the name of its output. Operations: https://onnx.ai/onnx/operators."""
         return self.add_many(operation, 1, *inputs, **attributes)[0]
 
     def add_many(self, operation: str, count: int, *inputs: Tensor, **attributes: Any) -> list[str]:
-        """The names of the ``count`` outputs of an operation."""
+        """Add a node with ``count`` outputs; returns their names."""
         names = [self._stored(one) if isinstance(one, np.ndarray | np.generic) else one for one in inputs]
         key = operation, tuple(names), count, repr(sorted(attributes.items()))
         if key not in self._names:
@@ -62,20 +62,20 @@ class Graph:
         return self._names[key]
 
     def _stored(self, array: np.ndarray) -> str:
-        array = np.ascontiguousarray(array).reshape(array.shape)  # which alone would make a scalar a vector
+        array = np.ascontiguousarray(array).reshape(array.shape)  # ascontiguousarray alone would make a scalar a vector
         key = array.dtype.str, array.shape, array.tobytes()
         name = self._names.setdefault(key, f"value_{len(self._names)}")
         self.arrays[name] = array
         return name
 
     def name_output(self, name: str, tensor: Tensor) -> None:
-        """Let ``tensor`` be known as ``name``."""
+        """Make ``tensor`` an output of the graph called ``name``."""
         self.nodes.append(
             Node("Identity", [self._stored(tensor) if isinstance(tensor, np.ndarray) else tensor], [name], {})
         )
 
     def simplify(self, outputs: Sequence[str]) -> None:
-        """Multiply and add what follows a convolution into its weights; drop what no output needs."""
+        """Fold what scales and shifts a convolution's output into its weights; drop what no output needs."""
         self._drop(outputs)
         _Folding(self).run()
         self._drop(outputs)
@@ -90,32 +90,35 @@ class Graph:
         self.arrays = {name: array for name, array in self.arrays.items() if name in needed}
 
     def encode(self, inputs: Sequence[Port], outputs: Sequence[Port], metadata: Mapping[str, str], name: str) -> bytes:
-        """The file's bytes."""
-        model = onnx_schema.Model(ir_version=IR_VERSION, producer_name="fusion_dfd")
-        model.opset_import.add(version=OPSET)
-        for key, value in metadata.items():
-            model.metadata_props.add(key=key, value=value)
-        model.graph.name = name
-        for node in self.nodes:
-            entry = model.graph.node.add(op_type=node.operation, name=node.outputs[0])
-            entry.input.extend(node.inputs)
-            entry.output.extend(node.outputs)
-            for attribute, value in node.attributes.items():
-                entry.attribute.add(name=attribute, **_attribute(value))
-        for key, array in self.arrays.items():
-            kind = DTYPES[array.dtype.name]
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            model.graph.initializer.add(name=key, dims=array.shape, data_type=kind, raw_data=little.tobytes())
-        for ports, field in ((inputs, model.graph.input), (outputs, model.graph.output)):
-            for port in ports:
-                _describe(field.add(name=port.name), port)
+        """The file's bytes, checked against the standard. Raises DataError without the package ``onnx``."""
+        try:
+            import onnx
+        except ImportError as error:
+            raise DataError(
+                "writing ONNX needs the package onnx: pip install 'fusion-dfd[onnx]', or export without ONNX"
+            ) from error
+        make = onnx.helper
+        nodes = [
+            make.make_node(node.operation, node.inputs, node.outputs, node.outputs[0], **node.attributes)
+            for node in self.nodes
+        ]
+        ports = [
+            [make.make_tensor_value_info(port.name, DTYPES[port.dtype], port.shape) for port in side]
+            for side in (inputs, outputs)
+        ]
+        arrays = [onnx.numpy_helper.from_array(array, key) for key, array in self.arrays.items()]
+        opsets = [make.make_opsetid("", OPSET)]
+        graph = make.make_graph(nodes, name, *ports, arrays)
+        model = make.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="fusion_dfd")
+        make.set_model_props(model, dict(metadata))
+        onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()
 
 
 class _Folding:
-    """``Conv -> Mul by a number per channel -> Add of one`` becomes one Conv, where nobody else reads what is between.
+    """Folds ``Conv -> Mul per channel -> Add per channel`` into the Conv, if nothing else reads the values in between.
 
-    That is what a BatchNorm that evaluates comes to.
+    That is what a BatchNorm in evaluation amounts to.
     """
 
     def __init__(self, graph: Graph):
@@ -139,7 +142,7 @@ class _Folding:
             if factor.size not in (1, len(kernel)):
                 continue
             self._into(conv, kernel, np.broadcast_to(factor.reshape(-1), len(kernel)), node.operation)
-            # The convolution now gives what the node gave; the node is found dead later.
+            # The convolution now computes the node's output; the node itself is dropped later.
             node.outputs, conv.outputs = [f"{node.outputs[0]}_folded"], node.outputs
             self.makers[conv.outputs[0]] = conv
             return
@@ -152,21 +155,3 @@ class _Folding:
         else:
             bias = bias + factor
         conv.inputs = [conv.inputs[0], self.graph._stored(kernel), self.graph._stored(bias)]
-
-
-def _attribute(value: Any) -> dict[str, Any]:
-    """The fields of an attribute; ``type`` is AttributeProto.AttributeType."""
-    if isinstance(value, str):
-        return {"s": value.encode(), "type": 3}
-    if isinstance(value, float):
-        return {"f": value, "type": 1}
-    if isinstance(value, int):
-        return {"i": value, "type": 2}
-    return {"ints": [int(one) for one in value], "type": 7}
-
-
-def _describe(entry: Any, port: Port) -> None:
-    entry.type.tensor_type.elem_type = DTYPES[port.dtype]
-    entry.type.tensor_type.shape.SetInParent()  # a scalar has a shape too: one without dimensions
-    for size in port.shape:
-        entry.type.tensor_type.shape.dim.add(**({"dim_param": size} if isinstance(size, str) else {"dim_value": size}))

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import small_systems as systems
@@ -16,7 +17,6 @@ from fusion_dfd.export import runtime
 from fusion_dfd.export.onnx import walk
 from fusion_dfd.models import recurrent
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import onnx_schema
 
 ALL = {"fusion": {"branches": ("spatial", "temporal", "micro")}}
 """Instead of what tests/models tries, where that is less."""
@@ -56,7 +56,6 @@ def test_a_system_gives_what_it_gives_live(variant):
 
 
 def test_the_file_is_what_onnx_says_a_file_is(rng):
-    onnx = pytest.importorskip("onnx")
     x = rng.normal(size=(2, 7, 8, 3)).astype(np.float32)
     content = converted(lambda x: conv.max_pool(jax.nn.relu(x), 3, 2, "same")[:, 0] + x.shape[0], x)
     model = onnx.load_from_string(content)
@@ -151,7 +150,7 @@ def test_padding_reaches_no_recurrent_state(rng):
 
 
 def operations(content: bytes) -> list[str]:
-    return [node.op_type for node in onnx_schema.Model.FromString(content).graph.node]
+    return [node.op_type for node in onnx.load_model_from_string(content).graph.node]
 
 
 REFUSED = {
