@@ -227,7 +227,7 @@ def load(run: str, step: int) -> Calibration | None:
     Raises :class:`DataError` where the file is not of this version, or belongs to another step than ``step``.
     """
     path = os.path.join(run, NAME)
-    again = "fit it again with scripts/evaluate.py --checkpoint RUN --data DIR --calibrate, or delete it"
+    again = "fit it again with fusion-dfd calibrate --checkpoint RUN --data DIR, or delete it"
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)

@@ -142,7 +142,7 @@ def _agrees(calibration: Calibration, rule: str, tracks: str) -> None:
     if (calibration.aggregate, calibration.tracks) != (rule, tracks):
         raise DataError(
             f"the calibration is of evaluate.aggregate={calibration.aggregate}, tracks={calibration.tracks}, but the "
-            f"scores are aggregated by {rule}, {tracks}: fit it again with scripts/evaluate.py --calibrate"
+            f"scores are aggregated by {rule}, {tracks}: fit it again with fusion-dfd calibrate"
         )
 
 

@@ -115,7 +115,7 @@ def onnx_program(folder: str, threads: int = 0) -> Program:
     path = os.path.join(folder, ONNX)
     if not os.path.isfile(path):
         raise DataError(
-            f"{folder} holds no {ONNX}: give a folder that scripts/export.py made with ONNX, or --engine jax"
+            f"{folder} holds no {ONNX}: give a folder that fusion-dfd export made with ONNX, or --engine jax"
         )
     try:
         import onnxruntime
@@ -167,7 +167,7 @@ def predictor(folder: str) -> Callable[[Batch], Outputs]:
     Raises DataError as :func:`onnx_program` does, and where the folder was changed.
     """
     if not bundle.is_folder(folder):
-        raise DataError(f"{folder} is no exported folder: make one with scripts/export.py, or give --engine jax")
+        raise DataError(f"{folder} is no exported folder: make one with fusion-dfd export, or give --engine jax")
     bundle.checked(folder)
     run = onnx_program(folder)
 

@@ -1,4 +1,4 @@
-"""An exported folder: a trained model without Orbax, as ``scripts/export.py`` writes it; and how it is read again.
+"""An exported folder: a trained model without Orbax, as ``fusion-dfd export`` writes it; and how it is read again.
 
     model.safetensors      weights and BatchNorm statistics, averaged; names are the paths of the model's tree
     config.json            the configuration

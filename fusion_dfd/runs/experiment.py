@@ -286,7 +286,7 @@ def _report(
 def publish(
     runs: Sequence[str], folders: Sequence[str], split: str, out: str | None, protocol: str | None, again: bool
 ) -> list[str]:
-    """What ``scripts/evaluate.py`` does with runs: a report (``again``: calibrated first), or a protocol's table.
+    """What ``fusion-dfd evaluate`` does with runs: a report (``again``: calibrated first), or a protocol's table.
 
     ``out`` None takes a folder in the first run. Returns the paths of the pages. Raises DataError as those do.
     """

@@ -169,7 +169,7 @@ def _once(path: str, rows: list[Score | Unscored]) -> None:
 def publish(
     paths: Sequence[str], out: str, options: config.Evaluate, protocol: str | None = None, of_seeds: bool = False
 ) -> list[str]:
-    """What ``scripts/evaluate.py`` does with tables: :func:`run`, or the table of a protocol; returns paths."""
+    """What ``fusion-dfd evaluate`` does with tables: :func:`run`, or the table of a protocol; returns paths."""
     if protocol:
         return [by_protocol(paths, out, options, protocol)]
     return run(paths, out, options, of_seeds)

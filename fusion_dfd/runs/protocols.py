@@ -218,7 +218,7 @@ def _absent(row: Row, inside: Sequence[Score]) -> str:
     labels = {score.label for score in inside}
     if not labels:
         compression = f" --compression {row.compression}" if row.compression else ""
-        return f"no test videos: scripts/prepare.py --dataset {row.dataset}{compression}, and give the folder as --data"
+        return f"no test videos: fusion-dfd prepare --dataset {row.dataset}{compression}, and give the folder as --data"
     if lacking := sorted(set(row.methods) - {score.method for score in inside}):
         return f"no test videos of {', '.join(lacking)}"
     return "" if len(labels) == 2 else f"only {'fake' if 1 in labels else 'real'} test videos"

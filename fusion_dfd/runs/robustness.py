@@ -148,7 +148,7 @@ def of_run(workdir: str, step: int) -> list[RobustnessTable]:
             if about["step"] == step:
                 suites.append(_suite(found, about, len(suites)))
         except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path} cannot be read ({error!r}): run scripts/robustness.py again") from error
+            raise DataError(f"{path} cannot be read ({error!r}): run fusion-dfd robustness again") from error
     return suites
 
 

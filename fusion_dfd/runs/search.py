@@ -56,7 +56,7 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
     """Work on a study until it has ``search.trials`` trials.
 
     The first trial has the values of ``config``; the value of a trial is its best AUC over the videos of val. Writes
-    ``root/best.py``, a configuration that ``train.py`` takes, and ``root/study.html``, whose path is returned.
+    ``root/best.py``, a configuration that ``fusion-dfd train`` takes, and ``root/study.html``, whose path is returned.
 
     Raises:
       ConfigError: options outside of the space, an unknown sampler or pruner.

@@ -1,4 +1,4 @@
-"""What a study has found: a sentence, a page, and a configuration that ``train.py`` takes."""
+"""What a study has found: a sentence, a page, and a configuration that ``fusion-dfd train`` takes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fusion_dfd.types import DataError
 
 _CONFIG = '''"""The best of {count} trials of {name}: val AUC {value:.4f}, where the values it began with had {default}.
 
-python scripts/train.py --config {path}
+fusion-dfd train --config {path}
 """
 
 from fusion_dfd import config as c

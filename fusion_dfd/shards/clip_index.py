@@ -196,7 +196,7 @@ def find_shards(folder: str) -> dict[str, list[str]]:
     Raises DataError when the folder is missing, holds no shard, lacks some, or was never finished.
     """
     if not os.path.isdir(folder):
-        raise DataError(f"{folder} is no folder; make it with scripts/prepare.py --out {folder}")
+        raise DataError(f"{folder} is no folder; make it with fusion-dfd prepare --out {folder}")
     if os.path.exists(os.path.join(folder, PLAN)) and not os.path.exists(os.path.join(folder, MANIFEST)):
         raise DataError(f"{folder} was not prepared to the end; {_FINISH}")
     present, totals = collections.defaultdict(set), {}
@@ -204,7 +204,7 @@ def find_shards(folder: str) -> dict[str, list[str]]:
         key = match["split"], match["name"], int(match["total"])
         present[key].add(int(match["shard"]))
     if not present:
-        raise DataError(f"{folder} holds no shards, but {_inventory(folder)}; make them with scripts/prepare.py")
+        raise DataError(f"{folder} holds no shards, but {_inventory(folder)}; make them with fusion-dfd prepare")
     out = collections.defaultdict(list)
     for (split, name, total), numbers in sorted(present.items()):
         if len(numbers) < total or totals.setdefault((split, name), total) != total:

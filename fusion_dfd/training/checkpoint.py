@@ -106,8 +106,8 @@ def load_best(run: str, sharding: Sharding | None = None) -> Trained:
         return Trained(config, weights, facts["step"], facts["metrics"])
     if not os.path.isdir(os.path.join(run, "checkpoints", "best")):
         raise DataError(
-            f"{run} holds no checkpoints/best; give the folder that scripts/train.py printed as the run, or one that "
-            "scripts/export.py wrote"
+            f"{run} holds no checkpoints/best; give the folder that fusion-dfd train printed as the run, or one that "
+            "fusion-dfd export wrote"
         )
     manager = _manager(run, "best", keep=1)
     try:

@@ -90,7 +90,7 @@ def test_tables_fill_a_protocol(tmp_path, make):
     paths = _tables(tmp_path, make)
     path = external_scores.by_protocol(paths, str(tmp_path / "out"), OPTIONS, "cross_dataset")
     text = pathlib.Path(path).read_text()
-    assert text.count("absent: no test videos: scripts/prepare.py --dataset celebdf_v2") == 2
+    assert text.count("absent: no test videos: fusion-dfd prepare --dataset celebdf_v2") == 2
     assert "run1-scores" in text
 
 

@@ -69,7 +69,7 @@ def test_cross_dataset_fills_what_is_there_and_says_what_is_not(ff, make):
     assert lines["faceforensics c23"].summary["unscored"]["real"] == 0
     assert lines["celebdf_v2"].summary["unscored"]["real"] == 1
     assert lines["celebdf_v2"].summary["units"]["video"]["overall"]["counts"]["rows"] == 30
-    assert "scripts/prepare.py --dataset dfd --compression c23" in lines["dfd c23"].absent
+    assert "fusion-dfd prepare --dataset dfd --compression c23" in lines["dfd c23"].absent
     assert lines["faceforensics c23, FaceShifter"].absent == "no test videos of FaceShifter"
     table = protocols.as_markdown("cross_dataset", list(lines.values()))
     assert "| celebdf_v2 | run | 6 + 24 | 1 + 0 |" in table

@@ -142,7 +142,7 @@ def test_a_flipped_bit_is_named_when_it_is_read(folder):
 
 
 def test_folders_without_the_split_are_explained(folder, tmp_path):
-    with pytest.raises(DataError, match=r"nowhere is no folder; make it with scripts/prepare.py"):
+    with pytest.raises(DataError, match=r"nowhere is no folder; make it with fusion-dfd prepare"):
         clip_index.open_split(str(tmp_path / "nowhere"), "train")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no shards, but nothing"):
