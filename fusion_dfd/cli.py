@@ -1,8 +1,8 @@
 """The program ``fusion-dfd``: its verbs, their help, and how errors reach a person.
 
 A verb is a module of :mod:`fusion_dfd.commands`: its docstring is the help, ``define(values)`` its flags and
-``main(words, values)`` its work, whose result is the exit code. ``WORDS`` says what words beside flags mean, of which one
-at least must be given; without it there are none. The scripts of the same names run the same verbs.
+``main(words, values)`` its work, whose result is the exit code. ``WORDS`` says what words beside flags mean, of which
+one at least must be given; without it there are none. The scripts of the same names run the same verbs.
 """
 
 from __future__ import annotations
@@ -111,6 +111,11 @@ def help_text(verb: str, config: Config | None = None) -> str:
     return "\n".join(parts)
 
 
+def is_required(flag: flags.Flag) -> bool:
+    """Whether a command ends in an error without the flag."""
+    return any(_NEEDED in one.message for one in flag.validators)
+
+
 def _flag(flag: flags.Flag) -> tuple[str, str]:
     """How a flag is written, and its help with range and default."""
     parser = flag.parser
@@ -120,7 +125,7 @@ def _flag(flag: flags.Flag) -> tuple[str, str]:
         said += f" Range: {', '.join(choices)}."
     elif low_high := _bounds(parser):
         said += f" Range: {low_high}."
-    if any(_NEEDED in one.message for one in flag.validators):
+    if is_required(flag):
         said += " Required."
     elif flag.default not in (None, "", []):
         default = ",".join(map(str, flag.default)) if isinstance(flag.default, list) else flag.default

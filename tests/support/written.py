@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import re
+import shlex
+
+from absl import flags
+
+from fusion_dfd import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -31,3 +37,20 @@ def commands(page: pathlib.Path) -> list[str]:
 def blocks(page: pathlib.Path, language: str) -> list[str]:
     """What stands in the fenced blocks of one language, in order."""
     return [block for name, block in _FENCED.findall(page.read_text()) if name == language]
+
+
+@functools.cache
+def flags_of(verb: str) -> dict[str, bool]:
+    """The flags of a verb, and whether each is required."""
+    values = flags.FlagValues()
+    cli.load(verb).define(values)
+    return {name: cli.is_required(values[name]) for name in values}
+
+
+def is_mention(command: str) -> bool:
+    """Whether a text only names a command: a flag is missing that the command wants."""
+    program, verb, *words = shlex.split(command)
+    if program != "fusion-dfd" or verb.startswith("-") or "--help" in words:
+        return False
+    given = {word.removeprefix("--").partition("=")[0] for word in words}
+    return not given >= {name for name, required in flags_of(verb).items() if required}
