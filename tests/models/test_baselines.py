@@ -21,7 +21,11 @@ def reads_no_backbone(config: c.Config) -> bool:
     return config.model.system in ("r2plus1d", "timesformer")
 
 
-BUILDABLE = [name for name, one in SHIPPED.items() if reads_no_backbone(one) or one.model.backbone.name in BACKBONES]
+BUILDABLE = [
+    pytest.param(name, marks=[pytest.mark.slow] * name.startswith("full"))
+    for name, one in SHIPPED.items()
+    if reads_no_backbone(one) or one.model.backbone.name in BACKBONES
+]
 
 
 @pytest.mark.parametrize("name", BUILDABLE)

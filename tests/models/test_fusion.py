@@ -1,4 +1,4 @@
-"""The detector as a whole, over every non-empty subset of its branches."""
+"""The detector as a whole: each branch alone, all together, and the shapes of every non-empty subset."""
 
 import dataclasses
 import functools
@@ -13,6 +13,8 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import fusion
 
+RUN = [*((branch,) for branch in config.BRANCHES), config.BRANCHES]
+"""Each branch alone, and all: a branch does not know of the others."""
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(config.BRANCHES, n)]
 LENGTH = np.array([3, 4, 2])
 PER_FRAME = ("frame_logits", "frame_attention", "spatial_attention", "motion_attention", "micro_frame_attention")
@@ -90,6 +92,15 @@ def close(one, two, atol):
 
 
 @pytest.mark.parametrize("branches", SUBSETS, ids="+".join)
+def test_every_subset_can_be_built(branches):
+    detector = nnx.eval_shape(lambda: fusion.FusionDetector(options(branches), rngs=nnx.Rngs(0)))
+    outputs = nnx.eval_shape(lambda d, *batch: d(*batch, rngs=nnx.Rngs(0)), detector, *clips())
+    assert outputs.logit.shape == (3,)
+    assert {name: logit.shape for name, logit in outputs.branch_logits.items()} == dict.fromkeys(branches, (3,))
+    assert outputs.branch_weights.shape == (3, len(branches))
+
+
+@pytest.mark.parametrize("branches", RUN, ids="+".join)
 def test_training(branches):
     """What fills the padding changes no logit, statistic or gradient; and every parameter learns."""
     state, key = split((branches,), True), jax.random.key(1)
@@ -105,7 +116,7 @@ def test_training(branches):
     np.testing.assert_allclose(outputs.branch_weights.sum(1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("branches", SUBSETS, ids="+".join)
+@pytest.mark.parametrize("branches", RUN, ids="+".join)
 def test_evaluation(branches):
     """More padding changes nothing but the length of what is given per frame; rows do not mix."""
     state = split((branches,), False)
