@@ -16,7 +16,7 @@ import absl.flags
 import numpy as np
 import pytest
 
-pytest_plugins = ["pytester", "score_rows", "suite_rules"]
+pytest_plugins = ["pytester", "score_rows", "suite_rules", "tiny"]
 absl.flags.FLAGS.mark_as_parsed()
 
 

@@ -1,4 +1,4 @@
-"""A run of the tiny shards (``tiny``: of tests/training) whose weights are fresh, and what was exported of it."""
+"""A run of the tiny shards whose weights are fresh, and what was exported of it."""
 
 import shutil
 
@@ -11,11 +11,6 @@ from fusion_dfd.export import bundle
 from fusion_dfd.runs import experiment
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Checkpoints
-
-
-@pytest.fixture(scope="session")
-def shards(tmp_path_factory) -> str:
-    return tiny.write(tmp_path_factory.mktemp("shards"))
 
 
 @pytest.fixture(scope="session")

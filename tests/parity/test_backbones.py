@@ -1,8 +1,10 @@
 """Every backbone equals its reference: random weights carried over by way of a file give the same maps.
 
-Two sizes of image each, the second odd and no square where the network allows it, from pixels to maps, so that padding,
-normalisation and the reading of files are all part of it.
+Images of an odd size and no square where the network allows it, from pixels to maps, so that padding, normalisation and
+the reading of files are all part of it.
 """
+
+import itertools
 
 import cv2
 import jax
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4
 """Largest difference relative to the largest value."""
-SIZES = ((160, 160), (171, 203))
+SIZE = 171, 203
 TIMM = {
     "resnet18": "resnet18.tv_in1k",
     "resnet34": "resnet34.tv_in1k",
@@ -76,11 +78,14 @@ def error(got, want) -> float:
 
 
 def sizes(name: str):
-    return ((224, 224), (160, 96)) if name.startswith("vit") else SIZES
+    """Images are cut into patches; their positions are resampled, but for the size that was trained on."""
+    if not name.startswith("vit"):
+        return (SIZE,)
+    return ((224, 224), (160, 96)) if name == "vit_small" else ((160, 96),)
 
 
 def frames(size, rng) -> np.ndarray:
-    return rng.integers(0, 256, (2, *size, 3), dtype=np.uint8)
+    return rng.integers(0, 256, (1, *size, 3), dtype=np.uint8)
 
 
 def randomise_torch(torch, net) -> None:
@@ -127,7 +132,7 @@ def test_timm(name, torch, timm, tmp_path, rng):
             pooled = maps.mean((2, 3)) if name == "vgg16" else net.forward_head(maps, pre_logits=True)
         maps, pooled = maps.numpy(), pooled.numpy()
         if name.startswith("vit"):
-            maps = maps[:, 1:].reshape(2, size[0] // 16, size[1] // 16, -1)
+            maps = maps[:, 1:].reshape(1, size[0] // 16, size[1] // 16, -1)
         else:
             maps = maps.transpose(0, 2, 3, 1)
         got = features(name, path, shown)
@@ -148,7 +153,7 @@ def test_the_weights_of_the_wheel_see_what_photographs_show():
     try:
         path = pretrained.find(pretrained.PUBLISHED, spec.published)
     except DataError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"no network: {error}")
     head = torch_file.read(path)
     admiral = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     photographs = {
@@ -194,21 +199,16 @@ def randomise_keras(net, rng) -> None:
                 value.assign(rng.normal(0, (1.5 / (taps * inputs)) ** 0.5, value.shape))
 
 
-@pytest.mark.parametrize("name", KERAS)
-def test_keras(name, keras, tmp_path, rng):
-    drawn = None
-    for size, kind in zip(sizes(name), (".h5", ".keras"), strict=True):
-        keras.backend.clear_session()
-        net, preprocess = keras_net(keras, name, size)
-        if drawn is None:
-            randomise_keras(net, rng)
-            drawn = net.get_weights()
-        net.set_weights(drawn)
-        path = tmp_path / f"model{kind}"
-        net.save(path)
-        shown = frames(size, rng)
-        want = net.predict(preprocess(shown.astype(np.float32)), verbose=0)
-        got = features(name, path, shown)
-        wrong = error(got.maps, want), error(got.pooled, want.mean((1, 2)))
-        print(f"parity {name} keras {KERAS[name][1]} {size} {wrong[0]:.1e} {wrong[1]:.1e}")
-        assert max(wrong) <= TOLERANCE
+@pytest.mark.parametrize(("name", "kind"), zip(KERAS, itertools.cycle((".h5", ".keras")), strict=False))
+def test_keras(name, kind, keras, tmp_path, rng):
+    net, preprocess = keras_net(keras, name, SIZE)
+    randomise_keras(net, rng)
+    path = tmp_path / f"model{kind}"
+    net.save(path)
+    shown = frames(SIZE, rng)
+    want = net.predict(preprocess(shown.astype(np.float32)), verbose=0)
+    got = features(name, path, shown)
+    wrong = error(got.maps, want), error(got.pooled, want.mean((1, 2)))
+    print(f"parity {name} keras {KERAS[name][1]} {SIZE} {wrong[0]:.1e} {wrong[1]:.1e}")
+    assert max(wrong) <= TOLERANCE
+    keras.backend.clear_session()

@@ -1,8 +1,8 @@
 """Two rules that every test keeps, as hooks of pytest; the root conftest registers them.
 
 A test not marked ``slow`` takes at most LIMIT seconds of processor time. A test is skipped only where third-party media
-are absent, or, if its marker says that it wants more than the core installs, where that is absent; ``REQUIRE_ALL=1``
-takes the second reason away.
+or a network are absent, or where what its marker says that it wants is not installed; ``REQUIRE_ALL=1`` takes the last
+reason away.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ The first test to need a program compiles it, hence far more than a test takes b
 """
 MEDIA = "FUSION_DFD_MEDIA"
 """Named in the reason of every skip for want of third-party media."""
+NETWORK = "no network"
+"""Begins the reason of every skip for want of a file that others publish."""
 MARKERS = {
     "slow": "takes more than seconds, or needs processes or devices of its own: make test-slow",
     "extras": "needs optional packages, but not TensorFlow: make test-extras",
@@ -81,7 +83,7 @@ def pytest_make_collect_report(collector: pytest.Collector):
 def _judged(report, wants_more: bool):
     """The report of a skip, failed where there was no leave to skip."""
     reason = str(report.longrepr[2])
-    if MEDIA in reason or (wants_more and os.environ.get("REQUIRE_ALL") != "1"):
+    if MEDIA in reason or NETWORK in reason or (wants_more and os.environ.get("REQUIRE_ALL") != "1"):
         return report
     report.outcome = "failed"
     report.longrepr = f"{report.nodeid} may not be skipped here (tests/support/suite_rules.py). {reason}"

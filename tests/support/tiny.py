@@ -1,8 +1,12 @@
-"""A folder of shards with frames that a network of a few hundred weights can tell apart, and a configuration for it."""
+"""A folder of shards with frames that a network of a few hundred weights can tell apart, and a configuration for it.
+
+The fixtures are everybody's: the root conftest registers them.
+"""
 
 import json
 
 import numpy as np
+import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd.shards import clip_index, tfrecord
@@ -66,3 +70,22 @@ def configuration(workdir: str, shards: str) -> c.Config:
         train=c.Train(steps=4, batch_size=16, eval_every=2, log_every=1),
         evaluate=c.Evaluate(batch_size=8, bootstrap=20),
     ).validate()
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory) -> str:
+    return write(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(scope="session")
+def configured(shards):
+    """Function (run folder) -> a configuration of four steps and one branch (little to compile).
+
+    There are 16 clips a batch, so that as many as eight devices hold a pair each.
+    """
+    return lambda workdir: configuration(str(workdir), shards)
+
+
+@pytest.fixture
+def tiny(tmp_path, configured) -> c.Config:
+    return configured(tmp_path / "run")
