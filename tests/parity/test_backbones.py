@@ -199,7 +199,7 @@ def randomise_keras(net, rng) -> None:
                 value.assign(rng.normal(0, (1.5 / (taps * inputs)) ** 0.5, value.shape))
 
 
-@pytest.mark.parametrize(("name", "kind"), zip(KERAS, itertools.cycle((".h5", ".keras")), strict=False))
+@pytest.mark.parametrize(("name", "kind"), list(zip(KERAS, itertools.cycle((".h5", ".keras")), strict=False)))
 def test_keras(name, kind, keras, tmp_path, rng):
     net, preprocess = keras_net(keras, name, SIZE)
     randomise_keras(net, rng)
