@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from fusion_dfd.models.recurrent import GRU, LSTM, last
+from fusion_dfd.models.recurrent import GRU, LSTM, final_state
 from fusion_dfd.weights.recurrent_layers import from_keras, from_torch
 
 pytestmark = pytest.mark.parity
@@ -49,7 +49,7 @@ def test_keras(cell, bidirectional, rng, monkeypatch):
     layer = ours(cell, bidirectional, from_keras(cell, arrays))
     hidden = layer(jnp.asarray(x), jnp.asarray(LENGTHS))
     np.testing.assert_allclose(np.asarray(hidden)[mask], np.asarray(whole(x, mask=mask))[mask], atol=1e-5)
-    state = last(hidden, jnp.asarray(LENGTHS), layer.directions)
+    state = final_state(hidden, jnp.asarray(LENGTHS), layer.directions)
     np.testing.assert_allclose(state, np.asarray(end(x, mask=mask)), atol=1e-5)
 
 
