@@ -52,5 +52,7 @@ def is_mention(command: str) -> bool:
     program, verb, *words = shlex.split(command)
     if program != "fusion-dfd" or verb.startswith("-") or "--help" in words:
         return False
+    if verb.isupper():  # stands for any of them
+        return True
     given = {word.removeprefix("--").partition("=")[0] for word in words}
     return not given >= {name for name, required in flags_of(verb).items() if required}
