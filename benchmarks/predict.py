@@ -35,7 +35,8 @@ from fusion_dfd.export import runtime
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import video_paths
 from fusion_dfd.predict.verdict import Window
-from fusion_dfd.runs import experiment
+from fusion_dfd.runs.run import Run
+from fusion_dfd.runs.score import predictor
 from fusion_dfd.synthetic import take
 from fusion_dfd.training import checkpoint, optim, state, step
 from fusion_dfd.types import ORIGINAL, Batch, DataError
@@ -111,13 +112,13 @@ def _factor(wall: float, length: float) -> dict[str, float | None]:
 
 
 def make_jax(folder: str, batch: Batch) -> Callable[[], float]:
-    predict = experiment.predictor(checkpoint.load_best(folder))
+    predict = predictor(Run(folder).best())
     return lambda: timed(lambda: jax.block_until_ready(predict(batch)), 2)[0]
 
 
 def make_onnx(folder: str, batch: Batch) -> Callable[[], float]:
     """The program that an export of the run would hold."""
-    trained = checkpoint.load_best(folder)
+    trained = Run(folder).best()
     with tempfile.TemporaryDirectory() as out:
         pathlib.Path(out, runtime.ONNX).write_bytes(runtime.onnx(trained.config, trained.weights, {}))
         try:
@@ -186,7 +187,7 @@ def targets(rows: list[dict]) -> list[dict]:
 def measure(folder: str, paths: list[str]) -> dict:
     result, pieces = scoring(folder, paths)
     if pieces:
-        batch = detectors.batch(pieces, checkpoint.load_best(folder).config.data)
+        batch = detectors.batch(pieces, Run(folder).config.data)
         rows, missing = models(folder, batch)
         result |= {"clips_per_batch": len(batch.frames), "model_alone": rows, "targets": targets(rows)}
         result |= {"missing": missing}

@@ -18,6 +18,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:
-    from fusion_dfd.runs import experiment
+    from fusion_dfd.runs.references import calibrate_run
+    from fusion_dfd.runs.run import Run
 
-    print(experiment.calibrate_run(given.checkpoint, given.data).sentence())
+    print(calibrate_run(Run(given.checkpoint), given.data).sentence())

@@ -7,8 +7,6 @@ The run's calibration is used where it has one; nothing is chosen here.
 
 from __future__ import annotations
 
-import os
-
 from absl import flags
 
 from fusion_dfd.commands import source
@@ -22,8 +20,7 @@ def define(values: flags.FlagValues) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:
-    from fusion_dfd.runs import experiment
+    from fusion_dfd.runs.evaluation import evaluate_run
+    from fusion_dfd.runs.run import Run
 
-    name = os.path.basename(os.path.normpath(given.data))
-    out = given.out or os.path.join(given.checkpoint, f"report-{name}-{given.split}")
-    print(f"report: {experiment.evaluate_run(given.checkpoint, given.data, given.split, out).report}")
+    print(f"report: {evaluate_run(Run(given.checkpoint), given.data, given.split, given.out).report}")

@@ -5,8 +5,6 @@ fusion-dfd protocol --name cross_dataset --checkpoint RUN [--checkpoint RUN2 ...
 
 from __future__ import annotations
 
-import os
-
 from absl import flags
 
 from fusion_dfd.commands import source
@@ -22,7 +20,8 @@ def define(values: flags.FlagValues) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:
-    from fusion_dfd.runs import experiment
+    from fusion_dfd.runs.protocols import evaluate_protocol
+    from fusion_dfd.runs.run import Run
 
-    out = given.out or os.path.join(given.checkpoint[0], f"report-{given.name}")
-    print(f"report: {experiment.evaluate_protocol(given.checkpoint, given.data, given.name, out)}")
+    runs = [Run(folder) for folder in given.checkpoint]
+    print(f"report: {evaluate_protocol(runs, given.data, given.name, given.out)}")

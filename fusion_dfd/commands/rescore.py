@@ -30,8 +30,5 @@ def main(words: list[str], given: flags.FlagValues) -> None:
     from fusion_dfd.runs import external_scores
 
     options = config.Evaluate(aggregate=given.aggregate, tracks=given.tracks)
-    if given.protocol:
-        paths = [external_scores.by_protocol(words, given.out, options, given.protocol)]
-    else:
-        paths = external_scores.run(words, given.out, options, given.seeds)
+    paths = external_scores.rescore(words, given.out, options, given.protocol, given.seeds)
     print("\n".join(f"report: {path}" for path in paths))

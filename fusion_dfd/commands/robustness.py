@@ -8,8 +8,6 @@ Seven perturbations at five levels each, and chains of them as social media appl
 
 from __future__ import annotations
 
-import os
-
 from absl import flags
 
 from fusion_dfd.commands import source
@@ -29,10 +27,9 @@ def define(values: flags.FlagValues) -> None:
 
 def main(_: list[str], given: flags.FlagValues) -> None:
     from fusion_dfd.evaluation import perturb
-    from fusion_dfd.runs import experiment
+    from fusion_dfd.runs.robustness import stress_run
+    from fusion_dfd.runs.run import Run
 
-    name = os.path.basename(os.path.normpath(given.data))
-    out = given.out or os.path.join(given.checkpoint, f"robustness-{name}-{given.frames}")
-    only = tuple(given.only) or tuple(perturb.ALL)
-    page = experiment.stress_run(given.checkpoint, given.data, out, only, given.frames, given.root, given.seed)
+    only, run = tuple(given.only) or tuple(perturb.ALL), Run(given.checkpoint)
+    page = stress_run(run, given.data, given.out, only, given.frames, given.root, given.seed)
     print(f"page: {page}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,9 +20,6 @@ from fusion_dfd import atomic, config
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation.scores import VideoScore
 from fusion_dfd.types import LABELS, DataError
-
-NAME = "calibration.json"
-"""In a run folder, beside its checkpoints."""
 
 _TEMPERATURES = 0.02, 50.0
 
@@ -216,17 +212,16 @@ def doubt(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float,
     return float(max(at - width, 0)), float(min(at + width, 1))
 
 
-def save(calibration: Calibration, run: str) -> str:
-    """Write ``calibration.json`` into a run folder, whole or not at all; returns its path."""
-    return atomic.write_text(os.path.join(run, NAME), json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
+def save(calibration: Calibration, path: str) -> str:
+    """Write a JSON file, whole or not at all; returns its path."""
+    return atomic.write_text(path, json.dumps(dataclasses.asdict(calibration), indent=2) + "\n")
 
 
-def load(run: str, step: int) -> Calibration | None:
-    """The calibration of a run folder; None where there is none.
+def load(path: str, step: int) -> Calibration | None:
+    """The calibration in a file; None where there is no file.
 
     Raises :class:`DataError` where the file is not of this version, or belongs to another step than ``step``.
     """
-    path = os.path.join(run, NAME)
     again = "fit it again with fusion-dfd calibrate --checkpoint RUN --data DIR, or delete it"
     try:
         with open(path, encoding="utf-8") as file:

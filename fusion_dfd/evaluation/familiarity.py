@@ -9,7 +9,6 @@ fitted on train; distances are in units of what is still usual on val.
 from __future__ import annotations
 
 import dataclasses
-import os
 import zipfile
 
 import numpy as np
@@ -18,14 +17,14 @@ from sklearn.covariance import ledoit_wolf
 from fusion_dfd import atomic
 from fusion_dfd.types import DataError
 
-NAME = "domain.npz"
-"""In a run folder, beside its checkpoints."""
 USUAL = 0.99
 """Share of val's clips that count as usual."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Domain:
+class Familiarity:
+    """What clips look like that a run was trained on."""
+
     means: np.ndarray
     """float64 [2, e], of the looks of real and fake clips."""
     whiten: np.ndarray
@@ -40,13 +39,13 @@ class Domain:
         """
         if looks.shape[1] != self.means.shape[1]:
             raise DataError(
-                f"{NAME} of the run holds {self.means.shape[1]} numbers a clip where this version has "
+                f"the run's description of the clips it knows holds {self.means.shape[1]} numbers a clip where this version has "
                 f"{looks.shape[1]}; delete it to do without, or train again"
             )
         return _nearest(looks, self.means, self.whiten) / self.limit
 
 
-def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Domain:
+def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Familiarity:
     """Fit means and covariance to ``train`` [n, e] with ``labels`` [n] in {0, 1}, the limit to ``val`` [m, e].
 
     The covariance is Ledoit and Wolf's (2004), of standardised features: it stays well-conditioned with few clips.
@@ -66,7 +65,7 @@ def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Domain:
     covariance, _ = ledoit_wolf(within / scale, assume_centered=True)
     values, vectors = np.linalg.eigh(covariance)
     whiten = vectors / np.sqrt(values) / scale[:, None]
-    return Domain(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)))
+    return Familiarity(means, whiten, float(np.quantile(_nearest(val, means, whiten), USUAL)))
 
 
 def _nearest(looks: np.ndarray, means: np.ndarray, whiten: np.ndarray) -> np.ndarray:
@@ -74,23 +73,21 @@ def _nearest(looks: np.ndarray, means: np.ndarray, whiten: np.ndarray) -> np.nda
     return np.sqrt(np.square(away).sum(-1)).min(-1)
 
 
-def save(domain: Domain, run: str) -> str:
-    """Write ``domain.npz`` into a run folder, whole or not at all; returns its path."""
-    path = os.path.join(run, NAME)
+def save(familiarity: Familiarity, path: str) -> str:
+    """Write an ``.npz`` file, whole or not at all; returns its path."""
     with atomic.binary(path) as file:
-        np.savez(file, **dataclasses.asdict(domain))
+        np.savez(file, **dataclasses.asdict(familiarity))
     return path
 
 
-def load(run: str) -> Domain | None:
-    """The domain of a run folder; None where there is none.
+def load(path: str) -> Familiarity | None:
+    """What a file holds; None where there is no file.
 
     Raises :class:`DataError` where the file cannot be read.
     """
-    path = os.path.join(run, NAME)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Domain(file["means"], file["whiten"], float(file["limit"]))
+            return Familiarity(file["means"], file["whiten"], float(file["limit"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

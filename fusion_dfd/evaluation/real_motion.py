@@ -10,7 +10,6 @@ took no part in the fit: the share of them that lie as far, in the manner of a c
 from __future__ import annotations
 
 import dataclasses
-import os
 import zipfile
 
 import jax
@@ -25,8 +24,6 @@ from fusion_dfd.models.flow import flow, strain
 from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.types import LUMA, DataError
 
-NAME = "motion.npz"
-"""In a run folder, beside its checkpoints."""
 SIZE = 64
 """Side of the stabilised face, pixels."""
 LEAST = 3
@@ -110,20 +107,18 @@ def fit(train: np.ndarray, val: np.ndarray) -> Reference:
     return dataclasses.replace(fitted, usual=np.sort(fitted.distances(val)))
 
 
-def save(reference: Reference, run: str) -> str:
-    """Write ``motion.npz`` into a run folder, whole or not at all; returns its path."""
-    path = os.path.join(run, NAME)
+def save(reference: Reference, path: str) -> str:
+    """Write an ``.npz`` file, whole or not at all; returns its path."""
     with atomic.binary(path) as file:
         np.savez(file, **dataclasses.asdict(reference))
     return path
 
 
-def load(run: str) -> Reference | None:
-    """The reference of a run folder; None where there is none.
+def load(path: str) -> Reference | None:
+    """What a file holds; None where there is no file.
 
     Raises :class:`DataError` where the file cannot be read or counts other motions than this version.
     """
-    path = os.path.join(run, NAME)
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Reference(file["mean"], file["whiten"], file["usual"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,15 +12,12 @@ from fusion_dfd import atomic
 from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError, Score
 
-NAME = "data.json"
-"""In a run folder."""
-
-Facts = dict[str, Any]
+TrainingData = dict[str, Any]
 """``{train: part, val: part, excluded: [method]}``, a part being ``{sets, methods, groups}``: lists of
 ``dataset/compression``, of manipulations and of ``dataset/group``."""
 
 
-def facts(train: ClipTable, val: ClipTable, excluded: Sequence[str] = ()) -> Facts:
+def describe(train: ClipTable, val: ClipTable, excluded: Sequence[str] = ()) -> TrainingData:
     """What two tables hold, after ``excluded`` manipulations were left out of them."""
     return {"train": _part(train), "val": _part(val), "excluded": sorted(excluded)}
 
@@ -36,14 +32,13 @@ def _part(table: ClipTable) -> dict[str, list[str]]:
     }
 
 
-def save(found: Facts, run: str) -> str:
-    """Write ``data.json`` into a run folder; returns its path."""
-    return atomic.write_text(os.path.join(run, NAME), json.dumps(found, indent=1) + "\n")
+def save(found: TrainingData, path: str) -> str:
+    """Write a JSON file, whole or not at all; returns its path."""
+    return atomic.write_text(path, json.dumps(found, indent=1) + "\n")
 
 
-def load(run: str) -> Facts | None:
-    """The facts of a run folder; None where they were not kept. Raises :class:`DataError` for a damaged file."""
-    path = os.path.join(run, NAME)
+def load(path: str) -> TrainingData | None:
+    """What a file says; None where there is no file. Raises :class:`DataError` for a damaged file."""
     try:
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
@@ -56,7 +51,7 @@ def load(run: str) -> Facts | None:
         ) from error
 
 
-def warnings(found: Facts | None, scores: Iterable[Score]) -> list[str]:
+def warnings(found: TrainingData | None, scores: Iterable[Score]) -> list[str]:
     """What scored rows share with the data of the run that scored them, a sentence for each of train and val."""
     if found is None:
         return ["The run does not say what it was trained on: whether these videos were among it was not checked."]

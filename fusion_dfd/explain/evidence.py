@@ -14,6 +14,7 @@ from fusion_dfd.explain.motionmaps import Motion
 from fusion_dfd.explain.selection import Keeper, choose
 from fusion_dfd.predict.detector import BATCH, DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window, by_person
+from fusion_dfd.runs.run import MOTION
 from fusion_dfd.types import DataError, FaceTrack
 
 EXPLAINED = BATCH
@@ -137,15 +138,15 @@ def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None
         return None, None
     found = None
     try:
-        found = real_motion.load(detector.run) if detector.run else None
+        found = detector.run.motion if detector.run else None
     except DataError as error:
         return None, str(error)
     if found:
         return found, None
     return None, (
-        f"The run holds no {real_motion.NAME}, which says how the faces of real videos move, so that this face cannot be "
+        f"The run holds no {MOTION}, which says how the faces of real videos move, so that this face cannot be "
         "compared with them: start the run's training command again (a finished run trains no further and makes what "
-        "is missing), or call fusion_dfd.runs.experiment.motion_run(RUN, SHARDS)."
+        "is missing), or call fusion_dfd.runs.references.learn_motion(Run(FOLDER), SHARDS)."
     )
 
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from fusion_dfd import atomic
-from fusion_dfd.evaluation import training_data
 from fusion_dfd.explain import annotated_video, page_sections, sentences
 from fusion_dfd.explain.evidence import Evidence, gather
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
@@ -41,7 +40,7 @@ def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgres
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
     """
-    facts = training_data.load(detector.run) if detector.run else None
+    trained_on = detector.run and detector.run.training_data
     video, verdict, found = gather(detector, path, told)
     name = os.path.join(directory, file_name(path))
     film = None
@@ -51,7 +50,7 @@ def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgres
             file.write(film)
     command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
     values = {
-        **page_sections.head(verdict, sentences.warnings(detector.rules, facts, detector.run)),
+        **page_sections.head(verdict, sentences.warnings(detector.rules, trained_on, detector.run)),
         "facts": page_sections.facts(detector, video, verdict, found, command),
         "heading": TITLE,
         "reason": verdict.reason or "nothing could be scored",

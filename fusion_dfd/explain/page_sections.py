@@ -182,7 +182,7 @@ def facts(
     return [
         *rows,
         ("command", command),
-        ("run", f"{os.path.abspath(detector.run) if detector.run else 'none'}, step {detector.trained.step}"),
+        ("run", f"{os.path.abspath(detector.run.folder) if detector.run else 'none'}, step {detector.trained.step}"),
         ("system", _system(detector)),
         ("calibration", rules.calibration.sentence() if rules.calibration else "none"),
         ("threshold", f"{rules.calibration.threshold if rules.calibration else THRESHOLD:.3f}"),

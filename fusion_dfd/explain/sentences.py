@@ -7,9 +7,10 @@ import math
 import numpy as np
 
 from fusion_dfd.evaluation import face_regions
-from fusion_dfd.evaluation.training_data import Facts
+from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
 from fusion_dfd.predict.verdict import THRESHOLD, Face, Verdict, VerdictRules
+from fusion_dfd.runs.run import Run
 from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
@@ -35,12 +36,12 @@ def branch(name: str) -> str:
     return f"{BRANCHES[name]} ({name})"
 
 
-def rendered(facts: Facts | None) -> bool:
+def rendered(facts: TrainingData | None) -> bool:
     """Whether a run was trained on nothing but the embedded, rendered data."""
     return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {EMBEDDED}
 
 
-def warnings(judge: VerdictRules, facts: Facts | None, run: str | None) -> list[str]:
+def warnings(judge: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:
     """What a reader must know before anything else."""
     out = []
     if rendered(facts):

@@ -17,17 +17,14 @@ import numpy as np
 
 from fusion_dfd import __version__, atomic
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, familiarity, real_motion, training_data
 from fusion_dfd.export import preprocessing, runtime, verify
-from fusion_dfd.runs import bundle
+from fusion_dfd.runs.run import CONFIG, KNOWLEDGE, VERIFIED, WEIGHTS, Run, flatten, sha256
 from fusion_dfd.training import checkpoint
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files
 
 CARD = "README.md"
 PREPROCESSING = "preprocessing.json"
-BESIDE = (calibrate.NAME, familiarity.NAME, real_motion.NAME, training_data.NAME)
-"""Files that a run may have and that mean the same in an exported folder."""
 
 
 def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dict[str, Any]:
@@ -42,32 +39,32 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
     Raises DataError for a run that cannot be read, a model without an ONNX form, and where an artefact differs from
     the live model; the folder then is no exported folder.
     """
-    trained = checkpoint.load_best(run)
+    source = Run(run)
+    trained = source.best()
     clips = verify.clips(trained.config, data)
     _prepare(out)
     _write_weights(trained, out)
     config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
-    _write_text(out, bundle.CONFIG, c.to_json(config) + "\n")
+    _write_text(out, CONFIG, c.to_json(config) + "\n")
     _write_text(out, PREPROCESSING, json.dumps(preprocessing.contract(config), indent=1) + "\n")
     with atomic.binary(os.path.join(out, runtime.STABLEHLO)) as file:
         file.write(runtime.stablehlo(config, trained.weights))
     if onnx:
         with atomic.binary(os.path.join(out, runtime.ONNX)) as file:
             file.write(runtime.onnx(config, trained.weights, {"fusion_dfd": __version__, "step": str(trained.step)}))
-    for name in BESIDE:
-        if os.path.exists(os.path.join(run, name)):
-            shutil.copyfile(os.path.join(run, name), os.path.join(out, name))
-    _write_text(out, CARD, _card(run, config.name, onnx))
+    for name in source.files():
+        shutil.copyfile(source.path(name), os.path.join(out, name))
+    _write_text(out, CARD, _card(source.model_card, config.name, onnx))
     facts = _facts(trained, out, verify.compare(trained, out, clips, onnx))
-    _write_text(out, bundle.VERIFIED, json.dumps(facts, indent=1) + "\n")
+    _write_text(out, VERIFIED, json.dumps(facts, indent=1) + "\n")
     return facts
 
 
 def _prepare(out: str) -> None:
     """Take away what an earlier export left; what says that a folder is whole goes first."""
-    if os.path.isdir(os.path.join(out, "checkpoints")):
+    if os.path.isdir(os.path.join(out, checkpoint.FOLDER)):
         raise DataError(f"{out} is a run folder: give --out another one")
-    for name in (bundle.VERIFIED, runtime.ONNX, *BESIDE):
+    for name in (VERIFIED, runtime.ONNX, *KNOWLEDGE):
         with contextlib.suppress(FileNotFoundError):
             os.remove(os.path.join(out, name))
 
@@ -76,14 +73,14 @@ def _write_text(out: str, name: str, text: str) -> None:
     atomic.write_text(os.path.join(out, name), text)
 
 
-def _write_weights(trained: checkpoint.Trained, out: str) -> None:
-    arrays = {name: np.asarray(leaf) for name, leaf in bundle.flatten(jax.device_get(trained.weights)).items()}
+def _write_weights(trained: checkpoint.TrainedModel, out: str) -> None:
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten(jax.device_get(trained.weights)).items()}
     about = {"format": "fusion_dfd", "step": str(trained.step)}
-    array_files.write_safetensors(os.path.join(out, bundle.WEIGHTS), arrays, about)
+    array_files.write_safetensors(os.path.join(out, WEIGHTS), arrays, about)
 
 
-def _facts(trained: checkpoint.Trained, out: str, compared: Mapping[str, Any]) -> dict[str, Any]:
-    names = [bundle.WEIGHTS, bundle.CONFIG, PREPROCESSING, runtime.STABLEHLO, runtime.ONNX, *BESIDE]
+def _facts(trained: checkpoint.TrainedModel, out: str, compared: Mapping[str, Any]) -> dict[str, Any]:
+    names = [WEIGHTS, CONFIG, PREPROCESSING, runtime.STABLEHLO, runtime.ONNX, *KNOWLEDGE]
     there = [name for name in names if os.path.exists(os.path.join(out, name))]
     packages = ("jax", "flax", "onnxruntime")
     return {
@@ -91,7 +88,7 @@ def _facts(trained: checkpoint.Trained, out: str, compared: Mapping[str, Any]) -
         "metrics": trained.metrics,
         "compared": compared,
         "written_by": {"fusion_dfd": __version__, **{name: _version(name) for name in packages}},
-        "sha256": {name: bundle.sha256(os.path.join(out, name)) for name in there},
+        "sha256": {name: sha256(os.path.join(out, name)) for name in there},
     }
 
 
@@ -102,17 +99,14 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _card(run: str, name: str, onnx: bool) -> str:
+def _card(card: str | None, name: str, onnx: bool) -> str:
     """The card of the run's own report, or one that says that there is none; and what the folder holds."""
-    path = os.path.join(run, "report", "model_card.md")
-    text = f"# {name}\n\nA detector of deepfake videos (fusion_dfd). Its run has no report: nothing was measured.\n"
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+    nothing = f"# {name}\n\nA detector of deepfake videos (fusion_dfd). Its run has no report: nothing was measured.\n"
+    text = card or nothing
     programs_there = f"`{runtime.STABLEHLO}`" + (f" and `{runtime.ONNX}`" if onnx else "")
     return (
-        f"{text}\n## Files\n\nWeights in `{bundle.WEIGHTS}`, programs in {programs_there}, what they "
-        f"must be given in `{PREPROCESSING}`; `{bundle.VERIFIED}` says what was compared with the trained model. "
+        f"{text}\n## Files\n\nWeights in `{WEIGHTS}`, programs in {programs_there}, what they "
+        f"must be given in `{PREPROCESSING}`; `{VERIFIED}` says what was compared with the trained model. "
         'In Python: `fusion_dfd.load("THIS FOLDER").predict("clip.mp4")`.\n'
     )
 
@@ -131,7 +125,10 @@ def push(folder: str, repository: str) -> str:
     huggingface_hub, and where the hub cannot be reached or refuses.
     """
     check_name(repository)
-    names = [*bundle.checked(folder)["sha256"], bundle.VERIFIED, CARD]
+    facts = Run(folder).verified
+    if facts is None:
+        raise DataError(f"{folder} is no exported folder: make one with fusion-dfd export")
+    names = [*facts["sha256"], VERIFIED, CARD]
     try:
         import huggingface_hub
     except ImportError as error:

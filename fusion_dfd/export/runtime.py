@@ -23,7 +23,7 @@ from jax import export
 
 from fusion_dfd import config as c
 from fusion_dfd.export.onnx import walk
-from fusion_dfd.runs import bundle
+from fusion_dfd.runs.run import WEIGHTS, Run, flatten
 from fusion_dfd.training import state
 from fusion_dfd.types import Batch, DataError, Outputs
 from fusion_dfd.weights import array_files
@@ -76,14 +76,14 @@ def function(model: c.Model) -> Callable[..., dict[str, jax.Array]]:
 def stablehlo(config: c.Config, weights: dict) -> bytes:
     """A program for ``jax.export.deserialize``: ``call({name: array}, frames, landmarks, length)``, any batch size."""
     run, tree = function(config.model), jax.tree.structure(weights)
-    order = list(bundle.flatten(weights))
+    order = list(flatten(weights))
 
     def named(arrays: dict[str, jax.Array], *clips: jax.Array) -> dict[str, jax.Array]:
         return run(jax.tree.unflatten(tree, [arrays[name] for name in order]), *clips)
 
     (batch,) = export.symbolic_shape("batch")
     shapes = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in inputs(config.data).values()]
-    given = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in bundle.flatten(weights).items()}
+    given = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in flatten(weights).items()}
     return bytes(export.export(jax.jit(named), platforms=PLATFORMS)(given, *shapes).serialize())
 
 
@@ -136,7 +136,7 @@ def onnx_program(folder: str, threads: int = 0) -> Program:
 def stablehlo_program(folder: str) -> Program:
     """``model.stablehlo`` with the weights beside it, on JAX's default device. Raises DataError for damaged files."""
     path = os.path.join(folder, STABLEHLO)
-    weights = array_files.read_safetensors(os.path.join(folder, bundle.WEIGHTS))[0]
+    weights = array_files.read_safetensors(os.path.join(folder, WEIGHTS))[0]
     try:
         program = export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
     except (OSError, ValueError) as error:
@@ -145,34 +145,33 @@ def stablehlo_program(folder: str) -> Program:
     return lambda given: jax.device_get(program.call(placed, *(given[name] for name in INPUTS)))
 
 
-def has_onnx(folder: str) -> bool:
-    """Whether a folder's ONNX program can run here: it is there, and so is onnxruntime."""
-    there = bundle.is_folder(folder) and os.path.isfile(os.path.join(folder, ONNX))
+def has_onnx(run: Run) -> bool:
+    """Whether an exported folder's ONNX program can run here: it is there, and so is onnxruntime."""
+    there = run.is_exported and os.path.isfile(run.path(ONNX))
     return there and importlib.util.find_spec("onnxruntime") is not None
 
 
-def choose(engine: str, folder: str) -> str:
-    """``jax`` or ``onnx``: what ``auto`` means for a folder here.
+def choose(engine: str, run: Run) -> str:
+    """``jax`` or ``onnx``: what ``auto`` means for a run here.
 
     On a CPU onnxruntime takes less time (docs/EXPORT.md has the figures), on an accelerator JAX does.
     """
     if engine != "auto":
         return engine
-    return "onnx" if jax.default_backend() == "cpu" and has_onnx(folder) else "jax"
+    return "onnx" if jax.default_backend() == "cpu" and has_onnx(run) else "jax"
 
 
-def predictor(folder: str) -> Callable[[Batch], Outputs]:
+def predictor(run: Run) -> Callable[[Batch], Outputs]:
     """The ONNX program as a function of a batch; rows of weight 0, which only fill it up, are left out.
 
     Raises DataError as :func:`onnx_program` does, and where the folder was changed.
     """
-    if not bundle.is_folder(folder):
-        raise DataError(f"{folder} is no exported folder: make one with fusion-dfd export, or give --engine jax")
-    bundle.checked(folder)
-    run = onnx_program(folder)
+    if run.verified is None:
+        raise DataError(f"{run.folder} is no exported folder: make one with fusion-dfd export, or give --engine jax")
+    program = onnx_program(run.folder)
 
     def predict(batch: Batch) -> Outputs:
         real = np.asarray(batch.weight) > 0
-        return from_names(run({name: array[real] for name, array in arrays(batch).items()}))
+        return from_names(program({name: array[real] for name, array in arrays(batch).items()}))
 
     return predict

@@ -13,7 +13,7 @@ import numpy as np
 from fusion_dfd import config as c
 from fusion_dfd.export import runtime
 from fusion_dfd.input import pipeline
-from fusion_dfd.runs import bundle
+from fusion_dfd.runs.run import WEIGHTS, read_weights
 from fusion_dfd.shards import clip_index, synthetic
 from fusion_dfd.training import checkpoint, state
 from fusion_dfd.types import DataError
@@ -49,7 +49,7 @@ def clips(config: c.Config, data: str | None) -> Clips:
     return Clips(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
 
 
-def compare(trained: checkpoint.Trained, folder: str, seen: Clips, onnx: bool) -> dict[str, Any]:
+def compare(trained: checkpoint.TrainedModel, folder: str, seen: Clips, onnx: bool) -> dict[str, Any]:
     """Read all artefacts of ``folder`` back; what was compared, and the largest difference of a logit by artefact.
 
     Raises DataError where the weights are not bit for bit the same, or a logit differs by more than TOLERANCE.
@@ -78,13 +78,13 @@ def compare(trained: checkpoint.Trained, folder: str, seen: Clips, onnx: bool) -
     }
 
 
-def _same_weights(trained: checkpoint.Trained, folder: str) -> None:
+def _same_weights(trained: checkpoint.TrainedModel, folder: str) -> None:
     sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     model = trained.config.model
-    again = bundle.read_weights(folder, state.abstract_variables(model), model.system, sharding)
+    again = read_weights(folder, state.abstract_variables(model), model.system, sharding)
     same = jax.tree.map(lambda a, b: np.asarray(a).tobytes() == np.asarray(b).tobytes(), trained.weights, again)
     if not all(jax.tree.leaves(same)):
-        raise DataError(f"{folder}/{bundle.WEIGHTS} does not hold the weights that were written: check the disk")
+        raise DataError(f"{folder}/{WEIGHTS} does not hold the weights that were written: check the disk")
 
 
 def _largest(

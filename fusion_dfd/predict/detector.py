@@ -27,8 +27,9 @@ from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
-from fusion_dfd.runs import experiment
-from fusion_dfd.training import checkpoint
+from fusion_dfd.runs import score
+from fusion_dfd.runs.run import Run
+from fusion_dfd.training.checkpoint import TrainedModel
 from fusion_dfd.types import Batch, DataError, FaceTrack, Outputs
 
 BATCH = 8
@@ -59,10 +60,10 @@ class DeepfakeDetector:
 
     def __init__(
         self,
-        trained: checkpoint.Trained,
+        trained: TrainedModel,
         rules: VerdictRules,
         clips: int = CLIPS,
-        run: str | None = None,
+        run: Run | None = None,
         model: Callable[[Batch], Outputs] | None = None,
         build_finder: Callable[[c.Faces], face_detectors.Detector] = face_detectors.build,
     ):
@@ -72,7 +73,7 @@ class DeepfakeDetector:
         self.run = run
         self.finder = build_finder(self.config.faces)
         self._build_finder = build_finder
-        self._predict = model or experiment.predictor(trained)
+        self._predict = model or score.predictor(trained)
         # The time limit protects the preparation of a data set; a user may wait for hours of video.
         self._options = dataclasses.replace(
             self.config.faces, all_tracks=True, clips=clips or 10**9, time_limit=math.inf
@@ -189,6 +190,7 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector
       DataError: ``run`` holds no usable checkpoint, or no program for the engine.
     """
     cache.keep_programs()
-    trained = checkpoint.load_best(run)
-    model = runtime.predictor(run) if runtime.choose(engine, run) == "onnx" else None
-    return DeepfakeDetector(trained, VerdictRules.of(run, trained), clips, run, model)
+    opened = Run(run)
+    trained = opened.best()
+    model = runtime.predictor(opened) if runtime.choose(engine, opened) == "onnx" else None
+    return DeepfakeDetector(trained, VerdictRules.of(opened), clips, opened, model)

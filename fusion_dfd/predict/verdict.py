@@ -14,10 +14,10 @@ import numpy as np
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import calibrate, scores
-from fusion_dfd.evaluation import familiarity as domains
+from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.faces import track
 from fusion_dfd.faces.extract import FaceScan
-from fusion_dfd.training.checkpoint import Trained
+from fusion_dfd.runs.run import Run
 from fusion_dfd.types import LABELS, FaceTrack, Outputs
 
 VERDICTS = ("fake", "real", "uncertain", "none")
@@ -141,16 +141,15 @@ class VerdictRules:
     calibration: calibrate.Calibration | None
     rule: str
     """How the logits of a face's windows become its probability, a name of ``config.RULES``."""
-    domain: domains.Domain | None
+    familiarity: Familiarity | None
     tracks: str
     """Which face speaks for the video, a name of ``config.TRACKS``."""
 
     @staticmethod
-    def of(run: str, trained: Trained) -> VerdictRules:
-        """Of a run folder. Raises DataError for files that do not belong to its best checkpoint."""
-        calibration = calibrate.load(run, trained.step)
-        options = calibration or trained.config.evaluate
-        return VerdictRules(calibration, options.aggregate, domains.load(run), options.tracks)
+    def of(run: Run) -> VerdictRules:
+        """What a run knows. Raises DataError for files that do not belong to its best weights."""
+        options = run.calibration or run.config.evaluate
+        return VerdictRules(run.calibration, options.aggregate, run.familiarity, options.tracks)
 
     def verdict(self, video: ScoredVideo, config: c.Config) -> Verdict:
         """The verdict on a video all of whose windows are scored."""
@@ -195,9 +194,9 @@ class VerdictRules:
         )
 
     def _distance(self, windows: list[Window]) -> float | None:
-        if self.domain is None:
+        if self.familiarity is None:
             return None
-        return float(np.median(self.domain.distances(np.stack([window.appearance for window in windows]))))
+        return float(np.median(self.familiarity.distances(np.stack([window.appearance for window in windows]))))
 
     def _why_uncertain(self, probability: float, frames: int, needed: int, distance: float | None) -> str | None:
         """Why the evidence carries no verdict; None if it does."""

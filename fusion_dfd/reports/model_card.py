@@ -9,7 +9,7 @@ import json
 
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, cell, headline
-from fusion_dfd.evaluation.training_data import Facts
+from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.reports import markdown
 
 SHOWN = {
@@ -22,7 +22,9 @@ SHOWN = {
 """Metrics of the header, with the names that hubs have for them."""
 
 
-def card(name: str, summary: Summary, split: str, sets: list[str], facts: Facts | None, warnings: list[str]) -> str:
+def card(
+    name: str, summary: Summary, split: str, sets: list[str], facts: TrainingData | None, warnings: list[str]
+) -> str:
     """The whole card.
 
     Args:
@@ -77,7 +79,7 @@ def _header(name: str, summary: Summary, split: str, sets: list[str]) -> str:
     return "\n".join(["---", *(f"{field}: {json.dumps(value)}" for field, value in fields.items()), "---"])
 
 
-def _trained(facts: Facts | None) -> str:
+def _trained(facts: TrainingData | None) -> str:
     if facts is None:
         return "The run does not say."
     sets = ", ".join(" ".join(filter(None, one.split("/"))) for one in facts["train"]["sets"])

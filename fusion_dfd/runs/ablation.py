@@ -27,6 +27,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import bootstrap, scores
 from fusion_dfd.reports import comparison
 from fusion_dfd.runs import experiment
+from fusion_dfd.runs.run import CONFIG, Run
 from fusion_dfd.runs.search_space import applied
 from fusion_dfd.training import cost
 from fusion_dfd.types import DataError
@@ -145,13 +146,13 @@ def _fitting(markdown: str, width: int) -> str:
 
 def _finished(config: c.Config) -> dict | None:
     """The summary of a cell that was trained and tested before under the same configuration."""
+    run = Run(config.workdir)
     try:
-        with open(os.path.join(config.workdir, "config.json")) as file:
+        with open(run.path(CONFIG)) as file:
             same = dataclasses.replace(c.from_json(file.read()), name=config.name) == config
-        with open(os.path.join(config.workdir, "report", "metrics.json")) as file:
-            return json.load(file) if same else None
     except (FileNotFoundError, c.ConfigError):
         return None
+    return run.summary if same else None
 
 
 def _cost(config: c.Config) -> comparison.Cost:
@@ -167,7 +168,7 @@ def _differences(cells: Rows) -> dict[str, bootstrap.Difference]:
     """AUC of each cell minus that of the first, over the videos that both scored; paired, with interval and p-value."""
     videos = {
         name: scores.videos(
-            scores.read_csv(os.path.join(cell.workdir, "report", "scores.csv")),
+            Run(cell.workdir).scores,
             cell.evaluate.aggregate,
             cell.evaluate.tracks,
         )
@@ -185,10 +186,7 @@ def _differences(cells: Rows) -> dict[str, bootstrap.Difference]:
 
 def _reports(cells: Rows, root: str) -> dict[str, str]:
     """Where the report of each cell lies, from the folder of the table."""
-    return {
-        name: os.path.relpath(os.path.join(cell.workdir, "report", "report.html"), root).replace(os.sep, "/")
-        for name, cell in cells.items()
-    }
+    return {name: os.path.relpath(Run(cell.workdir).page, root).replace(os.sep, "/") for name, cell in cells.items()}
 
 
 def _write(

@@ -166,26 +166,22 @@ def _once(path: str, rows: list[Score | Unscored]) -> None:
 
 
 # MERGED from evaluation.submissions: Statistics of tables of scores, whoever made them: one is described, two are compared, seeds are averaged.
-def publish(
+def rescore(
     paths: Sequence[str], out: str, options: config.Evaluate, protocol: str | None = None, of_seeds: bool = False
 ) -> list[str]:
-    """What ``fusion-dfd evaluate`` does with tables: :func:`run`, or the table of a protocol; returns paths."""
-    if protocol:
-        return [by_protocol(paths, out, options, protocol)]
-    return run(paths, out, options, of_seeds)
-
-
-def run(paths: Sequence[str], out: str, options: config.Evaluate, of_seeds: bool = False) -> list[str]:
-    """Evaluate tables of scores (:mod:`fusion_dfd.runs.external_scores`), print and write; returns the paths written.
+    """Evaluate tables of scores, print and write the reports; returns their paths.
 
     Args:
       paths: the tables; the first is what others are compared with.
       out: folder of the reports, made if missing.
       options: aggregation and number of resamples.
+      protocol: fill the table of this protocol instead, of :data:`fusion_dfd.runs.protocols.PROTOCOLS`.
       of_seeds: the tables are seeds of one system: mean and spread instead of comparisons.
 
     Raises :class:`DataError` for tables that cannot be used.
     """
+    if protocol:
+        return [by_protocol(paths, out, options, protocol)]
     tables = {name: read(path) for name, path in _names(paths).items()}
     made, written = {}, []
     for name, table in tables.items():
@@ -215,7 +211,7 @@ def run(paths: Sequence[str], out: str, options: config.Evaluate, of_seeds: bool
 def by_protocol(paths: Sequence[str], out: str, options: config.Evaluate, protocol: str) -> str:
     """Fill the table of a protocol from tables of scores, print and write it; returns its path."""
     tables = {name: read(path) for name, path in _names(paths).items()}
-    runs = [protocols.Scored(name, table.scores, table.unscored, options=options) for name, table in tables.items()]
+    runs = [protocols.Submission(name, table.scores, table.unscored, options=options) for name, table in tables.items()]
     return protocols.publish(out, protocol, runs)
 
 

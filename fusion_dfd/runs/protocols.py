@@ -17,11 +17,14 @@ from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
 from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, uadfv
+from fusion_dfd.evaluation import scores
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, Unscored, cell, summarise
-from fusion_dfd.evaluation.training_data import Facts, warnings
+from fusion_dfd.evaluation.training_data import TrainingData, warnings
 from fusion_dfd.reports import markdown
+from fusion_dfd.runs.run import Run
+from fusion_dfd.runs.score import load, score_folder
 from fusion_dfd.types import DataError, Score
 
 TRAINED = "(trained on)"
@@ -91,13 +94,13 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Scored:
+class Submission:
     """Test splits as one run, or anyone, scored them."""
 
     name: str
     scores: Sequence[Score]
     unscored: Sequence[Unscored] = ()
-    facts: Facts | None = None
+    trained_on: TrainingData | None = None
     """What it was trained on; None where nobody says: FaceForensics++ c23 is then taken."""
     calibration: Calibration | None = None
     options: config.Evaluate = dataclasses.field(default_factory=config.Evaluate)
@@ -113,6 +116,30 @@ class Line:
     absent: str
     """Why it could not be filled; ``""`` where it was."""
     warnings: tuple[str, ...] = ()
+
+
+def evaluate_protocol(runs: Sequence[Run], folders: Sequence[str], name: str, out: str | None = None) -> str:
+    """Fill a protocol's table from the test splits of several folders of shards, scored by one or more runs.
+
+    Args:
+      runs: run folders or exported folders.
+      folders: of shards.
+      name: of :data:`PROTOCOLS`.
+      out: folder of the table and of each run's rows; None takes ``report-<name>`` in the first run.
+
+    Returns the path of the table, see :func:`publish`. Raises DataError for a run or a folder that cannot be used.
+    """
+    out = out or runs[0].path(f"report-{name}")
+    submissions = []
+    for run_name, run in zip(short_names([run.folder for run in runs]), runs, strict=True):
+        trained = load(run)
+        parts = [score_folder(trained, folder, "test") for folder in folders]
+        rows = [row for part in parts for row in part.scores]
+        scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
+        lost = [row for part in parts for row in part.unscored]
+        options = trained.config.evaluate
+        submissions.append(Submission(run_name, rows, lost, run.training_data, run.calibration, options))
+    return publish(out, name, submissions)
 
 
 def leave_one_out(base: config.Config, methods: Sequence[str]) -> dict[str, config.Config]:
@@ -144,10 +171,10 @@ def short_names(paths: Sequence[str]) -> list[str]:
     raise DataError(f"one of these is given twice: {', '.join(paths)}")
 
 
-def expand(protocol: Protocol, scored: Scored) -> list[Row]:
+def expand(protocol: Protocol, scored: Submission) -> list[Row]:
     """The protocol's rows for one run: ``TRAINED`` and ``EACH`` put in words, each row once."""
-    facts = scored.facts
-    trained = [tuple(name.split("/")) for name in facts["train"]["sets"]] if facts else [(faceforensics.NAME, "c23")]
+    known = scored.trained_on
+    trained = [tuple(name.split("/")) for name in known["train"]["sets"]] if known else [(faceforensics.NAME, "c23")]
     rows = []
     for row in protocol.rows:
         for dataset, compression in trained if row.dataset == TRAINED else [(row.dataset, row.compression)]:
@@ -157,11 +184,11 @@ def expand(protocol: Protocol, scored: Scored) -> list[Row]:
     return list(dict.fromkeys(rows))
 
 
-def _each(row: Row, scored: Scored) -> list[Row]:
+def _each(row: Row, scored: Submission) -> list[Row]:
     """A row for each manipulation, of those that test holds and those that the run knows of."""
     found = {s.method for s in scored.scores if s.label == 1 and _at(s, row)}
-    if scored.facts:
-        found |= {*scored.facts["train"]["methods"], *scored.facts["excluded"]}
+    if scored.trained_on:
+        found |= {*scored.trained_on["train"]["methods"], *scored.trained_on["excluded"]}
     elif row.dataset == faceforensics.NAME:
         found |= set(faceforensics.METHODS) - set(faceforensics.TEST_ONLY)
     return [dataclasses.replace(row, methods=(method,)) for method in sorted(found)]
@@ -175,7 +202,7 @@ def _belongs(row: Score | Unscored, wanted: Row) -> bool:
     return _at(row, wanted) and (row.label == 0 or not wanted.methods or row.method in wanted.methods)
 
 
-def fill(protocol: Protocol, runs: Sequence[Scored]) -> list[Line]:
+def fill(protocol: Protocol, runs: Sequence[Submission]) -> list[Line]:
     """Every row for every run, in the order of the protocol.
 
     A row that asks for an unseen manipulation is filled by the runs that left it out, and is absent once where there is
@@ -195,8 +222,8 @@ def fill(protocol: Protocol, runs: Sequence[Scored]) -> list[Line]:
     return sorted(kept, key=lambda line: order.index(line.row))
 
 
-def _fill(row: Row, run: Scored) -> Line:
-    excluded = run.facts["excluded"] if run.facts else ()
+def _fill(row: Row, run: Submission) -> Line:
+    excluded = run.trained_on["excluded"] if run.trained_on else ()
     if row.unseen and not set(row.methods) <= set(excluded):
         names = ",".join(row.methods)
         return Line(run.name, row, None, f"wants a run trained with --config.data.exclude_methods={names}")
@@ -211,7 +238,7 @@ def _fill(row: Row, run: Scored) -> Line:
         tracks=run.options.tracks,
         calibration=run.calibration,
     )
-    return Line(run.name, row, summary, "", tuple(warnings(run.facts, inside)))
+    return Line(run.name, row, summary, "", tuple(warnings(run.trained_on, inside)))
 
 
 def _absent(row: Row, inside: Sequence[Score]) -> str:
@@ -242,7 +269,7 @@ def _cells(line: Line) -> list[str]:
     return [f"{counts['real']} + {counts['fake']}", f"{lost['real']} + {lost['fake']}", *shown]
 
 
-def publish(out: str, name: str, runs: Sequence[Scored]) -> str:
+def publish(out: str, name: str, runs: Sequence[Submission]) -> str:
     """Fill a protocol and print it; write ``<name>.md`` and ``<name>.json`` into ``out``; returns the former's path."""
     lines = fill(PROTOCOLS[name], runs)
     values: list[Mapping] = [

@@ -14,17 +14,72 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
 from fusion_dfd.evaluation import bootstrap, metrics, perturb, scores
 from fusion_dfd.evaluation.summary import cell
 from fusion_dfd.reports import markdown, pages, plots
 from fusion_dfd.reports.evaluation_page import RobustnessTable
+from fusion_dfd.runs import perturbed_split
+from fusion_dfd.runs.run import Run
+from fusion_dfd.runs.score import load, score_split
+from fusion_dfd.shards import clip_index
 from fusion_dfd.types import DataError, Score
 
 CLEAN = "clean"
+PERTURBED = {"video": "whole frames, then cropped", "crops": "the stored crops, not whole frames"}
+"""What a suite may perturb, and how its page says it."""
 SEED = 0
 """Of the resamples, the same in every cell: averages over cells are resampled as the cells are."""
+
+
+def stress_run(
+    run: Run,
+    data: str,
+    out: str | None = None,
+    names: Sequence[str] = tuple(perturb.ALL),
+    frames: str = "video",
+    root: str | None = None,
+    seed: int = 0,
+) -> str:
+    """Score test under every perturbation of ``names`` with a run's best weights; returns the path of the page.
+
+    Args:
+      run: a run folder or an exported folder.
+      data: folder of shards.
+      out: folder of the page; None takes ``robustness-<data>-<frames>`` in the run, where reports of the run find it.
+        Continues what it finds there.
+      names: of :data:`fusion_dfd.evaluation.perturb.ALL`.
+      frames: ``video`` perturbs whole frames of the source videos, ``crops`` the stored crops.
+      root: folder of the source videos; None: where they were when they were prepared.
+      seed: of what is random in a perturbation.
+
+    Raises DataError for a run, data or videos that cannot be used.
+    """
+    out = out or run.path(f"robustness-{os.path.basename(os.path.normpath(data))}-{frames}")
+    trained = load(run)
+    clean = clip_index.open_split(data, "test")
+    place, aligned = perturbed_split.origin(data, clean, root) if frames == "video" else (None, False)
+    about = {
+        "run": os.path.abspath(run.folder),
+        "step": trained.step,
+        "data": os.path.abspath(data),
+        "split": "test",
+        "perturbed": PERTURBED[frames],
+        "seed": seed,
+    }
+
+    def rows(name: str, level: int) -> list[Score]:
+        split = clean if name == CLEAN else perturbed_split.perturbed(clean, name, level, place, aligned, seed)
+        return score_split(trained, split)[0]
+
+    cells = score_cells(out, about, names, rows, Console(stderr=True).print)
+    found = table(cells, trained.config.evaluate)
+    page = write(out, found, about)
+    Console().print(Markdown(as_markdown(found, about)))
+    return page
 
 
 def score_cells(
@@ -134,13 +189,13 @@ def write(out: str, found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     return atomic.write_text(os.path.join(out, "robustness.html"), page)
 
 
-def of_run(workdir: str, step: int) -> list[RobustnessTable]:
-    """What the suites in a run's folder found of the weights of ``step``, for its report.
+def of_run(folder: str, step: int) -> list[RobustnessTable]:
+    """What the suites in the folder of a run found of the weights of ``step``, for its report.
 
     Raises DataError for a file that cannot be read.
     """
     suites = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(workdir), "*", "robustness.json"))):
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*", "robustness.json"))):
         try:
             with open(path, encoding="utf-8") as file:
                 found = json.load(file)

@@ -24,7 +24,7 @@ from fusion_dfd import config as c
 from fusion_dfd.runs import search_page
 from fusion_dfd.runs.search_space import Choice, Float, Int, Space, applied, current
 from fusion_dfd.shards import clip_index, synthetic
-from fusion_dfd.training import loop
+from fusion_dfd.training import checkpoint, loop
 from fusion_dfd.types import DataError
 
 HEARTBEAT = 60
@@ -158,5 +158,5 @@ def _train(trial, cell: c.Config, train: clip_index.Split, val: clip_index.Split
         trial.study.enqueue_trial(trial.params)
         raise Stopped
     # A study has many trials, and what continues them is of no use once they have ended.
-    shutil.rmtree(os.path.join(workdir, "checkpoints"))
+    shutil.rmtree(os.path.join(workdir, checkpoint.FOLDER))
     return fitted.progress.best_auc

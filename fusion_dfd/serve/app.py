@@ -18,7 +18,7 @@ from fusion_dfd.predict.verdict import Verdict
 from fusion_dfd.reports import pages
 from fusion_dfd.serve import jobs, private_folder, upload
 from fusion_dfd.serve.request_guard import Guard
-from fusion_dfd.serve.scoring import Facts, Score
+from fusion_dfd.serve.scoring import ModelFacts, Score
 
 PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 REPORT_POLICY = (
@@ -57,13 +57,13 @@ class Job(pydantic.BaseModel):
 class Model(pydantic.BaseModel):
     """The model behind the verdicts, and what the server takes."""
 
-    facts: Facts
+    facts: ModelFacts
     limits: upload.Limits
     keep: float = pydantic.Field(description="Seconds a result is kept.")
     free: int = pydantic.Field(description="Free places in the queue.")
 
 
-def create(score: Score, facts: Facts, limits: upload.Limits, loopback: bool = True) -> FastAPI:
+def create(score: Score, facts: ModelFacts, limits: upload.Limits, loopback: bool = True) -> FastAPI:
     """The application.
 
     Args:

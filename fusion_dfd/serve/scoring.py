@@ -9,10 +9,10 @@ from collections.abc import Callable
 from importlib import metadata
 
 from fusion_dfd import atomic
-from fusion_dfd.evaluation import training_data
 from fusion_dfd.explain import page
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
+from fusion_dfd.runs.run import Run
 from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
 Score = Callable[[str, str, OnProgress], tuple[Verdict, str | None]]
@@ -62,7 +62,7 @@ UNCALIBRATED = "This run is not calibrated: its numbers rank videos, they are no
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class ModelFacts:
     """Of a run and the detector made from it."""
 
     run: str
@@ -81,15 +81,15 @@ class Facts:
     """Sentences that belong beside every verdict."""
 
 
-def gather(run: str, detector: DeepfakeDetector) -> Facts:
-    """The facts about a run folder. Raises DataError where its ``data.json`` is damaged."""
-    found = training_data.load(run)
+def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
+    """What a user must know about a run. Raises DataError where its ``data.json`` is damaged."""
+    found = run.training_data
     sets = tuple(found["train"]["sets"]) if found else ()
     calibration = detector.rules.calibration
     rendered = bool(sets) and all(name.partition("/")[0] == EMBEDDED for name in sets)
     said = {EVIDENCE: True, RENDERED: rendered, UNKNOWN: not sets, UNCALIBRATED: calibration is None}
-    return Facts(
-        run=os.path.basename(os.path.abspath(run)),
+    return ModelFacts(
+        run=run.name,
         version=metadata.version("fusion-dfd"),
         system=detector.config.model.system,
         threshold=calibration.threshold if calibration else THRESHOLD,

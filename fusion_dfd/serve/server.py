@@ -14,6 +14,7 @@ import uvicorn
 from fusion_dfd.config import ConfigError, Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import app, scoring
 from fusion_dfd.serve.request_guard import is_loopback
 from fusion_dfd.serve.upload import Limits
@@ -38,7 +39,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
         detector = detectors.load(run)
         warm(detector)
         made = app.create(
-            functools.partial(scoring.score, detector), scoring.gather(run, detector), limits, is_loopback(host)
+            functools.partial(scoring.score, detector), scoring.gather(Run(run), detector), limits, is_loopback(host)
         )
         config = uvicorn.Config(
             made,

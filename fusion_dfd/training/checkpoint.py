@@ -26,9 +26,11 @@ from jax.sharding import Sharding
 
 from fusion_dfd import config as c
 from fusion_dfd.models import old_paths
-from fusion_dfd.runs import bundle
 from fusion_dfd.training import state as s
 from fusion_dfd.types import DataError
+
+FOLDER = "checkpoints"
+"""In a run folder."""
 
 
 class Checkpoints:
@@ -80,8 +82,8 @@ class Checkpoints:
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A trained model as it lies in a run folder."""
+class TrainedModel:
+    """The best weights of a run, and what belongs to them."""
 
     config: c.Config
     weights: dict
@@ -91,41 +93,51 @@ class Trained:
     """The val metrics that chose this step."""
 
 
-def load_best(run: str, sharding: Sharding | None = None) -> Trained:
-    """The best checkpoint of a run folder, or what an exported folder (:mod:`fusion_dfd.runs.bundle`) holds.
+def load_best(folder: str, sharding: Sharding) -> TrainedModel:
+    """The best checkpoint of a run folder, its weights on ``sharding``. Of several processes all must call it.
 
-    Its weights lie on ``sharding``, or on this process's first device. Of several processes all must call it.
-
-    Raises:
-      DataError: ``run`` is neither, has no finished evaluation yet, was changed, or was written by another version.
+    Raises DataError where there is none yet, it is damaged, or it was written by another version.
     """
-    run = os.path.abspath(run)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    if bundle.is_folder(run):
-        config, weights, facts = bundle.load(run, sharding)
-        return Trained(config, weights, facts["step"], facts["metrics"])
-    if not os.path.isdir(os.path.join(run, "checkpoints", "best")):
-        raise DataError(
-            f"{run} holds no checkpoints/best; give the folder that fusion-dfd train printed as the run, or one that "
-            "fusion-dfd export wrote"
-        )
-    manager = _manager(run, "best", keep=1)
-    try:
-        step = manager.latest_step()
-        if step is None:
-            raise DataError(f"{run} has no best checkpoint yet: training has not reached its first evaluation")
-        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-        config = _saved_config(meta, run)
+    with _reading_best(folder) as (manager, step, meta):
+        config = _saved_config(meta, folder)
         target = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), s.abstract_variables(config.model)
         )
         weights = _restore(manager, step, target, meta, config)
+    return TrainedModel(config, weights, step, meta["metrics"])
+
+
+def describe_best(folder: str) -> tuple[c.Config, int, dict[str, Any]]:
+    """Configuration, step and val metrics of the best checkpoint; else as :func:`load_best`."""
+    with _reading_best(folder) as (_, step, meta):
+        return _saved_config(meta, folder), step, meta["metrics"]
+
+
+@contextlib.contextmanager
+def _reading_best(folder: str) -> Iterator[tuple[ocp.CheckpointManager, int, dict[str, Any]]]:
+    """The manager of the best checkpoint, its step, and what was saved beside its weights.
+
+    What goes wrong while it is read becomes a DataError.
+    """
+    folder = os.path.abspath(folder)
+    if not os.path.isdir(os.path.join(folder, FOLDER, "best")):
+        raise DataError(
+            f"{folder} holds no checkpoints/best; give the folder that fusion-dfd train printed as the run, or one "
+            "that fusion-dfd export wrote"
+        )
+    manager = _manager(folder, "best", keep=1)
+    step = None
+    try:
+        step = manager.latest_step()
+        if step is None:
+            raise DataError(f"{folder} has no best checkpoint yet: training has not reached its first evaluation")
+        meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+        yield manager, step, meta
     except (ValueError, KeyError, FileNotFoundError, json.JSONDecodeError) as error:
         first = str(error).strip().splitlines()[0][:300]
-        raise DataError(f"checkpoint {run}/checkpoints/best/{step} cannot be read ({first}); train again") from error
+        raise DataError(f"checkpoint {folder}/checkpoints/best/{step} cannot be read ({first}); train again") from error
     finally:
         manager.close()
-    return Trained(config, weights, step, meta["metrics"])
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, target: Any, meta: dict, config: c.Config) -> Any:
@@ -145,7 +157,7 @@ def _saved_config(meta: dict, run: str) -> c.Config:
 
 def _manager(run: str, name: str, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=False)
-    return ocp.CheckpointManager(os.path.join(run, "checkpoints", name), options=options)
+    return ocp.CheckpointManager(os.path.join(run, FOLDER, name), options=options)
 
 
 def _args(state, meta) -> ocp.args.Composite:

@@ -8,7 +8,7 @@ import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd.faces import extract
-from fusion_dfd.training import checkpoint
+from fusion_dfd.runs.run import Run
 
 
 def tiny(name: str, variant: str) -> c.Config:
@@ -29,7 +29,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_fresh_run_is_one(run):
-    assert checkpoint.load_best(run).step == 0
+    assert Run(run).step == 0
 
 
 def test_frames_that_are_large_enough_stay():

@@ -171,15 +171,15 @@ def test_what_cannot_calibrate_says_so(logits, labels, words):
 @pytest.mark.parametrize("kind", config.CALIBRATIONS)
 def test_it_survives_the_disk(tmp_path, rng, kind):
     fitted = calibrate.fit(_rows(*_world(rng, 80)), _options(calibration=kind), "here", 5)
-    assert calibrate.load(tmp_path, 5) is None
-    calibrate.save(fitted, tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == [calibrate.NAME]
-    assert calibrate.load(tmp_path, 5) == fitted
+    assert calibrate.load(str(tmp_path / "calibration.json"), 5) is None
+    calibrate.save(fitted, str(tmp_path / "calibration.json"))
+    assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
+    assert calibrate.load(str(tmp_path / "calibration.json"), 5) == fitted
     with pytest.raises(DataError, match=r"step 5, the best checkpoint is of step 6.*--calibrate"):
-        calibrate.load(tmp_path, 6)
-    (tmp_path / calibrate.NAME).write_text(json.dumps({"kind": "temperature"}))
+        calibrate.load(str(tmp_path / "calibration.json"), 6)
+    (tmp_path / "calibration.json").write_text(json.dumps({"kind": "temperature"}))
     with pytest.raises(DataError, match="no calibration of this version"):
-        calibrate.load(tmp_path, 5)
+        calibrate.load(str(tmp_path / "calibration.json"), 5)
 
 
 def test_a_summary_shows_before_and_after(make):

@@ -57,9 +57,9 @@ def test_a_feature_that_never_varies_does_not_make_everything_strange(rng):
 
 def test_it_is_kept_with_the_run(world, tmp_path):
     *_, val, fitted = world
-    assert familiarity.load(str(tmp_path)) is None
-    familiarity.save(fitted, str(tmp_path))
-    np.testing.assert_array_equal(familiarity.load(str(tmp_path)).distances(val), fitted.distances(val))
+    assert familiarity.load(str(tmp_path / "domain.npz")) is None
+    familiarity.save(fitted, str(tmp_path / "domain.npz"))
+    np.testing.assert_array_equal(familiarity.load(str(tmp_path / "domain.npz")).distances(val), fitted.distances(val))
 
 
 def test_looks_of_another_version_are_refused(world):
@@ -70,9 +70,9 @@ def test_looks_of_another_version_are_refused(world):
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_damaged_file_is_refused(tmp_path, content):
-    (tmp_path / familiarity.NAME).write_bytes(content)
+    (tmp_path / "domain.npz").write_bytes(content)
     with pytest.raises(DataError, match="no domain of this version"):
-        familiarity.load(str(tmp_path))
+        familiarity.load(str(tmp_path / "domain.npz"))
 
 
 def test_what_cannot_be_fitted_is_said(rng):

@@ -70,20 +70,20 @@ def test_the_rarity_of_real_stretches_is_uniform(rng, fitted):
 
 
 def test_it_is_kept_with_the_run(fitted, tmp_path):
-    assert real_motion.load(str(tmp_path)) is None
-    real_motion.save(fitted, str(tmp_path))
-    found = real_motion.load(str(tmp_path))
+    assert real_motion.load(str(tmp_path / "motion.npz")) is None
+    real_motion.save(fitted, str(tmp_path / "motion.npz"))
+    found = real_motion.load(str(tmp_path / "motion.npz"))
     np.testing.assert_array_equal(found.usual, fitted.usual)
     np.testing.assert_array_equal(found.whiten, fitted.whiten)
 
 
 def test_another_version_or_a_damaged_file_is_refused(fitted, tmp_path):
-    np.savez(tmp_path / real_motion.NAME, mean=np.zeros(5), whiten=np.eye(5), usual=np.ones(3))
+    np.savez(tmp_path / "motion.npz", mean=np.zeros(5), whiten=np.eye(5), usual=np.ones(3))
     with pytest.raises(DataError, match=r"motion\.npz is no reference of real motion of this version .*train again"):
-        real_motion.load(str(tmp_path))
-    (tmp_path / real_motion.NAME).write_bytes(b"PK\x03\x04 broken")
+        real_motion.load(str(tmp_path / "motion.npz"))
+    (tmp_path / "motion.npz").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(DataError, match="no reference of real motion"):
-        real_motion.load(str(tmp_path))
+        real_motion.load(str(tmp_path / "motion.npz"))
 
 
 def test_without_real_videos_there_is_none(rng):

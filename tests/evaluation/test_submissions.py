@@ -22,7 +22,7 @@ def _tables(folder, make, count: int = 2) -> list[str]:
 
 
 def test_one_table_gives_a_report(tmp_path, make):
-    (path,) = external_scores.run(_tables(tmp_path, make, 1), str(tmp_path / "out"), OPTIONS)
+    (path,) = external_scores.rescore(_tables(tmp_path, make, 1), str(tmp_path / "out"), OPTIONS)
     assert path == str(tmp_path / "out" / "scores" / "report.html")
     summary = json.loads(pathlib.Path(path).with_name("metrics.json").read_text())
     assert summary["rule"] == "mean_probability"
@@ -32,7 +32,7 @@ def test_one_table_gives_a_report(tmp_path, make):
 
 
 def test_two_tables_are_compared_in_pairs(tmp_path, make):
-    *_, path = external_scores.run(_tables(tmp_path, make), str(tmp_path / "out"), OPTIONS)
+    *_, path = external_scores.rescore(_tables(tmp_path, make), str(tmp_path / "out"), OPTIONS)
     text = pathlib.Path(path).read_text()
     assert "run1-scores against run0-scores" in text
     assert "60 videos in 6 groups" in text
@@ -64,7 +64,7 @@ def test_where_delong_has_no_answer_the_rest_stands(make):
 
 
 def test_several_comparisons_say_that_they_are_several(tmp_path, make):
-    *_, path = external_scores.run(_tables(tmp_path, make, 3), str(tmp_path / "out"), OPTIONS)
+    *_, path = external_scores.rescore(_tables(tmp_path, make, 3), str(tmp_path / "out"), OPTIONS)
     text = pathlib.Path(path).read_text()
     assert text.count("against run0-scores") == 2
     assert "2 comparisons were made: no p-value is corrected" in text
@@ -72,7 +72,7 @@ def test_several_comparisons_say_that_they_are_several(tmp_path, make):
 
 def test_seeds_are_averaged(tmp_path, make):
     paths = _tables(tmp_path, make, 3)
-    *_, path = external_scores.run(paths, str(tmp_path / "out"), OPTIONS, of_seeds=True)
+    *_, path = external_scores.rescore(paths, str(tmp_path / "out"), OPTIONS, of_seeds=True)
     assert path.endswith("seeds.md")
     found = json.loads(pathlib.Path(path).with_suffix(".json").read_text())["metrics"]["auc"]
     folders = [tmp_path / "out" / f"run{n}-scores" / "metrics.json" for n in range(3)]
@@ -83,7 +83,7 @@ def test_seeds_are_averaged(tmp_path, make):
 def test_a_table_given_twice_is_refused(tmp_path, make):
     path = _tables(tmp_path, make, 1)[0]
     with pytest.raises(DataError, match="given twice"):
-        external_scores.run([path, path], str(tmp_path / "out"), OPTIONS)
+        external_scores.rescore([path, path], str(tmp_path / "out"), OPTIONS)
 
 
 def test_tables_fill_a_protocol(tmp_path, make):

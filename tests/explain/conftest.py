@@ -13,7 +13,7 @@ from fusion_dfd import config as c
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.predict.verdict import VerdictRules, Window
 from fusion_dfd.training import state
-from fusion_dfd.training.checkpoint import Trained
+from fusion_dfd.training.checkpoint import TrainedModel
 from fusion_dfd.types import Outputs
 
 SIDE, FRAMES = 32, 6
@@ -33,7 +33,7 @@ def face(_):
 
 
 @functools.cache
-def trained(variant: str) -> Trained:
+def trained(variant: str) -> TrainedModel:
     model = c.Model(
         backbone=c.Backbone("resnet18", width=4, stages=1),
         micro=c.Micro(inputs=("difference", "flow"), size=24, widths=(4,)),
@@ -48,7 +48,7 @@ def trained(variant: str) -> Trained:
         data=c.Data(frames=FRAMES, size=SIDE),
         model=dataclasses.replace(model, **VARIANTS[variant]),
     ).validate()
-    return Trained(config, weights(state.abstract_variables(config.model)), 7, {})
+    return TrainedModel(config, weights(state.abstract_variables(config.model)), 7, {})
 
 
 def weights(shapes: dict) -> dict:

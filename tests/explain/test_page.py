@@ -16,6 +16,7 @@ from hostile import NAME, assert_escaped
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import annotated_video, evidence, page, sentences
 from fusion_dfd.models import registry
+from fusion_dfd.runs.run import MOTION, Run
 from fusion_dfd.types import DataError
 
 ALWAYS = ["What was seen", "The video, as the detector followed it", "Second by second", "The facts"]
@@ -147,8 +148,8 @@ def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tm
     run = tmp_path / "run"
     run.mkdir()
     moves = rng.normal(-5, 1, (60, real_motion.FEATURES))
-    real_motion.save(real_motion.fit(moves, moves[:19]), str(run))
-    detector = build("sequence", run=str(run))
+    real_motion.save(real_motion.fit(moves, moves[:19]), str(run / MOTION))
+    detector = build("sequence", run=Run(run))
     _, verdict, found = evidence.gather(detector, video(30))
     assert [second for second, _ in found.pace.seconds] == [second for second, _ in verdict.faces[0].timeline]
     distances = {}
@@ -168,8 +169,8 @@ def _motions(detector, path: str) -> tuple[list, list]:
 
 
 def test_a_damaged_reference_is_said_on_the_page(build, video, tmp_path):
-    (tmp_path / real_motion.NAME).write_bytes(b"nothing")
-    _, place = written(build, video(20), tmp_path / "out", "sequence", run=str(tmp_path))
+    (tmp_path / MOTION).write_bytes(b"nothing")
+    _, place = written(build, video(20), tmp_path / "out", "sequence", run=Run(tmp_path))
     assert "no reference of real motion of this version" in place.read_text()
 
 

@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from fusion_dfd.export import bundle
-from fusion_dfd.runs import experiment
+from fusion_dfd.runs import references
+from fusion_dfd.runs.run import Run
 from fusion_dfd.training import state
 from fusion_dfd.training.checkpoint import Checkpoints
 
@@ -25,8 +26,8 @@ def run(tmp_path_factory, shards) -> str:
     checkpoints = Checkpoints(config.workdir, config)
     checkpoints.save_best(fresh.replace(average=noisy), {"auc": 0.5})
     checkpoints.close()
-    experiment.calibrate_run(config.workdir, shards)
-    experiment.domain_run(config.workdir, shards)
+    references.calibrate_run(Run(config.workdir), shards)
+    references.learn_familiarity(Run(config.workdir), shards)
     return config.workdir
 
 

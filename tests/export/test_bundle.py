@@ -14,14 +14,14 @@ import pytest
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import scores
 from fusion_dfd.export import bundle, preprocessing, runtime, verify
-from fusion_dfd.runs import experiment
-from fusion_dfd.training import checkpoint
+from fusion_dfd.runs import evaluation
+from fusion_dfd.runs.run import Run
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files
 
 
 def test_the_weights_come_back_bit_for_bit_without_a_checkpoint(run, written):
-    live, again = checkpoint.load_best(run), checkpoint.load_best(written)
+    live, again = Run(run).best(), Run(written).best()
     jax.tree.map(np.testing.assert_array_equal, live.weights, again.weights)
     assert jax.tree.structure(live.weights) == jax.tree.structure(again.weights)
     assert (again.step, again.metrics) == (live.step, live.metrics)
@@ -48,7 +48,7 @@ def test_what_was_compared_is_written_down(written):
 
 def test_an_evaluation_gives_the_same_scores(run, written, shards, tmp_path):
     for name, model in (("run", run), ("exported", written)):
-        experiment.evaluate_run(model, shards, "test", str(tmp_path / name), bootstrap=5)
+        evaluation.evaluate_run(Run(model), shards, "test", str(tmp_path / name), bootstrap=5)
     assert scores.read_csv(str(tmp_path / "run" / "scores.csv")) == scores.read_csv(
         str(tmp_path / "exported" / "scores.csv")
     )
@@ -60,21 +60,21 @@ def test_an_evaluation_gives_the_same_scores(run, written, shards, tmp_path):
 def test_a_changed_file_is_refused_by_name(exported, name):
     path = pathlib.Path(exported, name)
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    for load in (checkpoint.load_best, runtime.predictor):
+    for load in (Run.best, runtime.predictor):
         with pytest.raises(DataError, match=rf"{name} is not what was exported[^\n]+again$"):
-            load(exported)
+            load(Run(exported))
 
 
 def test_a_missing_file_is_refused_by_name(exported):
     os.remove(os.path.join(exported, "domain.npz"))
     with pytest.raises(DataError, match=r"domain\.npz cannot be read .* export again"):
-        checkpoint.load_best(exported)
+        Run(exported).best()
 
 
 def test_a_damaged_statement_is_refused(exported):
     pathlib.Path(exported, "VERIFIED.json").write_text("{")
     with pytest.raises(DataError, match=r"VERIFIED\.json cannot be read"):
-        checkpoint.load_best(exported)
+        Run(exported).best()
 
 
 def test_a_program_that_differs_is_refused(run, tmp_path, monkeypatch):
@@ -86,7 +86,7 @@ def test_a_program_that_differs_is_refused(run, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"model\.onnx: a logit is 0\.01 away from the live model's"):
         bundle.write(run, str(tmp_path / "out"))
     with pytest.raises(DataError, match="holds no checkpoints/best"):
-        checkpoint.load_best(str(tmp_path / "out"))
+        Run(tmp_path / "out").best()
 
 
 def test_without_onnx_nothing_wants_onnxruntime(run, tmp_path, monkeypatch):
@@ -96,13 +96,13 @@ def test_without_onnx_nothing_wants_onnxruntime(run, tmp_path, monkeypatch):
     assert not os.path.exists(os.path.join(out, "model.onnx"))
     assert facts["compared"]["largest_difference_of_a_logit"].keys() == {"model.stablehlo"}
     with pytest.raises(DataError, match=r"holds no model\.onnx"):
-        runtime.predictor(out)
+        runtime.predictor(Run(out))
 
 
 def test_onnx_without_onnxruntime_says_what_to_install(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(DataError, match=r"pip install 'fusion-dfd\[onnx\]'"):
-        runtime.predictor(exported)
+        runtime.predictor(Run(exported))
 
 
 def test_a_run_folder_is_not_written_over(run):
@@ -132,9 +132,9 @@ def test_the_contract_says_what_the_options_are(align, sampling):
 
 
 def test_the_engine_is_chosen_by_what_is_there(run, written):
-    assert runtime.choose("auto", run) == "jax"
-    assert runtime.choose("auto", written) == "onnx"
-    assert runtime.choose("jax", written) == "jax"
+    assert runtime.choose("auto", Run(run)) == "jax"
+    assert runtime.choose("auto", Run(written)) == "onnx"
+    assert runtime.choose("jax", Run(written)) == "jax"
     assert importlib.util.find_spec("onnxruntime")
     with pytest.raises(DataError, match="is no exported folder"):
-        runtime.predictor(run)
+        runtime.predictor(Run(run))

@@ -10,8 +10,8 @@ from scripted import Scripted
 
 from fusion_dfd.export import runtime
 from fusion_dfd.predict import detector
-from fusion_dfd.runs import experiment
-from fusion_dfd.training import checkpoint
+from fusion_dfd.runs import score
+from fusion_dfd.runs.run import Run
 from fusion_dfd.types import Batch
 
 
@@ -25,15 +25,15 @@ def batch(rng, weight) -> Batch:
 
 def test_the_onnx_program_answers_for_the_rows_that_count(written, rng):
     clips = batch(rng, [1, 0, 1, 1])
-    live = jax.device_get(experiment.predictor(checkpoint.load_best(written))(clips))
-    found = runtime.predictor(written)(clips)
+    live = jax.device_get(score.predictor(Run(written).best())(clips))
+    found = runtime.predictor(Run(written))(clips)
     assert jax.tree.structure(found) == jax.tree.structure(live)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b[[0, 2, 3]], atol=1e-5), found, live)
 
 
 def test_the_stablehlo_program_gives_all_that_the_model_gives(written, rng):
     clips = batch(rng, [1, 1, 1, 1])
-    live = experiment.predictor(checkpoint.load_best(written))(clips)
+    live = score.predictor(Run(written).best())(clips)
     given = {name: getattr(clips, name) for name in ("frames", "landmarks", "length")}
     found = runtime.stablehlo_program(written)(given)
     np.testing.assert_allclose(found["logit"], live.logit, atol=1e-6)

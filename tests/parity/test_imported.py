@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from fusion_dfd.runs import experiment, from_keras
-from fusion_dfd.training import checkpoint
+from fusion_dfd.runs import from_keras, score
+from fusion_dfd.runs.run import Run
 from fusion_dfd.types import Batch, DataError
 
 pytestmark = pytest.mark.parity
@@ -51,7 +51,7 @@ def test_probabilities_are_those_of_keras(model, tmp_path, ending, classes, fake
     frames = np.random.default_rng(1).integers(0, 256, (2, FRAMES, SIZE, SIZE, 3), np.uint8)
     expected = theirs.predict(frames / 127.5 - 1, verbose=0)
     expected = expected[:, fake] if classes == 2 else expected[:, 0] if fake else 1 - expected[:, 0]
-    predict = experiment.predictor(checkpoint.load_best(run))
+    predict = score.predictor(Run(run).best())
     length, zeros = np.full(2, FRAMES, np.int32), np.zeros((2, FRAMES, 5, 2), np.float32)
     got = jax.device_get(predict(Batch(frames, zeros, length, None, None, None)).probability)
     assert config.model.recurrent == (8,)

@@ -60,9 +60,7 @@ def test_against_transformers(rng):
     frames = rng.integers(0, 256, (2, 4, OPTIONS.size, OPTIONS.size, 3), dtype=np.uint8)
     got = []
     for place in range(OPTIONS.width):
-        flat["head", "logit", "kernel"] = flat["head", "logit", "kernel"].replace(
-            jnp.eye(OPTIONS.width)[:, [place]]
-        )
+        flat["head", "logit", "kernel"] = flat["head", "logit", "kernel"].replace(jnp.eye(OPTIONS.width)[:, [place]])
         model = nnx.merge(graph, nnx.from_flat_state(flat))
         got.append(model(jnp.asarray(frames), jnp.zeros((2, 4, 5, 2)), jnp.asarray(LENGTHS)).logit)
 

@@ -9,7 +9,7 @@ from fusion_dfd import config as c
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.predict.verdict import VerdictRules
 from fusion_dfd.training import state
-from fusion_dfd.training.checkpoint import Trained
+from fusion_dfd.training.checkpoint import TrainedModel
 
 RULES = VerdictRules(None, "mean_probability", None, "first")
 
@@ -31,9 +31,9 @@ def config() -> c.Config:
 
 
 @pytest.fixture(scope="session")
-def trained(config) -> Trained:
+def trained(config) -> TrainedModel:
     params, stats = jax.jit(lambda: state.variables(config.model, 0))()
-    return Trained(config, {"params": params, "stats": stats}, 7, {})
+    return TrainedModel(config, {"params": params, "stats": stats}, 7, {})
 
 
 @pytest.fixture(scope="session")

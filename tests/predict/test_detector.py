@@ -12,7 +12,7 @@ from fusion_dfd.evaluation.scores import probability
 from fusion_dfd.faces.extract import extract
 from fusion_dfd.predict.detector import BATCH, DeepfakeDetector
 from fusion_dfd.predict.verdict import VerdictRules
-from fusion_dfd.runs import experiment
+from fusion_dfd.runs import score
 from fusion_dfd.types import Batch
 
 
@@ -29,7 +29,7 @@ def test_the_logits_are_those_of_the_model_on_the_clips_of_the_video(build, vide
     options = dataclasses.replace(config.faces, clips=4)
     clips = extract(video(20), options, Scripted(one)).clips
     assert [len(clip) for clip in clips] == [10, 10]
-    predict = experiment.predictor(trained)
+    predict = score.predictor(trained)
     for number, clip in enumerate(clips):
         batch = Batch(
             frames=clip.frames.reshape(2, 5, 32, 32, 3),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.evaluation.calibrate import Calibration
-from fusion_dfd.evaluation.familiarity import Domain
+from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.predict.verdict import VerdictRules
 
 CALIBRATION = Calibration(
@@ -43,7 +43,7 @@ def test_in_the_abstention_band_no_verdict_is_given(build, video):
 def test_what_lies_outside_training_gets_no_verdict(build, video):
     (scored,) = build(lambda _: [(5, 5, 30, 0.99)]).score([video(20)])
     seen = np.stack([window.appearance for window in scored.windows])
-    here = Domain(np.stack([seen.mean(0)] * 2), np.eye(seen.shape[1]), 10.0)
+    here = Familiarity(np.stack([seen.mean(0)] * 2), np.eye(seen.shape[1]), 10.0)
     verdict = verdict_on(build, video(20), here)
     assert verdict.verdict in ("fake", "real")
     assert verdict.faces[0].distance == pytest.approx(np.median(here.distances(seen)))

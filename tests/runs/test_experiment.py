@@ -10,8 +10,9 @@ import pytest
 
 import fusion_dfd
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, real_motion, scores, training_data
-from fusion_dfd.runs import ablation, experiment
+from fusion_dfd.evaluation import calibrate, real_motion, scores
+from fusion_dfd.runs import ablation, evaluation, experiment, protocols, references, robustness
+from fusion_dfd.runs.run import CALIBRATION, Run
 from fusion_dfd.shards import clip_index
 from fusion_dfd.training import checkpoint, state
 from fusion_dfd.types import DataError
@@ -48,7 +49,7 @@ def test_a_run_ends_with_a_report_on_the_test_split(ran, run):
 
 
 def test_a_run_is_calibrated_on_val_and_its_report_says_so(ran, run):
-    fitted = calibrate.load(ran.workdir, checkpoint.load_best(ran.workdir).step)
+    fitted = Run(ran.workdir).calibration
     assert fitted.val["videos"] == 12
     assert fitted.data == ran.data.dir
     assert run.summary["calibration"]["sentence"] == fitted.sentence()
@@ -67,27 +68,27 @@ def test_no_score_of_test_reaches_the_run(ran, run, tmp_path, monkeypatch):
         return {str(file): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
     before = content()
-    experiment.evaluate_run(ran.workdir, ran.data.dir, "test", str(tmp_path / "again"))
+    evaluation.evaluate_run(Run(ran.workdir), ran.data.dir, "test", str(tmp_path / "again"))
     assert content() == before
     opened = []
-    real = experiment.table.open_split
-    monkeypatch.setattr(
-        experiment.table, "open_split", lambda folder, split: opened.append(split) or real(folder, split)
-    )
-    experiment.calibrate_run(ran.workdir, ran.data.dir)
+    real = clip_index.open_split
+    monkeypatch.setattr(clip_index, "open_split", lambda folder, split: opened.append(split) or real(folder, split))
+    references.calibrate_run(Run(ran.workdir), ran.data.dir)
     assert opened == ["val"]
     assert content() == before
 
 
 def test_calibration_again_is_the_same_and_of_another_step_is_refused(ran, run):
-    path = pathlib.Path(ran.workdir, calibrate.NAME)
+    path = pathlib.Path(ran.workdir, CALIBRATION)
     first = path.read_text()
     path.write_text(first.replace('"step": ', '"step": 9'))
     with pytest.raises(DataError, match="--calibrate"):
         fusion_dfd.load(ran.workdir)
-    page = experiment.publish([ran.workdir], [ran.data.dir], "test", None, None, True)
+    again = Run(ran.workdir)
+    references.calibrate_run(again, ran.data.dir)
     assert path.read_text() == first
-    assert pathlib.Path(page[0]).parent.parent == pathlib.Path(ran.workdir)
+    page = pathlib.Path(evaluation.evaluate_run(again, ran.data.dir).report)
+    assert page.parent == pathlib.Path(ran.workdir, f"report-{pathlib.Path(ran.data.dir).name}-test")
 
 
 def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch, capsys):
@@ -103,13 +104,13 @@ def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch,
 def test_left_out_manipulations_are_in_test_alone(tiny):
     tiny.data.exclude_methods = ("FaceSwap",)
     result = experiment.run(tiny)
-    facts = training_data.load(tiny.workdir)
+    facts = Run(tiny.workdir).training_data
     assert facts["train"]["methods"] == facts["val"]["methods"] == ["Deepfakes"]
     assert facts["excluded"] == ["FaceSwap"]
-    assert calibrate.load(tiny.workdir, checkpoint.load_best(tiny.workdir).step).val["videos"] == 8
+    assert Run(tiny.workdir).calibration.val["videos"] == 8
     assert set(result.summary["units"]["video"]["methods"]) == {"Deepfakes", "FaceSwap"}
     (line,) = json.loads(
-        pathlib.Path(experiment.evaluate_protocol([tiny.workdir], [tiny.data.dir], "leave_one_out", tiny.workdir))
+        pathlib.Path(protocols.evaluate_protocol([Run(tiny.workdir)], [tiny.data.dir], "leave_one_out", tiny.workdir))
         .with_suffix(".json")
         .read_text()
     )[1:]
@@ -121,21 +122,21 @@ def test_left_out_manipulations_are_in_test_alone(tiny):
 
 def test_people_of_train_in_an_evaluation_are_said(ran, run, tmp_path, capsys):
     assert "share a person" not in pathlib.Path(run.report).read_text()
-    result = experiment.evaluate_run(ran.workdir, ran.data.dir, "train", str(tmp_path / "train"))
+    result = evaluation.evaluate_run(Run(ran.workdir), ran.data.dir, "train", str(tmp_path / "train"))
     said = "24 of 24 videos share a person or a source clip with what the run was trained on"
     assert said in pathlib.Path(result.report).read_text()
     assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_evaluation_of_another_split_scores_that_split(ran, run, tmp_path):
-    result = experiment.evaluate_run(ran.workdir, ran.data.dir, "val", str(tmp_path / "val"))
+    result = evaluation.evaluate_run(Run(ran.workdir), ran.data.dir, "val", str(tmp_path / "val"))
     assert "val0" in (tmp_path / "val" / "scores.csv").read_text()
     assert "test0" not in (tmp_path / "val" / "scores.csv").read_text()
     assert result.report == str(tmp_path / "val" / "report.html")
 
 
 def test_the_robustness_suite_scores_perturbed_crops_and_says_so(ran, run, tmp_path):
-    page = experiment.stress_run(ran.workdir, ran.data.dir, str(tmp_path), ("contrast", "post"), "crops")
+    page = robustness.stress_run(Run(ran.workdir), ran.data.dir, str(tmp_path), ("contrast", "post"), "crops")
     found = json.loads(pathlib.Path(page).with_suffix(".json").read_text())
     assert found["about"]["perturbed"] == "the stored crops, not whole frames"
     assert found["clean"]["value"] == run.summary["units"]["video"]["overall"]["metrics"]["auc"]["value"]
@@ -143,12 +144,12 @@ def test_the_robustness_suite_scores_perturbed_crops_and_says_so(ran, run, tmp_p
     assert [row.video for row in clean] == [row.video for row in dark]
     assert [row.logit for row in clean] != [row.logit for row in dark]
     with pytest.raises(DataError, match="--frames crops"):  # these shards were made without videos
-        experiment.stress_run(ran.workdir, ran.data.dir, str(tmp_path / "videos"), ("blur",))
+        robustness.stress_run(Run(ran.workdir), ran.data.dir, str(tmp_path / "videos"), ("blur",))
 
 
 def test_thumbnails_are_the_frames_the_model_saw(tiny):
     split = clip_index.open_split(tiny.data.dir, "test")
-    strip = experiment.thumbnails(split, tiny.data, count=3)
+    strip = evaluation.thumbnails(split, tiny.data, count=3)
     key, clip = str(split.table.video[0]), int(split.table.clip[0])
     score = dataclasses.make_dataclass("S", ["video", "clip", "track", "start"])(key, clip, 0, 1)
     assert strip(score).shape == (tiny.data.size, 3 * tiny.data.size, 3)
@@ -211,7 +212,7 @@ def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, m
         (root / f"ablation.{ending}").read_text().count("cnn + gru") for ending in ("json", "csv", "html")
     ]
     cost = json.loads((root / "ablation.json").read_text())["table"]["rows"]["cnn + gru"]["cost"]
-    assert cost["parameters"] == state.count(checkpoint.load_best(run).weights["params"])
+    assert cost["parameters"] == state.count(Run(run).best().weights["params"])
     assert min(cost["flops"], cost["clips_per_second"]) > 0
     assert "Classification report" in pathlib.Path(run, "report", "report.html").read_text()
 
@@ -263,8 +264,8 @@ def test_how_real_faces_move_is_learnt_from_real_videos_of_train_and_val_alone(r
 
     monkeypatch.setattr(clip_index, "open_split", lambda data, split: opened.append(split) or open_split(data, split))
     monkeypatch.setattr(real_motion, "motion", watched)
-    kept = real_motion.load(ran.workdir)
-    again = experiment.motion_run(ran.workdir, ran.data.dir)
+    kept = Run(ran.workdir).motion
+    again = references.learn_motion(Run(ran.workdir), ran.data.dir)
     assert opened == ["train", "val"]
     assert len(seen) == 8 + 4
     assert max(seen) < 40
@@ -274,7 +275,8 @@ def test_how_real_faces_move_is_learnt_from_real_videos_of_train_and_val_alone(r
 
 def test_frames_that_lie_apart_teach_no_motion(ran, tmp_path, monkeypatch):
     ran.faces.sampling = "uniform"
-    monkeypatch.setattr(checkpoint, "load_best", lambda _: checkpoint.Trained(ran, {}, 4, {}))
+    monkeypatch.setattr(checkpoint, "describe_best", lambda _: (ran, 4, {}))
+    run = Run(tmp_path)
     with pytest.raises(DataError, match="no motion to learn"):
-        experiment.motion_run(str(tmp_path), ran.data.dir)
-    assert real_motion.load(str(tmp_path)) is None
+        references.learn_motion(run, ran.data.dir)
+    assert run.motion is None

@@ -9,13 +9,13 @@ import pytest
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import summary
 from fusion_dfd.runs import protocols
-from fusion_dfd.runs.protocols import PROTOCOLS, Row, Scored
+from fusion_dfd.runs.protocols import PROTOCOLS, Row, Submission
 from fusion_dfd.types import DataError
 
 OPTIONS = c.Evaluate(bootstrap=20)
 
 
-def _facts(excluded=(), groups=(), sets=("faceforensics/c23",), methods=("Deepfakes", "FaceSwap")):
+def _trained_on(excluded=(), groups=(), sets=("faceforensics/c23",), methods=("Deepfakes", "FaceSwap")):
     part = {"sets": list(sets), "methods": sorted(set(methods) - set(excluded)), "groups": list(groups)}
     return {"train": part, "val": {**part, "groups": []}, "excluded": list(excluded)}
 
@@ -39,7 +39,7 @@ def ff(make):
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_every_protocol_can_be_read_and_filled(name, ff, tmp_path):
     assert PROTOCOLS[name].text(name).startswith(f"{name}: ")
-    run = Scored("run", ff, facts=_facts(), options=OPTIONS)
+    run = Submission("run", ff, trained_on=_trained_on(), options=OPTIONS)
     lines = protocols.fill(PROTOCOLS[name], [run])
     assert lines
     for line in lines:
@@ -52,7 +52,7 @@ def test_every_protocol_can_be_read_and_filled(name, ff, tmp_path):
 
 
 def test_a_row_holds_its_manipulations_and_all_reals(ff):
-    run = Scored("run", ff, facts=_facts(), options=OPTIONS)
+    run = Submission("run", ff, trained_on=_trained_on(), options=OPTIONS)
     whole, *each = protocols.fill(PROTOCOLS["in_dataset"], [run])
     assert whole.summary["units"]["video"] == summary.summarise(ff, bootstrap=20)["units"]["video"]
     assert [line.row.methods for line in each] == [("Deepfakes",), ("Face2Face",), ("FaceSwap",), ("NeuralTextures",)]
@@ -64,7 +64,7 @@ def test_a_row_holds_its_manipulations_and_all_reals(ff):
 def test_cross_dataset_fills_what_is_there_and_says_what_is_not(ff, make):
     celeb = _moved(make.table(pairs=3, seed=1), "celebdf_v2", "")
     lost = summary.Unscored("celebdf_v2/original//x", "celebdf_v2", "original", "", "x", 0, "faceless", "no face")
-    run = Scored("run", [*ff, *celeb], [lost], _facts(), options=OPTIONS)
+    run = Submission("run", [*ff, *celeb], [lost], _trained_on(), options=OPTIONS)
     lines = {line.row.title: line for line in protocols.fill(PROTOCOLS["cross_dataset"], [run])}
     assert lines["faceforensics c23"].summary["unscored"]["real"] == 0
     assert lines["celebdf_v2"].summary["unscored"]["real"] == 1
@@ -78,7 +78,7 @@ def test_cross_dataset_fills_what_is_there_and_says_what_is_not(ff, make):
 def test_compressions_stay_apart(ff, make):
     c40 = _moved(make.table(pairs=4, skill=0.5), "faceforensics", "c40")
     lines = protocols.fill(
-        PROTOCOLS["cross_compression"], [Scored("run", [*ff, *c40], facts=_facts(), options=OPTIONS)]
+        PROTOCOLS["cross_compression"], [Submission("run", [*ff, *c40], trained_on=_trained_on(), options=OPTIONS)]
     )
     assert [line.row.compression for line in lines] == ["raw", "c23", "c40"]
     assert "--compression raw" in lines[0].absent
@@ -88,7 +88,7 @@ def test_compressions_stay_apart(ff, make):
 
 def test_unseen_manipulations_want_runs_that_left_them_out(ff):
     runs = [
-        Scored(f"without {method}", ff, facts=_facts(excluded=[method]), options=OPTIONS)
+        Submission(f"without {method}", ff, trained_on=_trained_on(excluded=[method]), options=OPTIONS)
         for method in ("Deepfakes", "FaceSwap")
     ]
     lines = protocols.fill(PROTOCOLS["leave_one_out"], runs)
@@ -102,7 +102,7 @@ def test_unseen_manipulations_want_runs_that_left_them_out(ff):
 
 
 def test_shared_people_are_said_in_the_row(ff):
-    run = Scored("run", ff, facts=_facts(groups=["faceforensics/000", "other/002"]), options=OPTIONS)
+    run = Submission("run", ff, trained_on=_trained_on(groups=["faceforensics/000", "other/002"]), options=OPTIONS)
     (line, *_) = protocols.fill(PROTOCOLS["in_dataset"], [run])
     assert "10 of 40 videos share a person or a source clip with what the run was trained on" in line.warnings[0]
     assert line.warnings[0] in protocols.as_markdown("in_dataset", [line])
@@ -110,14 +110,16 @@ def test_shared_people_are_said_in_the_row(ff):
 
 def test_one_class_is_no_row(ff):
     fakes = [row for row in ff if row.label]
-    (line, *_) = protocols.fill(PROTOCOLS["in_dataset"], [Scored("run", fakes, facts=_facts(), options=OPTIONS)])
+    (line, *_) = protocols.fill(
+        PROTOCOLS["in_dataset"], [Submission("run", fakes, trained_on=_trained_on(), options=OPTIONS)]
+    )
     assert line.absent == "only fake test videos"
 
 
 def test_without_facts_the_custom_of_the_field_is_taken(ff):
-    rows = protocols.expand(PROTOCOLS["leave_one_out"], Scored("theirs", []))
+    rows = protocols.expand(PROTOCOLS["leave_one_out"], Submission("theirs", []))
     assert {row.methods[0] for row in rows} == {"Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures"}
-    assert protocols.expand(PROTOCOLS["cross_dataset"], Scored("theirs", ff))[0] == Row("faceforensics", "c23")
+    assert protocols.expand(PROTOCOLS["cross_dataset"], Submission("theirs", ff))[0] == Row("faceforensics", "c23")
 
 
 def test_leave_one_out_makes_a_run_for_each_manipulation():

@@ -12,7 +12,7 @@ from barcodes import barcode, write
 
 from fusion_dfd import config as c
 from fusion_dfd.predict.verdict import Face, Verdict
-from fusion_dfd.serve.scoring import Facts
+from fusion_dfd.serve.scoring import ModelFacts
 
 FACE = Face(0, "fake", 0.9, {"micro": 0.8}, 4, 48, 120.0, None, ((0, 0.1), (1, 0.95)))
 
@@ -52,8 +52,8 @@ def score() -> Scripted:
 
 
 @pytest.fixture(scope="session")
-def facts() -> Facts:
-    return Facts("tiny", "0", "fusion", 0.5, (0.4, 0.6), ("sample/c23",), ("A score is evidence, not proof.",))
+def facts() -> ModelFacts:
+    return ModelFacts("tiny", "0", "fusion", 0.5, (0.4, 0.6), ("sample/c23",), ("A score is evidence, not proof.",))
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +118,7 @@ def run(config, tmp_path_factory) -> str:
     """A run folder of fresh weights that says it was trained on the embedded data."""
     import jax
 
-    from fusion_dfd.evaluation import training_data
+    from fusion_dfd.runs.run import Run
     from fusion_dfd.training import checkpoint, state
 
     folder = str(tmp_path_factory.mktemp("runs") / "tiny")
@@ -127,5 +127,5 @@ def run(config, tmp_path_factory) -> str:
     checkpoints.save_best(state.TrainState(1, params, stats, (), {"params": params, "stats": stats}), {})
     checkpoints.close()
     part = {"sets": ["sample/c23"], "methods": [], "groups": []}
-    training_data.save({"train": part, "val": part, "excluded": []}, folder)
+    Run(folder).save_training_data({"train": part, "val": part, "excluded": []})
     return folder

@@ -7,12 +7,12 @@ import types
 import pytest
 
 from fusion_dfd.config import Config
-from fusion_dfd.evaluation import training_data
+from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 
 
 def detector(calibration=None):
-    """What :func:`facts.gather` reads of one."""
+    """What :func:`scoring.gather` reads of one."""
     return types.SimpleNamespace(rules=types.SimpleNamespace(calibration=calibration), config=Config())
 
 
@@ -22,10 +22,11 @@ class Calibration:
     abstain: tuple = (0.6, 0.8)
 
 
-def trained(folder, *sets: str) -> str:
+def trained(folder, *sets: str) -> Run:
     part = {"sets": list(sets), "methods": [], "groups": []}
-    training_data.save({"train": part, "val": part, "excluded": []}, str(folder))
-    return str(folder)
+    run = Run(folder)
+    run.save_training_data({"train": part, "val": part, "excluded": []})
+    return run
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
 
 
 def test_a_run_that_does_not_say_what_it_was_trained_on_says_that(tmp_path):
-    found = scoring.gather(str(tmp_path), detector(Calibration()))
+    found = scoring.gather(Run(tmp_path), detector(Calibration()))
     assert found.notices == (scoring.EVIDENCE, scoring.UNKNOWN)
 
 
@@ -57,7 +58,7 @@ def test_threshold_and_doubt_are_the_calibration_s(tmp_path):
 def test_no_path_of_the_machine_is_told(tmp_path):
     run = tmp_path / "secret" / "fusion"
     run.mkdir(parents=True)
-    found = scoring.gather(f"{run}/", detector())
+    found = scoring.gather(Run(f"{run}/"), detector())
     assert found.run == "fusion"
     assert "secret" not in str(found)
     assert pathlib.Path(found.run).name == found.run

@@ -12,7 +12,7 @@ import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
 from fusion_dfd.serve import app
-from fusion_dfd.serve.scoring import Facts, Score
+from fusion_dfd.serve.scoring import ModelFacts, Score
 from fusion_dfd.serve.upload import Limits
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -34,7 +34,7 @@ def launched() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def served(score: Score, facts: Facts, limits: Limits) -> Iterator[str]:
+def served(score: Score, facts: ModelFacts, limits: Limits) -> Iterator[str]:
     """Address of a server on any free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app.create(score, facts, limits), log_level="warning"))

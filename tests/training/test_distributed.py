@@ -17,10 +17,10 @@ from jax.sharding import AxisType
 
 from fusion_dfd import config as c
 from fusion_dfd.config import ConfigError
-from fusion_dfd.evaluation import calibrate
 from fusion_dfd.input import pipeline
+from fusion_dfd.runs.run import Run
 from fusion_dfd.shards import clip_index
-from fusion_dfd.training import checkpoint, distributed, logger, loop, optim, state, step
+from fusion_dfd.training import distributed, logger, loop, optim, state, step
 
 pytestmark = pytest.mark.timeout(900)  # no haste decides; five pairs of processes on a busy machine take minutes
 
@@ -178,7 +178,7 @@ def taking(config: c.Config, devices: int):
 
 @pytest.mark.slow
 def test_one_process_continues_what_two_have_saved(story):
-    assert checkpoint.load_best(str(story.by_one)).config == story.config
+    assert Run(story.by_one).config == story.config
     np.testing.assert_allclose(rows(story.by_one, "loss"), rows(story.run, "loss"), atol=1e-5)
 
 
@@ -203,7 +203,7 @@ def test_the_first_process_alone_writes_and_tells(story):
     assert (story.run / "report" / "report.html").is_file()
     metrics = json.loads((story.run / "report" / "metrics.json").read_text())
     assert metrics["units"]["video"]["overall"]["metrics"]["auc"]["value"] is not None
-    assert calibrate.load(str(story.run), checkpoint.load_best(str(story.run)).step).val["videos"] == 12
+    assert Run(story.run).calibration.val["videos"] == 12
 
 
 def test_all_stop_at_the_same_call_and_an_error_is_told_to_all():

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd import config as c
+from fusion_dfd.runs.run import Run
 from fusion_dfd.shards import clip_index
 from fusion_dfd.training import checkpoint, logger, loop, optim, state
 from fusion_dfd.types import DataError
@@ -71,7 +72,7 @@ def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, monkeypatch):
 
 def test_best_checkpoint_holds_the_averaged_weights_of_the_best_step(tiny):
     fitted = fit(tiny)
-    best = checkpoint.load_best(tiny.workdir)
+    best = Run(tiny.workdir).best()
     assert best.step == fitted.progress.best_step
     assert best.config == tiny
     assert best.metrics["auc"] == fitted.progress.best_auc
@@ -123,7 +124,7 @@ def _broken_step(now, batch, key):
 
 def test_no_checkpoint_yet_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match="holds no checkpoints/best"):
-        checkpoint.load_best(str(tmp_path))
+        Run(tmp_path).best()
 
 
 def test_a_damaged_checkpoint_is_a_sentence(tiny):
@@ -133,7 +134,7 @@ def test_a_damaged_checkpoint_is_a_sentence(tiny):
         if path.is_file() and path.stat().st_size > 500:
             path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):
-        checkpoint.load_best(tiny.workdir)
+        Run(tiny.workdir).best()
 
 
 def test_a_disk_that_fills_up_leaves_the_checkpoint_before(tiny):

@@ -1,0 +1,127 @@
+"""What a run learns beside its weights, from train and val alone: calibration, familiar clips, how real faces move.
+
+Manipulations that the run left out of its training are left out here too; test is never opened. What was learnt is kept
+in the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from fusion_dfd import config as c
+from fusion_dfd.evaluation import appearance, calibrate, familiarity, real_motion, scores
+from fusion_dfd.input import pipeline
+from fusion_dfd.runs.run import Run
+from fusion_dfd.runs.score import load, score_split
+from fusion_dfd.shards import clip_index
+from fusion_dfd.training import distributed
+from fusion_dfd.training.checkpoint import TrainedModel
+from fusion_dfd.types import DataError
+
+
+def learn_all(run: Run, data: str, tell: Callable[[str], None]) -> None:
+    """Everything below, from the shards in ``data``; ``tell`` hears of each step, and why one was not possible.
+
+    Raises DataError where val cannot be scored, or has no clips to be familiar with.
+    """
+    trained = load(run)
+    videos = _val_videos(trained, data)
+    try:
+        tell(_calibrate(run, trained, videos, data).sentence())
+    except DataError as error:
+        tell(f"not calibrated: {error}")
+    learn_familiarity(run, data)
+    try:
+        learn_motion(run, data)
+    except DataError as error:
+        tell(f"no reference of real motion: {error}")
+
+
+def calibrate_run(run: Run, data: str) -> calibrate.Calibration:
+    """Fit a run's calibration and threshold to the val split of the shards in ``data``; nothing else is opened.
+
+    Raises DataError where val cannot be scored, or cannot calibrate.
+    """
+    trained = load(run)
+    return _calibrate(run, trained, _val_videos(trained, data), data)
+
+
+def _val_videos(trained: TrainedModel, data: str) -> list[scores.VideoScore]:
+    """The videos of val as a run scores them."""
+    options = trained.config.evaluate
+    rows, _ = score_split(trained, _open_split(data, "val", trained.config))
+    return scores.videos(rows, options.aggregate, options.tracks)
+
+
+def _calibrate(run: Run, trained: TrainedModel, videos: list[scores.VideoScore], data: str) -> calibrate.Calibration:
+    fitted = calibrate.fit(videos, trained.config.evaluate, data, trained.step)
+    distributed.first("calibration", lambda: run.save_calibration(fitted))
+    return fitted
+
+
+def learn_familiarity(run: Run, data: str) -> familiarity.Familiarity | None:
+    """Learn what clips look like that a run was trained on, from train and val of the shards in ``data``.
+
+    One window of every video of train is enough; of val all count. None in other processes than the first.
+    """
+    config = run.config
+
+    def learn() -> familiarity.Familiarity:
+        known, labels = _appearances(_open_split(data, "train", config), config, windows=1)
+        usual, _ = _appearances(_open_split(data, "val", config), config, windows=0)
+        fitted = familiarity.fit(known, labels, usual)
+        run.save_familiarity(fitted)
+        return fitted
+
+    return distributed.first("familiarity", learn)
+
+
+def learn_motion(run: Run, data: str) -> real_motion.Reference | None:
+    """Learn how real faces move, from the real videos of train and val of the shards in ``data``.
+
+    A few windows of every video of train are enough; of val all count. No fake video is read. None in other processes
+    than the first.
+
+    Raises DataError where train or val has no real video, or their frames are sparsely sampled.
+    """
+    config = run.config
+    if config.faces.sampling == "uniform":
+        raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
+
+    def learn() -> real_motion.Reference:
+        train, val = (clip_index.real(clip_index.open_split(data, split)) for split in ("train", "val"))
+        fitted = real_motion.fit(_motions(train, config, windows=4), _motions(val, config, windows=0))
+        run.save_motion(fitted)
+        return fitted
+
+    return distributed.first("motion", learn)
+
+
+def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
+    """A split without the manipulations that the run left out."""
+    return clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
+
+
+def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Appearance [n, d] and label [n] of the windows of a split, at most ``windows`` of a video; 0 takes all."""
+    rows = [(appearance.looks(frames), label) for frames, _, label in _windows(split, config, windows)]
+    return tuple(np.array(column) for column in zip(*rows, strict=True))
+
+
+def _motions(split: clip_index.Split, config: c.Config, windows: int) -> np.ndarray:
+    """Motions [n, d] of the windows of a split, at most ``windows`` of a video; 0 takes all."""
+    rows = [real_motion.motion(frames, landmarks) for frames, landmarks, _ in _windows(split, config, windows)]
+    return np.array(rows).reshape(-1, real_motion.FEATURES)
+
+
+def _windows(split: clip_index.Split, config: c.Config, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Frames [t, s, s, 3], landmarks [t, 5, 2] and label of the windows of a split, at most ``count`` of a video."""
+    if not len(split):
+        return
+    batches, _ = pipeline.eval_batches(split, config.data, config.evaluate.batch_size, count)
+    for batch in batches:
+        for i in np.flatnonzero(batch.weight):
+            length = batch.length[i]
+            yield batch.frames[i, :length], batch.landmarks[i, :length], int(batch.label[i])
