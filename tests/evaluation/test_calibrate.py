@@ -175,7 +175,7 @@ def test_it_survives_the_disk(tmp_path, rng, kind):
     calibrate.save(fitted, str(tmp_path / "calibration.json"))
     assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
     assert calibrate.load(str(tmp_path / "calibration.json"), 5) == fitted
-    with pytest.raises(DataError, match=r"step 5, the best checkpoint is of step 6.*--calibrate"):
+    with pytest.raises(DataError, match=r"step 5, the best checkpoint is of step 6.*fusion-dfd calibrate"):
         calibrate.load(str(tmp_path / "calibration.json"), 6)
     (tmp_path / "calibration.json").write_text(json.dumps({"kind": "temperature"}))
     with pytest.raises(DataError, match="no calibration of this version"):

@@ -82,7 +82,7 @@ def test_calibration_again_is_the_same_and_of_another_step_is_refused(ran, run):
     path = pathlib.Path(ran.workdir, CALIBRATION)
     first = path.read_text()
     path.write_text(first.replace('"step": ', '"step": 9'))
-    with pytest.raises(DataError, match="--calibrate"):
+    with pytest.raises(DataError, match="fusion-dfd calibrate"):
         fusion_dfd.load(ran.workdir)
     again = Run(ran.workdir)
     references.calibrate_run(again, ran.data.dir)
