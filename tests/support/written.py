@@ -49,7 +49,8 @@ def flags_of(verb: str) -> dict[str, bool]:
 
 def is_mention(command: str) -> bool:
     """Whether a text only names a command: a flag is missing that the command wants."""
-    program, verb, *words = shlex.split(command)
+    script = re.sub(r"^python scripts/(\w+)\.py", lambda found: f"fusion-dfd {found[1].replace('_', '-')}", command)
+    program, verb, *words = shlex.split(script)
     if program != "fusion-dfd" or verb.startswith("-") or "--help" in words:
         return False
     if verb.isupper():  # stands for any of them
