@@ -1,4 +1,4 @@
-"""Quality control before hours are spent: probe all files of a data set, and say what is wrong with them.
+"""Quality control before hours of preparation: probe all files of a data set, and report what is wrong with them.
 
 out/check.html      one page that opens offline: shortcuts, balance, media, pictures, every bad file
 out/bad_files.txt   a line for each bad file: path, tab, reason
@@ -39,7 +39,7 @@ def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict
     found = bad(videos, probes)
     lines = [f"{path}\t{reason}\n" for path, reason in sorted(found.items())]
     atomic.write_text(os.path.join(out, "bad_files.txt"), "".join(lines))
-    warnings = [str(one) for one in shortcuts.shortcuts(videos, probes)]
+    warnings = [str(shortcut) for shortcut in shortcuts.shortcuts(videos, probes)]
     atomic.write_text(os.path.join(out, "check.html"), page.render(videos, probes, found, chosen, warnings))
     console.Console().print(_table(videos, probes, found))
     for line in warnings:

@@ -1,4 +1,4 @@
-"""Looking into every file of a data set: does it open, do its first frames decode, what is it, which are equal."""
+"""Probing every file of a data set: does it open, do its first frames decode, which properties and content has it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from fusion_dfd.types import DataError
 THUMBNAIL = 120
 """Height of a thumbnail, pixels."""
 
-_FRAME = 30  # not the first, which is often black, and not far into the file, for decoding begins at 0
+_FRAME = 30  # not the first, which is often black, and not far into the file, because decoding begins at 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """What one file turned out to be."""
+    """Result of probing one file."""
 
     info: video.VideoInfo | None = None
     """None where it does not open."""
@@ -32,7 +32,7 @@ class Probe:
     thumbnail: bytes = b""
     """JPEG of one of its first frames, ``THUMBNAIL`` pixels high; ``b""`` where none was asked for."""
     error: str = ""
-    """Why it is of no use; ``""`` where it is."""
+    """Why it cannot be used; ``""`` where it can."""
     size: int = 0
     """Bytes of the file."""
 
@@ -40,7 +40,7 @@ class Probe:
     def trouble(self) -> str:
         """One sentence without the path; ``""`` where there is none."""
         damaged = self.info is not None and self.info.damaged
-        return self.error or ("cut off or damaged on the way: what can be decoded will be used" if damaged else "")
+        return self.error or ("truncated or damaged in transfer: what can be decoded will be used" if damaged else "")
 
 
 def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
@@ -49,7 +49,7 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
     Args:
       path: of the file.
       picture: keep a thumbnail.
-      time_limit: seconds after which a file is given up.
+      time_limit: seconds after which probing is given up.
 
     Never raises: whatever is wrong is in ``error``.
     """
@@ -67,7 +67,7 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
         return Probe(info, sha256, error=f"{error.strerror}, check path and permissions")
     except DataError as error:
         return Probe(info, sha256, error=str(error).removeprefix(f"{path}: "))
-    except Exception as error:  # whatever a broken file does to a decoder, the others must still be looked at
+    except Exception as error:  # whatever a broken file does to a decoder, the other files must still be probed
         return Probe(info, sha256, error=f"{type(error).__name__}: {error}")
 
 

@@ -54,7 +54,7 @@ EVIDENCE = (
     "fake. Let nobody's good name hang on it alone."
 )
 RENDERED = (
-    "This model was trained on rendered faces, the embedded data set, and on nothing else: what it says is no verdict "
+    "This model was trained on rendered faces, the synthetic data set, and on nothing else: what it says is no verdict "
     "on real footage."
 )
 UNKNOWN = "This run does not say what it was trained on."

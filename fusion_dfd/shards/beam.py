@@ -1,7 +1,7 @@
 """The shards of a plan made by an Apache Beam pipeline, on this machine or on a cluster (extra ``beam``).
 
-Only plans travel through Beam: each worker reads its videos and writes its shards itself, so all of them, and the
-process that starts the pipeline, need the same folders under the same names. A shard is whole or absent and always the
+Only plans pass through Beam. Each worker reads its videos and writes its shards itself, so all workers, and the process
+that starts the pipeline, need the same folders under the same paths. A shard is complete or absent and always has the
 same bytes, so a worker may be retried or run twice.
 """
 
@@ -19,7 +19,7 @@ from fusion_dfd.shards.plan import ShardPlan
 from fusion_dfd.types import DataError
 
 POLL = 1.0
-"""Seconds between looks at what is finished."""
+"""Seconds between checks for finished shards."""
 
 
 class Make(beam.DoFn):
@@ -59,7 +59,7 @@ def runner(name: str, options: Sequence[str] = ()) -> runners.Runner:
 
 @contextlib.contextmanager
 def _watched(shards: Sequence[ShardPlan], report: runners.Report) -> Iterator[None]:
-    """Report shards as their files appear: workers elsewhere cannot call back."""
+    """Report shards as their files appear, because workers on other machines cannot call ``report``."""
     left, stop = list(shards), threading.Event()
 
     def look() -> None:

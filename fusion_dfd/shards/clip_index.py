@@ -1,7 +1,7 @@
 """The table of a prepared folder: one row per clip, read from small sidecar files, without opening the shards.
 
-Beside each shard lies ``<shard>.index.json``, written after it. A shard is believed when its sidecar exists, names its
-size in bytes and matches; a missing sidecar is rebuilt from the shard, every checksum checked.
+Each shard has a sidecar ``<shard>.index.json``, which is written after it. A shard is complete if its sidecar exists
+and has the shard's name and size in bytes. A missing sidecar is rebuilt from the shard, and every checksum is checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fusion_dfd.types import DataError
 
 SUFFIX = ".index.json"
 VERSION = 1
-"""Of the sidecar's layout."""
+"""Version of the sidecar's format."""
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
 """Written by :mod:`fusion_dfd.shards.prepare` before the first and after the last shard."""
@@ -50,7 +50,7 @@ class ClipTable:
     clip: np.ndarray
     """int64 [n], number of the clip in its video."""
     track: np.ndarray
-    """int64 [n], which face of the video; 0 is the one that counts."""
+    """int64 [n], which face of the video; 0 is the main one."""
     dataset: np.ndarray
     method: np.ndarray
     compression: np.ndarray
@@ -58,7 +58,7 @@ class ClipTable:
     source: np.ndarray
     """str [n], as in :class:`fusion_dfd.types.Video`."""
     label: np.ndarray
-    """int64 [n], 0 = real, 1 = fake: of the video. In a fake one it is known of track 0 only."""
+    """int64 [n], label of the video, 0 = real, 1 = fake. In a fake video it is known to hold for track 0 only."""
     start: np.ndarray
     """int64 [n], first frame of the clip in the source video."""
 
@@ -89,7 +89,7 @@ def shard_name(name: str, split: str, shard: int, total: int) -> str:
 
 
 def describe(record: bytes) -> dict:
-    """What the table says of one serialised clip, place in the file excepted."""
+    """The row of the table for one serialised clip, without its position in the file."""
     clip = records.decode(record)
     video = clip.video
     return {
@@ -114,7 +114,7 @@ def write_index(shard: str, written: tfrecord.Written, rows: Iterable[dict], abo
       shard: path of the shard.
       written: what :func:`tfrecord.write` returned for it.
       rows: :func:`describe` of each record, in order.
-      about: whatever the writer wants to find again under ``about`` (see :mod:`fusion_dfd.shards.prepare`).
+      about: stored as it is under ``about``; see :func:`fusion_dfd.shards.shard_writer.write_shard`.
     """
     columns = _gather(written.offsets, written.sizes, list(rows))
     whole = {"version": VERSION, "shard": os.path.basename(shard), "bytes": written.bytes, "sha256": written.sha256}
@@ -122,7 +122,7 @@ def write_index(shard: str, written: tfrecord.Written, rows: Iterable[dict], abo
 
 
 def read_index(shard: str) -> dict | None:
-    """The sidecar of a shard; None when it is missing, damaged, or not this shard's. Reads no byte of the shard."""
+    """The sidecar of a shard; None if it is missing, damaged, or of another shard. The shard itself is not read."""
     try:
         with open(shard + SUFFIX, encoding="utf-8") as file:
             index = json.load(file)
@@ -134,7 +134,7 @@ def read_index(shard: str) -> dict | None:
 
 
 def valid_index(shard: str) -> dict | None:
-    """The sidecar of a shard that is there whole, else None."""
+    """The sidecar of a shard that is complete, else None."""
     index = read_index(shard)
     if index is None or not os.path.isfile(shard) or os.path.getsize(shard) != index["bytes"]:
         return None
@@ -150,14 +150,14 @@ def open_split(folder: str, split: str) -> Split:
     shards = find_shards(folder).get(split)
     if not shards:
         raise DataError(f"{folder} has no split {split!r}; it holds {_inventory(folder)}")
-    columns, parts = collections.defaultdict(list), []
+    columns, numbers = collections.defaultdict(list), []
     for number, shard in enumerate(shards):
-        found = _columns(shard)
-        parts.append(np.full(len(found["offset"]), number, np.int64))
+        own = _columns(shard)
+        numbers.append(np.full(len(own["offset"]), number, np.int64))
         for name in _STORED:
-            columns[name].extend(found[name])
+            columns[name].extend(own[name])
     arrays = {name: np.array(columns[name], str if name in _TEXT else np.int64) for name in _STORED}
-    table = ClipTable(shard=np.concatenate(parts), **arrays)
+    table = ClipTable(shard=np.concatenate(numbers), **arrays)
     if not len(table):
         raise DataError(f"split {split!r} of {folder} holds no clip; {os.path.join(folder, MANIFEST)} says why")
     index = np.stack([table.shard, table.offset, table.size], axis=1)
@@ -167,13 +167,14 @@ def open_split(folder: str, split: str) -> Split:
 def without(split: Split, methods: Sequence[str]) -> Split:
     """The split without the clips of some manipulations.
 
-    Raises DataError where it holds none of one of them, where one is that of the real videos, or where nothing is left.
+    Raises DataError where one of them is not in the split, where one is that of the real videos, or where no clip is
+    left.
     """
     if not methods:
         return split
-    there = sorted(set(split.table.method[split.table.label == 1].tolist()))
-    if strange := sorted(set(methods) - set(there)):
-        raise DataError(f"cannot leave out {', '.join(strange)}: the manipulations there are {', '.join(there)}")
+    present = sorted(set(split.table.method[split.table.label == 1].tolist()))
+    if unknown := sorted(set(methods) - set(present)):
+        raise DataError(f"cannot leave out {', '.join(unknown)}: the manipulations there are {', '.join(present)}")
     keep = np.flatnonzero(~np.isin(split.table.method, list(methods)))
     if not len(keep):
         raise DataError(f"without {', '.join(methods)} there is no clip left: leave out fewer manipulations")
@@ -198,7 +199,7 @@ def find_shards(folder: str) -> dict[str, list[str]]:
     if not os.path.isdir(folder):
         raise DataError(f"{folder} is no folder; make it with fusion-dfd prepare --out {folder}")
     if os.path.exists(os.path.join(folder, PLAN)) and not os.path.exists(os.path.join(folder, MANIFEST)):
-        raise DataError(f"{folder} was not prepared to the end; {_FINISH}")
+        raise DataError(f"preparing {folder} was not finished; {_FINISH}")
     present, totals = collections.defaultdict(set), {}
     for match in filter(None, map(_SHARD.fullmatch, os.listdir(folder))):
         key = match["split"], match["name"], int(match["total"])
@@ -229,24 +230,26 @@ def _columns(shard: str) -> dict[str, Sequence]:
     size = os.path.getsize(shard)
     if size != index["bytes"]:
         raise DataError(
-            f"{shard} has {size} bytes, its index says {index['bytes']}: it was cut or changed; delete it and run the "
-            "same prepare again"
+            f"{shard} has {size} bytes, its index says {index['bytes']}: it was truncated or changed; delete it and "
+            "run the same prepare again"
         )
     return index["columns"]
 
 
 def _rebuild(shard: str) -> dict:
-    """The sidecar's content from the shard itself, every record read; saved when the shard is whole."""
-    found = tfrecord.scan(shard)
-    index = np.stack([np.zeros_like(found.offsets), found.offsets, found.sizes], axis=1)
+    """The sidecar's content from the records of the shard; saved when the shard is complete."""
+    scanned = tfrecord.scan(shard)
+    index = np.stack([np.zeros_like(scanned.offsets), scanned.offsets, scanned.sizes], axis=1)
     source = tfrecord.TFRecordSource([shard], index)
     rows = [describe(source[row]) for row in range(len(source))]
-    columns = _gather(found.offsets, found.sizes, rows)
-    if found.dropped:
-        warnings.warn(f"{shard}: the last {found.dropped} bytes are half a record and were left out", stacklevel=2)
+    columns = _gather(scanned.offsets, scanned.sizes, rows)
+    if scanned.dropped:
+        warnings.warn(
+            f"{shard}: the last {scanned.dropped} bytes are an incomplete record and were left out", stacklevel=2
+        )
         return {"bytes": os.path.getsize(shard), "columns": columns}
-    written = tfrecord.Written(found.offsets, found.sizes, os.path.getsize(shard), sha256="")
-    with contextlib.suppress(DataError):  # a folder that cannot be written is read all the same
+    written = tfrecord.Written(scanned.offsets, scanned.sizes, os.path.getsize(shard), sha256="")
+    with contextlib.suppress(DataError):  # a folder that cannot be written can still be read
         write_index(shard, written, rows, about={})
     return {"bytes": written.bytes, "columns": columns}
 

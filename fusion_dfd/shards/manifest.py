@@ -1,4 +1,4 @@
-"""``manifest.json``: what a prepared folder holds, how it was made, and every video that gave nothing, and why."""
+"""``manifest.json``: what a prepared folder holds, how it was made, and why some videos gave no clip."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Manifest:
     counts: dict
     """``{"total": counts, "splits": {split: counts + {"bytes", "shards", "labels", "methods"}}}``."""
     failed: list[dict]
-    """``video`` (its key), ``path``, ``reason`` of each video that could not be read."""
+    """``video`` (its key), ``path`` and ``reason`` of each video that could not be read."""
     faceless: list[dict]
-    """The same of each that was read, but gave no clip."""
+    """The same for each video that was read but gave no clip."""
     damaged: list[dict]
     """``video``, ``path``, ``packets`` of each that was used although some of its packets did not decode."""
     unmasked: list[dict]
-    """``video``, ``path``, ``reason`` of each that has several faces and a mask that could not say which of them
-    counts: the longest, then the largest does."""
+    """``video``, ``path``, ``reason`` of each with several faces whose mask could not decide which is the main one; the
+    face with the longest track, then the largest, was taken."""
 
     def summary(self) -> str:
         """One line for the terminal."""
@@ -57,7 +57,7 @@ class Manifest:
 
 
 def gather(plan: Plan) -> Manifest:
-    """Put the manifest together from the sidecars of all shards of a finished plan."""
+    """The manifest of a finished plan, from the sidecars of all its shards."""
     groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
     lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": []}
     for shard in plan.shards:
@@ -67,12 +67,12 @@ def gather(plan: Plan) -> Manifest:
         content.update(index["sha256"].encode())
         sizes[shard.split, "bytes"] += index["bytes"]
         sizes[shard.split, "shards"] += 1
-        for video, found in zip(shard.videos, index["about"]["videos"], strict=True):
+        for video, about in zip(shard.videos, index["about"]["videos"], strict=True):
             keys = (), (shard.split,), (shard.split, "labels", LABELS[video.label])
             for key in (*keys, (shard.split, "methods", video.method)):
-                _add(groups[key], found)
-            about = {"split": video.split, "label": video.label, "group": video.group}
-            _note(lists, {"video": video.key, "path": relative(video, plan.root).path, **about}, found)
+                _add(groups[key], about)
+            named = {"video": video.key, "path": relative(video, plan.root).path}
+            _note(lists, {**named, "split": video.split, "label": video.label, "group": video.group}, about)
     splits = {key[0]: {**value, "labels": {}, "methods": {}} for key, value in groups.items() if len(key) == 1}
     for key, value in groups.items():
         if len(key) == 3:
@@ -106,30 +106,30 @@ def load(out: str) -> Manifest | None:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(packages.PackageNotFoundError):  # OpenCV comes under several names
-            found[name] = packages.version(name)
-    return found
+            versions[name] = packages.version(name)
+    return versions
 
 
 def _zero() -> dict:
     return {"videos": 0, "empty": 0, "clips": 0, "faces": 0, "frames": 0}
 
 
-def _add(counts: dict, found: dict) -> None:
+def _add(counts: dict, about: dict) -> None:
     counts["videos"] += 1
-    counts["empty"] += not found["clips"]
+    counts["empty"] += not about["clips"]
     for name in ("clips", "faces", "frames"):
-        counts[name] += found[name]
+        counts[name] += about[name]
 
 
-def _note(lists: dict, video: dict, found: dict) -> None:
-    if found["error"]:
-        lists["failed"].append({**video, "reason": found["error"]})
-    elif not found["clips"]:
-        lists["faceless"].append({**video, "reason": found["reason"]})
-    elif found["damaged"]:
-        lists["damaged"].append({**video, "packets": found["damaged"]})
-    if found["unmasked"]:
-        lists["unmasked"].append({**video, "reason": found["unmasked"]})
+def _note(lists: dict, video: dict, about: dict) -> None:
+    if about["error"]:
+        lists["failed"].append({**video, "reason": about["error"]})
+    elif not about["clips"]:
+        lists["faceless"].append({**video, "reason": about["reason"]})
+    elif about["damaged"]:
+        lists["damaged"].append({**video, "packets": about["damaged"]})
+    if about["unmasked"]:
+        lists["unmasked"].append({**video, "reason": about["unmasked"]})

@@ -1,6 +1,7 @@
 """Which video goes into which shard: a pure function of the list of videos and the options.
 
-The plan knows nothing of the machine (cores, folders), so that a run continued elsewhere makes the same files.
+The plan does not depend on the machine (cores, folders), so a run that is continued elsewhere makes the same files.
+With a salt, shards, tables and reports name the videos by hashes and say nothing of the source files.
 """
 
 from __future__ import annotations
@@ -26,26 +27,26 @@ QUALITY = 95
 
 @dataclasses.dataclass(frozen=True)
 class ShardPlan:
-    """All that determines the bytes of one shard."""
+    """Everything that determines the bytes of one shard."""
 
     path: str
     split: str
     videos: tuple[Video, ...]
     """``path`` as the adapter gave it."""
     root: str
-    """Folder that the paths in the records are relative to; ``""`` where they tell the name alone."""
+    """Folder that the paths in the records are relative to; ``""`` where records have the file name only."""
     faces: config.Faces
     detector: str
     """:func:`fusion_dfd.faces.detector.identity` of it."""
     fingerprint: str
-    """Hash of everything above but the folders, and of the sizes of the video and mask files."""
+    """Hash of everything above except the folders, and of the sizes of the video and mask files."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     shards: tuple[ShardPlan, ...]
     options: dict
-    """What must not change in a folder: the content of ``plan.json``."""
+    """Options that must not change in a folder: the content of ``plan.json``."""
     root: str
 
 
@@ -65,7 +66,7 @@ def make(
       faces: options of the extraction.
       name: of the data set, in the shards' file names.
       videos_per_shard: None chooses 8 .. 64, to make about 32 shards.
-      salt: secret that hides the names of the source files (:mod:`fusion_dfd.shards.plan`); ``""`` keeps them.
+      salt: secret that hides the names of the source files (:func:`anonymous`); ``""`` keeps them.
 
     Raises DataError when there is no video, the name is not usable, two splits share a group, a source or a file, or
     the detector cannot be had.
@@ -82,11 +83,11 @@ def make(
     for split in splits.SPLITS:
         mixed = _mix([video for video in videos if video.split == split])
         total = math.ceil(len(mixed) / size)
-        for number in range(total):
-            part = tuple(mixed[number * len(mixed) // total : (number + 1) * len(mixed) // total])
-            path = os.path.join(out, clip_index.shard_name(name, split, number, total))
-            fingerprint = _fingerprint(part, root, described)
-            shards.append(ShardPlan(path, split, part, root, faces, described["detector"], fingerprint))
+        for index in range(total):
+            members = tuple(mixed[index * len(mixed) // total : (index + 1) * len(mixed) // total])
+            path = os.path.join(out, clip_index.shard_name(name, split, index, total))
+            fingerprint = _fingerprint(members, root, described)
+            shards.append(ShardPlan(path, split, members, root, faces, described["detector"], fingerprint))
     options = {
         "schema": tfds_metadata.VERSION,
         "name": name,
@@ -102,22 +103,28 @@ def make(
 
 
 def differences(before: dict, now: dict) -> list[str]:
-    """What two plans' options disagree in, one ``name=then, now value`` each; empty when they agree."""
+    """Where the options of two plans differ, as ``name=then, now value``; empty where they are equal."""
     before, now = _flatten(before), _flatten(json.loads(json.dumps(now)))
-    found = [f"{name}={before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
-    if found and found[-1].startswith("list="):
-        found[-1:] = ["another list of videos"] if len(found) == 1 else []
-    return found
+    changes = [f"{name}={before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
+    if changes and changes[-1].startswith("list="):
+        changes[-1:] = ["another list of videos"] if len(changes) == 1 else []
+    return changes
 
 
 def relative(video: Video, root: str) -> Video:
-    """The video as records and reports name it: its path as seen from ``root``, or its id alone where that is empty."""
+    """The video as records and reports name it: by its path relative to ``root``; by its id where ``root`` is empty."""
     path = os.path.relpath(video.path, root) if root else video.id + os.path.splitext(video.path)[1].lower()
     return dataclasses.replace(video, path=path.replace(os.sep, "/"), mask="")
 
 
+def anonymous(video: Video, salt: str) -> Video:
+    """The video with ``id``, ``group`` and ``source`` replaced; ``path`` still says where to read it."""
+    names = {field: _salted_hash(getattr(video, field), salt) for field in ("id", "group", "source")}
+    return dataclasses.replace(video, **names)
+
+
 def _mix(videos: list[Video]) -> list[Video]:
-    """An order in which every stretch holds labels and methods in about the proportion of the whole."""
+    """An order in which any run of consecutive videos has about the same share of each method as the whole list."""
     strata = collections.defaultdict(list)
     for video in videos:
         strata[video.dataset, video.method, video.compression].append(video)
@@ -129,7 +136,7 @@ def _mix(videos: list[Video]) -> list[Video]:
 
 
 def _described(faces: config.Faces) -> dict:
-    """The options, with what the detector is in place of where its weights lie."""
+    """The options, with the identity of the detector in place of the path of its weights."""
     options = dataclasses.asdict(faces) | {"detector": detector.identity(faces)}
     return {name: value for name, value in options.items() if name not in ("weights", "anchors", "slope")}
 
@@ -147,12 +154,12 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
 
 def _describe(video: Video, root: str) -> list:
     named = dataclasses.asdict(relative(video, root))
-    del named["mask"]  # lies anywhere; its size counts
+    del named["mask"]  # its path may be anywhere; _sizes has its size
     return list(named.values())
 
 
 def _sizes(video: Video) -> list[int]:
-    """Bytes of the video, and of its mask where there is one: a mask may decide whose face is stored."""
+    """Bytes of the video, and of its mask where there is one, because a mask may decide whose face is stored."""
     return [_bytes(path) for path in (video.path, video.mask) if path]
 
 
@@ -167,19 +174,12 @@ def _hash(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _salted_hash(name: str, salt: str) -> str:
+    return hmac.new(salt.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]
+
+
 def _flatten(value: dict, prefix: str = "") -> dict:
     out = {}
     for name, item in value.items():
         out |= _flatten(item, f"{prefix}{name}.") if isinstance(item, dict) else {prefix + name: item}
     return out
-
-
-# MERGED from shards.anonymous: Videos under other names: shards, tables and reports that say nothing of the source files.
-def anonymous(video: Video, salt: str) -> Video:
-    """The video with ``id``, ``group`` and ``source`` replaced; ``path`` still says where to read it."""
-    names = {field: _salted_hash(getattr(video, field), salt) for field in ("id", "group", "source")}
-    return dataclasses.replace(video, **names)
-
-
-def _salted_hash(name: str, salt: str) -> str:
-    return hmac.new(salt.encode(), name.encode(), hashlib.sha256).hexdigest()[:16]

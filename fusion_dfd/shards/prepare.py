@@ -1,4 +1,4 @@
-"""Videos to a folder of shards: planned, made on all cores, continued where a run was stopped.
+"""From videos to a folder of shards: planned, made on all cores, continued where a run was stopped.
 
 out/plan.json                                     written first; a run with other options refuses the folder
 out/<name>-<split>.tfrecord-0000i-of-0000n        each whole or absent, with <shard>.index.json beside it
@@ -65,7 +65,7 @@ def prepare(preparation: Preparation) -> Manifest:
     planned, out = preparation.planned(), preparation.out
     with _claimed(out, planned, fcntl.LOCK_EX):
         _sweep(out)
-        todo = [entry for entry in planned.shards if not shard_writer.valid(entry)]
+        todo = [shard for shard in planned.shards if not shard_writer.valid(shard)]
         done = manifest.load(out)
         if todo or done is None:
             _make(planned, todo, preparation)
@@ -87,9 +87,9 @@ def prepare_part(preparation: Preparation, part: tuple[int, int]) -> tuple[int, 
         raise DataError(f"part {job}/{jobs}: want 0/{jobs} .. {jobs - 1}/{jobs}")
     planned = preparation.planned()
     with _claimed(preparation.out, planned, fcntl.LOCK_SH):
-        if todo := [entry for entry in planned.shards[job::jobs] if not shard_writer.valid(entry)]:
+        if todo := [shard for shard in planned.shards[job::jobs] if not shard_writer.valid(shard)]:
             _make(planned, todo, preparation)
-        return sum(shard_writer.valid(entry) is not None for entry in planned.shards), len(planned.shards)
+        return sum(shard_writer.valid(shard) is not None for shard in planned.shards), len(planned.shards)
 
 
 def choose_runner(name: str | None, options: Sequence[str] = (), processes: int | None = None) -> runners.Runner:
@@ -141,7 +141,7 @@ def _finish(planned: plan.Plan, out: str) -> Manifest:
 
 @contextlib.contextmanager
 def _claimed(out: str, planned: plan.Plan, lock: int) -> Iterator[None]:
-    """Hold the folder, alone (``LOCK_EX``) or beside others who hold it so (``LOCK_SH``), with its plan written."""
+    """Lock the folder and write or check its plan. ``LOCK_EX`` is exclusive, ``LOCK_SH`` is shared with other jobs."""
     try:
         os.makedirs(out, exist_ok=True)
         handle = os.open(os.path.join(out, ".lock"), os.O_CREAT | os.O_RDWR, 0o644)
@@ -159,7 +159,7 @@ def _claimed(out: str, planned: plan.Plan, lock: int) -> Iterator[None]:
 
 
 def _sweep(out: str) -> None:
-    """Remove what killed processes left half written."""
+    """Remove incomplete files of killed processes."""
     for leftover in glob.glob(os.path.join(glob.escape(out), "*" + atomic.SUFFIX)):
         with contextlib.suppress(FileNotFoundError):
             os.remove(leftover)
@@ -171,14 +171,14 @@ def _check_plan(out: str, planned: plan.Plan) -> None:
         with open(path, encoding="utf-8") as file:
             before = json.load(file)
     except FileNotFoundError:
-        if strange := glob.glob(os.path.join(glob.escape(out), "*.tfrecord-?????-of-?????")):
-            raise DataError(f"{out} holds shards of unknown making ({strange[0]}); choose another folder") from None
+        if shards := glob.glob(os.path.join(glob.escape(out), "*.tfrecord-?????-of-?????")):
+            raise DataError(f"{out} holds shards of unknown origin ({shards[0]}); choose another folder") from None
         atomic.write_text(path, json.dumps(planned.options, indent=2))
         return
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); choose another folder") from error
-    if found := plan.differences(before, planned.options):
-        raise DataError(f"{out} was prepared with {'; '.join(found)}: choose another folder or delete that one")
+    if changes := plan.differences(before, planned.options):
+        raise DataError(f"{out} was prepared with {'; '.join(changes)}: choose another folder or delete that one")
 
 
 @contextlib.contextmanager
@@ -201,18 +201,18 @@ def _progress(planned: plan.Plan, todo: Sequence[plan.ShardPlan]) -> Iterator[ru
 
 
 def _sizes(planned: plan.Plan) -> dict[str, tfds_metadata.SplitSize]:
-    found = collections.defaultdict(list)
-    for entry in planned.shards:
-        index = clip_index.valid_index(entry.path)
-        found[entry.split].append((len(index["columns"]["offset"]), index["bytes"]))
+    by_split = collections.defaultdict(list)
+    for shard in planned.shards:
+        index = clip_index.valid_index(shard.path)
+        by_split[shard.split].append((len(index["columns"]["offset"]), index["bytes"]))
     return {
         split: tfds_metadata.SplitSize(tuple(length for length, _ in sizes), sum(size for _, size in sizes))
-        for split, sizes in found.items()
+        for split, sizes in by_split.items()
     }
 
 
 def _no_clip(done: Manifest, out: str) -> str:
     lost = done.failed + done.faceless
-    first = lost[0]["reason"] if lost else "there was none"
+    first = lost[0]["reason"] if lost else "there was no video"
     path = os.path.join(out, clip_index.MANIFEST)
     return f"none of {len(lost)} videos gave a clip, the first because: {first}; {path} lists all of them"

@@ -1,7 +1,7 @@
 """The record of a clip: a ``tf.train.Example`` written and read without TensorFlow.
 
-Keys and types are those that TFDS derives from :mod:`fusion_dfd.shards.tfds_metadata`. The message class is built at import
-in a private descriptor pool, so that it never clashes with TensorFlow's own; serialisation is deterministic.
+Keys and types are those that TFDS derives from :mod:`fusion_dfd.shards.tfds_metadata`. The message class is built at
+import in a private descriptor pool, so that it cannot clash with TensorFlow's own. Serialisation is deterministic.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ClipRecord:
     clip: int
     """Number of the clip in its video, from 0."""
     track: int
-    """Which face of the video; 0 is the one that counts. In a fake video the label is known of that one only."""
+    """Which face of the video; 0 is the main one. In a fake video the label is known to hold for that one only."""
     detector: str
     frames: list[bytes]
     """t JPEG files, all of one size."""
@@ -54,9 +54,9 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
     """Serialise one clip; equal arguments give equal bytes.
 
     Args:
-      video: the video it was cut from.
+      video: the source video.
       clip: number of the clip in the video.
-      face: the crops (uint8 [t, h, w, 3], RGB) and what is known about them.
+      face: the crops (uint8 [t, h, w, 3], RGB), landmarks, boxes and scores.
       detector: which face detector, with what weights.
       quality: JPEG quality, 1 .. 100; colour is never subsampled (4:4:4).
 
@@ -99,7 +99,7 @@ def decode(record: bytes) -> ClipRecord:
 
 
 class Stored(NamedTuple):
-    """What training reads of a record."""
+    """The parts of a record that training reads."""
 
     count: int
     """Frames of the whole clip."""
@@ -118,10 +118,10 @@ def decode_part(record: bytes, frames: slice) -> Stored:
 
 
 def _features(record: bytes, keys: set[str]) -> Mapping[str, Any]:
-    found = _Example.FromString(record).features.feature
-    if missing := sorted(keys - set(found)):
+    features = _Example.FromString(record).features.feature
+    if missing := sorted(keys - set(features)):
         raise DataError(f"record lacks {', '.join(missing)}; prepare the folder again with this version")
-    return found
+    return features
 
 
 @contextlib.contextmanager
@@ -154,10 +154,10 @@ def decode_frames(frames: Sequence[bytes], out: np.ndarray | None = None) -> np.
     """
     out = np.empty(frames_shape(frames), np.uint8) if out is None else out
     try:
-        for frame, place in zip(frames, out, strict=True):
-            if _shape(frame) != place.shape[:2]:
+        for frame, image in zip(frames, out, strict=True):
+            if _shape(frame) != image.shape[:2]:
                 raise ValueError("of another size than the first")
-            simplejpeg.decode_jpeg(frame, buffer=place)
+            simplejpeg.decode_jpeg(frame, buffer=image)
     except (ValueError, IndexError) as error:
         raise _no_frames(frames, error) from error
     return out
@@ -176,9 +176,9 @@ def _no_frames(frames: Sequence[bytes], error: Exception) -> DataError:
 
 
 def _shape(frame: bytes) -> tuple[int, int]:
-    """(height, width) by a file's header; ValueError where so many pixels do not fit into so few bytes."""
+    """(height, width) from a file's header; ValueError if that many pixels cannot be stored in that few bytes."""
     height, width, *_ = simplejpeg.decode_jpeg_header(frame)
-    # Every block of 8 x 8 takes at least two bits. A damaged header must not make us ask for gigabytes.
+    # Every block of 8 x 8 takes at least two bits. A damaged header must not make us allocate gigabytes.
     if height * width > 64 * 4 * len(frame):
         raise ValueError(f"{height} x {width} pixels in {len(frame)} bytes")
     return height, width

@@ -1,4 +1,4 @@
-"""Making one shard: idempotent, and the same bytes whoever makes it, whenever."""
+"""Making one shard: idempotent, and with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Extracted(Protocol):
     reason: str
     """Why there is no clip."""
     unmasked: str | None
-    """Why the mask did not say which face counts."""
+    """Why the mask could not decide which face is track 0."""
 
 
 Extract = Callable[[str, config.Faces, object, str], Extracted]
@@ -98,6 +98,6 @@ def _clips(video: Video, shard: plan.ShardPlan, extract, deadly: str | None) -> 
 
 
 def _renamed(text: str, video: Video, named: Video) -> str:
-    """A message about a file, with the name that the records have for it; its mask has none."""
+    """A message with the names that records have, in place of the paths of the video and of its mask."""
     text = text.replace(os.path.abspath(video.mask), "mask").replace(video.mask, "mask") if video.mask else text
     return text.replace(os.path.abspath(video.path), named.path).replace(video.path, named.path)

@@ -1,4 +1,4 @@
-"""The embedded data set, generated and prepared once per set of options."""
+"""The synthetic data set, rendered and prepared once per set of options."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from fusion_dfd.shards import manifest, prepare, tfds_metadata
 from fusion_dfd.synthetic import generate
 
 NAME = "sample"
+"""Name of the data set in records and file names. It stays ``sample``: shards of earlier versions have it."""
 
 
-def synthetic_shards(sample: config.Synthetic, faces: config.Faces, root: str = "data") -> str:
-    """Folder of shards of the embedded data set; made if it is not there, and said so on standard error.
+def synthetic_shards(options: config.Synthetic, faces: config.Faces, root: str = "data") -> str:
+    """Folder of shards of the synthetic data set, which is made if it does not exist. Progress goes to standard error.
 
-    The videos lie in ``root/sample-<hash of sample>``, the shards in ``root/shards-<hash of both>``, so that other
-    options never meet in one folder. Raises DataError when the disk is full.
+    The videos are in ``root/sample-<hash of options>``, the shards in ``root/shards-<hash of options and faces>``, so
+    that different options never share a folder. Raises DataError when the disk is full.
     """
-    videos = os.path.join(root, f"sample-{_hash(sample)}")
-    shards = os.path.join(root, f"shards-{_hash(sample, faces)}")
+    videos = os.path.join(root, f"sample-{_hash(options)}")
+    shards = os.path.join(root, f"shards-{_hash(options, faces)}")
     done = manifest.load(shards)
     if done is not None and done.counts["total"]["clips"]:
-        _say(f"embedded data set: using {shards}")
+        _say(f"synthetic data set: using {shards}")
         return shards
-    _say(f"no data given: making the embedded data set in {videos}, {sum(sample.pairs)} pairs of identities")
-    generate.generate(videos, sample)
-    _say(f"embedded data set: finding faces, shards go to {shards}")
+    _say(f"no data given: rendering the synthetic data set in {videos}, {sum(options.pairs)} pairs of identities")
+    generate.generate(videos, options)
+    _say(f"synthetic data set: finding faces, shards go to {shards}")
     listed = [dataclasses.replace(video, dataset=NAME) for video in faceforensics.videos(videos)]
     made = prepare.prepare(prepare.Preparation(listed, shards, faces, NAME))
-    _say(f"embedded data set: {made.summary()}")
+    _say(f"synthetic data set: {made.summary()}")
     return shards
 
 

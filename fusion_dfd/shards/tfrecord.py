@@ -25,7 +25,7 @@ from fusion_dfd.types import DataError
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
 OVERHEAD = HEADER.size + FOOTER.size
-"""Bytes a record takes beside its data."""
+"""Bytes of a record in addition to its data."""
 
 _REMEDY = "delete the shard and prepare the folder again"
 
@@ -44,7 +44,7 @@ def frame(record: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """What :func:`write` has put on disk. ``offsets`` and ``sizes`` are int64 [n], see :class:`Scan`."""
+    """What :func:`write` has written. ``offsets`` and ``sizes`` are int64 [n], see :class:`Scan`."""
 
     offsets: np.ndarray
     sizes: np.ndarray
@@ -72,14 +72,14 @@ def write(path: str, records: Iterable[bytes]) -> Written:
 
 @dataclasses.dataclass(frozen=True)
 class FileScan:
-    """Where the records of a file lie."""
+    """Positions of the records of a file."""
 
     offsets: np.ndarray
     """int64 [n], first byte of each record's header."""
     sizes: np.ndarray
     """int64 [n], bytes of each record's data."""
     dropped: int
-    """Bytes of an incomplete record at the end of the file; 0 for a whole file."""
+    """Bytes of an incomplete record at the end of the file; 0 for a complete file."""
 
 
 def scan(path: str) -> FileScan:
@@ -138,7 +138,7 @@ class TFRecordSource(Sequence[bytes]):
         path = self.paths[shard]
         try:
             file = self._file(shard)
-            # Three reads, because to cut the data out of one would copy them.
+            # Three reads, because slicing the data out of a single one would copy them.
             header = os.pread(file, HEADER.size, offset)
             record = os.pread(file, size, offset + HEADER.size)
             footer = os.pread(file, FOOTER.size, offset + HEADER.size + size)
@@ -171,7 +171,7 @@ class TFRecordSource(Sequence[bytes]):
         try:
             for fd in self._files.values():
                 os.close(fd)
-        except (AttributeError, OSError, TypeError):  # half made, or the interpreter is going down
+        except (AttributeError, OSError, TypeError):  # not fully initialised, or the interpreter is shutting down
             pass
 
     def _file(self, shard: int) -> int:
@@ -185,8 +185,8 @@ class TFRecordSource(Sequence[bytes]):
 
 
 def _scan_all(paths: Sequence[str]) -> np.ndarray:
-    parts = []
+    indices = []
     for shard, path in enumerate(paths):
-        found = scan(path)
-        parts.append(np.stack([np.full_like(found.offsets, shard), found.offsets, found.sizes], axis=1))
-    return np.concatenate(parts) if parts else np.zeros((0, 3), np.int64)
+        scanned = scan(path)
+        indices.append(np.stack([np.full_like(scanned.offsets, shard), scanned.offsets, scanned.sizes], axis=1))
+    return np.concatenate(indices) if indices else np.zeros((0, 3), np.int64)

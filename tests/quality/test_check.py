@@ -84,7 +84,7 @@ def test_equal_files_are_named_with_their_labels():
     found = check.bad(videos, probes)
     assert found == {
         "/d/original/b.mp4": "the same content as /d/original/a.mp4: remove one of them",
-        "/d/fake/c.mp4": "cut off or damaged on the way: what can be decoded will be used; the same content as "
+        "/d/fake/c.mp4": "truncated or damaged in transfer: what can be decoded will be used; the same content as "
         "/d/original/a.mp4 although that is real: remove one of them",
     }
 

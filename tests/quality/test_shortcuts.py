@@ -49,7 +49,7 @@ def test_an_honest_set_has_none(rng):
     [
         ({"fps": 29.97}, "frame rate"),
         ({"codec": "mpeg4"}, "codec"),
-        ({"size": 4}, "bits a pixel"),
+        ({"size": 4}, "bits per pixel"),
         ({"height": 482}, "height"),
         ({"frames": 64}, "number of frames"),
     ],

@@ -123,7 +123,7 @@ def test_a_shard_cut_short_without_sidecar_loses_its_last_record_with_a_warning(
     os.truncate(shard, os.path.getsize(shard) - 1)
     os.remove(shard + clip_index.SUFFIX)
     left = int(found.sizes[-1]) + tfrecord.OVERHEAD - 1
-    with pytest.warns(UserWarning, match=f"the last {left} bytes are half a record"):
+    with pytest.warns(UserWarning, match=f"the last {left} bytes are an incomplete record"):
         opened = clip_index.open_split(folder, "val")
     assert len(opened) == before - 1
     assert not os.path.exists(shard + clip_index.SUFFIX), "half a shard must not be vouched for"
@@ -156,7 +156,7 @@ def test_folders_without_the_split_are_explained(folder, tmp_path):
 
 def test_an_unfinished_folder_is_refused(folder):
     os.remove(folder / clip_index.MANIFEST)
-    with pytest.raises(DataError, match="was not prepared to the end; run the same prepare again"):
+    with pytest.raises(DataError, match="was not finished; run the same prepare again"):
         clip_index.open_split(folder, "val")
 
 

@@ -243,7 +243,7 @@ def test_other_options_never_meet_in_one_folder(listed, tmp_path, change, said):
 def test_shards_without_a_plan_are_not_touched(listed, tmp_path):
     run(listed, tmp_path / "out")
     os.remove(tmp_path / "out" / clip_index.PLAN)
-    with pytest.raises(DataError, match="shards of unknown making"):
+    with pytest.raises(DataError, match="shards of unknown origin"):
         run(listed, tmp_path / "out")
 
 
