@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+from fusion_dfd import terminal
 from fusion_dfd.predict.detector import OnProgress
 from fusion_dfd.predict.verdict import Verdict
 
@@ -57,14 +57,7 @@ def _kept(verdicts: Iterator[Verdict], seen: list[str]) -> Iterator[Verdict]:
 
 
 def _progress(predict_many: PredictMany, paths: Sequence[str]) -> Iterator[Verdict]:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with terminal.progress(count=False) as bar:
         # Counts the part of the current video that is done, so that one long video has an ETA too.
         task = bar.add_task("scoring", total=len(paths))
         done = 0

@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.progress import Progress
-
-from fusion_dfd import cache
+from fusion_dfd import cache, terminal
 from fusion_dfd.evaluation import evaluate
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import Unscored
@@ -65,5 +62,5 @@ def score_split(trained: TrainedModel, split: clip_index.Split) -> tuple[list[Sc
         every_track=options.tracks == "max",
     )
     predict = predictor(trained, replicated)
-    with Progress(console=Console(stderr=True), transient=True, disable=not distributed.is_first()) as bar:
+    with terminal.progress(disable=not distributed.is_first()) as bar:
         return evaluate.score_clips(predict, batches, windows, split.table, bar)

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Iterator
 import jax
 import numpy as np
 from flax import nnx
-from rich.console import Console
-from rich.progress import Progress
 
-from fusion_dfd import atomic
+from fusion_dfd import atomic, terminal
 from fusion_dfd import config as c
 from fusion_dfd.config import Data
 from fusion_dfd.input import pipeline
@@ -58,7 +56,7 @@ def _encode(config: c.Config, graphs: Graphs, now: TrainState, split: Split, pat
     shape = (CHUNK, config.data.size, config.data.size, 3)
     channels = jax.eval_shape(encode, params, stats, jax.ShapeDtypeStruct(shape, np.uint8)).shape[1]
     total = int(np.sum(split.table.frames))
-    with Progress(console=Console(stderr=True), transient=True) as bar, atomic.binary(path) as file:
+    with terminal.progress("frames") as bar, atomic.binary(path) as file:
         task = bar.add_task("encoding every frame once", total=total)
         header = {"descr": "<f4", "fortran_order": False, "shape": (total, channels)}
         np.lib.format.write_array_header_1_0(file, header)

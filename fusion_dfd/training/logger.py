@@ -9,7 +9,6 @@ from typing import Any
 
 import tensorboardX
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class Silent:
@@ -42,14 +41,9 @@ class Writer(Silent):
             file.writelines(json.dumps(row) + "\n" for row in kept)
         self._board = tensorboardX.SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=start)
         self.console = Console()
-        self._progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+        self._progress = terminal.progress(
+            "{task.fields[text]}",
+            transient=False,
             speed_estimate_period=120,
             console=self.console,
             disable=not self.console.is_terminal,
