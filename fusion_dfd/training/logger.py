@@ -10,6 +10,8 @@ from typing import Any
 import tensorboardX
 from rich.console import Console
 
+from fusion_dfd import terminal
+
 
 class Silent:
     """What other processes than the first say: nothing."""
