@@ -1,4 +1,8 @@
-"""Writing an exported folder: every artefact is read back and compared with the live model before it counts."""
+"""Writes an exported folder and uploads it to the Hugging Face hub.
+
+Every artefact is read back and compared with the live model before ``VERIFIED.json``, which makes the folder valid, is
+written.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +36,16 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
 
     Args:
       run: a run folder.
-      out: a folder, made where it is missing; of an earlier export, what is written again is replaced.
+      out: a folder, created if missing; the files of an earlier export in it are replaced.
       data: shards whose val clips are compared; None takes those that the run was trained on.
-      onnx: also make ``model.onnx``, which wants onnxruntime to be compared.
+      onnx: also write ``model.onnx``, which needs onnx and onnxruntime.
 
-    Raises DataError for a run that cannot be read, a model without an ONNX form, and where an artefact differs from
-    the live model; the folder then is no exported folder.
+    Raises DataError for a run that cannot be read, for a model without an ONNX form, and for an artefact that differs
+    from the live model; the folder then is not a valid exported folder.
     """
     source = Run(run)
     trained = source.best()
-    clips = verify.clips(trained.config, data)
+    clips = verify.val_clips(trained.config, data)
     _prepare(out)
     _write_weights(trained, out)
     config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
@@ -61,7 +65,7 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
 
 
 def _prepare(out: str) -> None:
-    """Take away what an earlier export left; what says that a folder is whole goes first."""
+    """Remove the files of an earlier export, ``VERIFIED.json`` first, so that a half-written folder is never valid."""
     if os.path.isdir(os.path.join(out, checkpoint.FOLDER)):
         raise DataError(f"{out} is a run folder: give --out another one")
     for name in (VERIFIED, runtime.ONNX, *KNOWLEDGE):
@@ -81,14 +85,14 @@ def _write_weights(trained: checkpoint.TrainedModel, out: str) -> None:
 
 def _facts(trained: checkpoint.TrainedModel, out: str, compared: Mapping[str, Any]) -> dict[str, Any]:
     names = [WEIGHTS, CONFIG, PREPROCESSING, runtime.STABLEHLO, runtime.ONNX, *KNOWLEDGE]
-    there = [name for name in names if os.path.exists(os.path.join(out, name))]
+    present = [name for name in names if os.path.exists(os.path.join(out, name))]
     packages = ("jax", "flax", "onnxruntime")
     return {
         "step": trained.step,
         "metrics": trained.metrics,
         "compared": compared,
         "written_by": {"fusion_dfd": __version__, **{name: _version(name) for name in packages}},
-        "sha256": {name: sha256(os.path.join(out, name)) for name in there},
+        "sha256": {name: sha256(os.path.join(out, name)) for name in present},
     }
 
 
@@ -100,18 +104,17 @@ def _version(package: str) -> str | None:
 
 
 def _card(card: str | None, name: str, onnx: bool) -> str:
-    """The card of the run's own report, or one that says that there is none; and what the folder holds."""
+    """The model card of the run's report, or one that says that there is none; and a list of the folder's files."""
     nothing = f"# {name}\n\nA detector of deepfake videos (fusion_dfd). Its run has no report: nothing was measured.\n"
     text = card or nothing
-    programs_there = f"`{runtime.STABLEHLO}`" + (f" and `{runtime.ONNX}`" if onnx else "")
+    programs = f"`{runtime.STABLEHLO}`" + (f" and `{runtime.ONNX}`" if onnx else "")
     return (
-        f"{text}\n## Files\n\nWeights in `{WEIGHTS}`, programs in {programs_there}, what they "
-        f"must be given in `{PREPROCESSING}`; `{VERIFIED}` says what was compared with the trained model. "
+        f"{text}\n## Files\n\nWeights in `{WEIGHTS}`, programs in {programs}; "
+        f"`{PREPROCESSING}` specifies their inputs, `{VERIFIED}` what was compared with the trained model. "
         'In Python: `fusion_dfd.load("THIS FOLDER").predict("clip.mp4")`.\n'
     )
 
 
-# MERGED from export.hub: Uploading an exported folder to the Hugging Face hub.
 def check_name(repository: str) -> None:
     """Raises DataError unless it is ``OWNER/NAME``."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
@@ -119,10 +122,10 @@ def check_name(repository: str) -> None:
 
 
 def push(folder: str, repository: str) -> str:
-    """Upload what ``VERIFIED.json`` names, that file and the model card; returns the address of the commit.
+    """Upload ``VERIFIED.json``, the files it names and the model card; returns the address of the commit.
 
-    A repository that is not there yet is made, private. Raises DataError for a folder that was changed, without
-    huggingface_hub, and where the hub cannot be reached or refuses.
+    A repository that does not exist yet is created as a private one. Raises DataError for a folder that was changed,
+    without huggingface_hub, and if the hub cannot be reached or refuses.
     """
     check_name(repository)
     facts = Run(folder).verified
@@ -132,7 +135,7 @@ def push(folder: str, repository: str) -> str:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise DataError("--push wants huggingface_hub: pip install 'fusion-dfd[hub]'") from error
+        raise DataError("--push needs huggingface_hub: pip install 'fusion-dfd[hub]'") from error
     api = huggingface_hub.HfApi()
     try:
         api.create_repo(repository, private=True, exist_ok=True)
@@ -142,10 +145,10 @@ def push(folder: str, repository: str) -> str:
             allow_patterns=names,
             commit_message="fusion_dfd export",
         )
-    except Exception as error:  # its HTTP client's errors share no base with its own
+    except Exception as error:  # the errors of its HTTP client share no base class with its own
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise DataError(
             f"{repository}: not uploaded ({first}); check the network and the token (hf auth login, or HF_TOKEN), then "
-            f"run the same command again: {folder} is whole"
+            f"run the same command again: {folder} is complete"
         ) from error
     return str(commit)

@@ -1,6 +1,6 @@
-"""What must happen to a video before a program of ours sees it, in words and numbers: ``preprocessing.json``.
+"""Specifies how a video becomes the inputs of an exported program: ``preprocessing.json``.
 
-For people who write it in another language; nothing here reads it.
+It is for people who implement the preprocessing in another language; this package does not read it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from fusion_dfd.faces import align, track
 from fusion_dfd.input import augment
 
 LANDMARKS = (
-    "eye at the left of the picture",
+    "eye on the left of the image",
     "other eye",
     "nose tip",
-    "mouth corner at the left",
+    "mouth corner on the left of the image",
     "other mouth corner",
 )
 
 
 def contract(config: c.Config) -> dict[str, Any]:
-    """The steps in their order, and the inputs and outputs of the programs."""
+    """The steps in order, and the inputs and outputs of the programs."""
     return {
         "about": "From a video to the inputs of model.onnx and model.stablehlo. Coordinates are pixels, x to the right "
         "and y downwards, the centre of the first pixel at 0.",
@@ -48,15 +48,15 @@ def _faces(faces: c.Faces) -> dict[str, Any]:
 
 
 def _crop(faces: c.Faces) -> dict[str, Any]:
-    shrinking = "areas are averaged where it shrinks, else linear interpolation; the edge is repeated beyond the frame"
+    shrinking = "area averaging if it shrinks, else linear interpolation; beyond the frame its edge is repeated"
     if not faces.align:
         rule = (
-            "one square for all frames of the clip: centred on the middle of the union of its face boxes, its side "
-            "scale times the longest side of any of them, larger only where a box would stick out"
+            "one square for all frames of the clip, centred on the union of its face boxes; its side is scale times "
+            "the longest side of any box, or larger if a box would otherwise extend beyond the square"
         )
         return {"rule": rule, "scale": faces.scale, "resampling": shrinking}
     rule = (
-        "one similarity transform for all frames of the clip: takes the median of each landmark over the clip to the "
+        "one similarity transform for all frames of the clip: maps the median of each landmark over the clip to the "
         "template, in least squares; the template is centred, and scaled so that the crop shows scale times the face"
     )
     return {
@@ -71,7 +71,7 @@ def _crop(faces: c.Faces) -> dict[str, Any]:
 
 def _clip(config: c.Config) -> dict[str, Any]:
     faces, data = config.faces, config.data
-    dense = "contiguous frames of one face, at the video's own frame rate; no clip crosses a cut"
+    dense = "contiguous frames of one face, at the video's own frame rate; no clip crosses a scene cut"
     uniform = "frames spread evenly over the whole video"
     return {
         "frames_are": dense if faces.sampling == "dense" else uniform,
@@ -92,7 +92,7 @@ def _inputs(data: c.Data) -> dict[str, Any]:
         "frames": {
             "dtype": "uint8",
             "shape": ["batch", t, side, side, 3],
-            "is": "RGB, 0 .. 255 as decoded: the program normalises",
+            "is": "RGB, 0 .. 255 as decoded; the program normalises",
         },
         "landmarks": {
             "dtype": "float32",
@@ -103,7 +103,7 @@ def _inputs(data: c.Data) -> dict[str, Any]:
         "length": {
             "dtype": "int32",
             "shape": ["batch"],
-            "is": f"how many frames are there, 1 .. {t}; what lies behind them (zeros, say) changes nothing",
+            "is": f"number of valid frames, 1 .. {t}; those after them are padding (e.g. zeros) and change nothing",
         },
     }
 
@@ -111,8 +111,8 @@ def _inputs(data: c.Data) -> dict[str, Any]:
 def _outputs() -> dict[str, str]:
     return {
         "logit": "float32 [batch]; P(fake) of the clip is 1 / (1 + exp(-logit))",
-        "branch_logits.*": "float32 [batch], opinion of one branch alone",
-        "others": "what the model looked at; shapes are in the program, meanings in fusion_dfd/types.py (Outputs)",
+        "branch_logits.*": "float32 [batch], the logit of one branch alone",
+        "others": "attention of the model; shapes are in the program, meanings in fusion_dfd/types.py (Outputs)",
     }
 
 
@@ -120,5 +120,5 @@ def _video(evaluate: c.Evaluate) -> dict[str, str]:
     return {
         "clips_to_face": evaluate.aggregate,
         "faces_to_video": evaluate.tracks,
-        "then": "the map and threshold in calibration.json where there is one, else 0.5",
+        "then": "the calibration map and threshold in calibration.json if present, else the threshold 0.5",
     }

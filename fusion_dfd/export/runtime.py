@@ -1,8 +1,8 @@
-"""The model as a function of plain arrays, and that function as a file: StableHLO with its weights apart, or ONNX.
+"""The model as a program of plain arrays: written as StableHLO or ONNX, and loaded again from an exported folder.
 
-StableHLO takes the weights as arguments, by the names they have in ``model.safetensors``: so they are stored once, and
-the program, which holds a lowering for CPUs and one for CUDA, stays small. ONNX holds them as constants, because its
-runtimes prepare constants when they load (and BatchNorm is folded into convolutions here).
+The StableHLO program takes the weights as arguments, by their names in ``model.safetensors``. So they are stored once,
+and the program stays small, although it holds a lowering for CPUs and one for CUDA. The ONNX program holds them as
+constants, since its runtimes optimise constants when they load (and BatchNorm is folded into convolutions).
 
 Both compute in float32, whatever ``model.bfloat16`` was in training: not every runtime has bfloat16.
 """
@@ -30,19 +30,23 @@ from fusion_dfd.weights import array_files
 
 PLATFORMS = ("cpu", "cuda")
 INPUTS = ("frames", "landmarks", "length")
+ONNX = "model.onnx"
+STABLEHLO = "model.stablehlo"
 BRANCH = "branch_logits."
-"""Begins the names of the branches' logits."""
+"""Prefix of the names of the branches' logits."""
 
 Arrays = Mapping[str, np.ndarray]
+LoadedProgram = Callable[[Arrays], dict[str, np.ndarray]]
+"""From the three inputs to the outputs, by name."""
 
 
 def in_float32(model: c.Model) -> c.Model:
-    """The same network for evaluation: no bfloat16, nothing computed again."""
+    """The same network without bfloat16 and rematerialisation."""
     return dataclasses.replace(model, bfloat16=False, remat=False)
 
 
 def by_name(outputs: Outputs) -> dict[str, jax.Array]:
-    """All that a model gives, the logit first: names of fields of :class:`Outputs`, and ``branch_logits.<branch>``."""
+    """The outputs of a model, the logit first: fields of :class:`Outputs` by name, and ``branch_logits.<branch>``."""
     fields = {field.name: getattr(outputs, field.name) for field in dataclasses.fields(outputs)}
     branches = {f"{BRANCH}{name}": logit for name, logit in fields.pop("branch_logits").items()}
     found = {name: array for name, array in fields.items() if array is not None}
@@ -88,29 +92,21 @@ def stablehlo(config: c.Config, weights: dict) -> bytes:
 
 
 def onnx(config: c.Config, weights: dict, metadata: Mapping[str, str]) -> bytes:
-    """An ``.onnx`` file. Raises DataError for a model that has no ONNX form, which says why."""
+    """An ``.onnx`` file. Raises DataError for a model that has no ONNX form, saying why."""
     run = function(config.model)
     known = jax.tree.map(np.asarray, weights)
     return walk.convert(lambda *clips: run(known, *clips), inputs(config.data), metadata, config.name)
 
 
 def arrays(batch: Batch) -> dict[str, np.ndarray]:
-    """The inputs of a program, of a batch."""
+    """The inputs of a program from a batch."""
     return {name: np.asarray(getattr(batch, name)) for name in INPUTS}
 
 
-# MERGED from export.engine: The programs of an exported folder, loaded and called as the model is.
-ONNX = "model.onnx"
-STABLEHLO = "model.stablehlo"
-
-Program = Callable[[Arrays], dict[str, np.ndarray]]
-"""From the three inputs to the outputs, by name."""
-
-
-def onnx_program(folder: str, threads: int = 0) -> Program:
+def onnx_program(folder: str, threads: int = 0) -> LoadedProgram:
     """``model.onnx`` on the CPU; ``threads`` 0 leaves their number to onnxruntime.
 
-    Raises DataError where there is no such file or onnxruntime is not installed.
+    Raises DataError if there is no such file or onnxruntime is not installed.
     """
     path = os.path.join(folder, ONNX)
     if not os.path.isfile(path):
@@ -120,20 +116,20 @@ def onnx_program(folder: str, threads: int = 0) -> Program:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DataError(f"{path} wants onnxruntime: pip install 'fusion-dfd[onnx]', or --engine jax") from error
+        raise DataError(f"{path} needs onnxruntime: pip install 'fusion-dfd[onnx]', or --engine jax") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others here want the cores too
-    options.log_severity_level = 3  # warnings are about shapes that its own optimiser finds odd
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # decoding needs the cores too
+    options.log_severity_level = 3  # warnings concern shapes within its own optimiser
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # of onnxruntime's own, which share no base but this
+    except Exception as error:  # onnxruntime's own errors share no narrower base class
         raise DataError(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from error
     names = [port.name for port in session.get_outputs()]
     return lambda given: dict(zip(names, session.run(None, dict(given)), strict=True))
 
 
-def stablehlo_program(folder: str) -> Program:
+def stablehlo_program(folder: str) -> LoadedProgram:
     """``model.stablehlo`` with the weights beside it, on JAX's default device. Raises DataError for damaged files."""
     path = os.path.join(folder, STABLEHLO)
     weights = array_files.read_safetensors(os.path.join(folder, WEIGHTS))[0]
@@ -146,15 +142,15 @@ def stablehlo_program(folder: str) -> Program:
 
 
 def has_onnx(run: Run) -> bool:
-    """Whether an exported folder's ONNX program can run here: it is there, and so is onnxruntime."""
-    there = run.is_exported and os.path.isfile(run.path(ONNX))
-    return there and importlib.util.find_spec("onnxruntime") is not None
+    """Whether an exported folder has an ONNX program and onnxruntime is installed."""
+    present = run.is_exported and os.path.isfile(run.path(ONNX))
+    return present and importlib.util.find_spec("onnxruntime") is not None
 
 
 def choose(engine: str, run: Run) -> str:
-    """``jax`` or ``onnx``: what ``auto`` means for a run here.
+    """``jax`` or ``onnx``; resolves ``auto`` for a run.
 
-    On a CPU onnxruntime takes less time (docs/EXPORT.md has the figures), on an accelerator JAX does.
+    On a CPU onnxruntime is faster (figures: docs/EXPORT.md), on an accelerator JAX is.
     """
     if engine != "auto":
         return engine
@@ -162,9 +158,9 @@ def choose(engine: str, run: Run) -> str:
 
 
 def predictor(run: Run) -> Callable[[Batch], Outputs]:
-    """The ONNX program as a function of a batch; rows of weight 0, which only fill it up, are left out.
+    """The ONNX program as a function of a batch; rows of weight 0, which are padding, are left out.
 
-    Raises DataError as :func:`onnx_program` does, and where the folder was changed.
+    Raises DataError as :func:`onnx_program` does, and if the folder was changed.
     """
     if run.verified is None:
         raise DataError(f"{run.folder} is no exported folder: make one with fusion-dfd export, or give --engine jax")

@@ -1,4 +1,4 @@
-"""Whether what was exported gives what the live model gives, on real crops."""
+"""Compares the programs of an exported folder with the live model, on val clips."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from fusion_dfd.training import checkpoint, state
 from fusion_dfd.types import DataError
 
 CLIPS = 8
-"""At most so many clips, each of another video, are compared."""
+"""Most clips that are compared, each of another video."""
 TOLERANCE = 1e-3
-"""Of a logit, in float32."""
+"""Largest allowed difference of a logit, in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Clips:
+class ComparedClips:
+    """Inputs that every program is run on."""
+
     data: str
     """Name of the folder of shards."""
     batches: list[dict[str, np.ndarray]]
     """Inputs by name, of several batch sizes and lengths."""
 
 
-def clips(config: c.Config, data: str | None) -> Clips:
+def val_clips(config: c.Config, data: str | None) -> ComparedClips:
     """Val clips of the shards in ``data``, or of those that ``config`` was trained on.
 
-    They come all at once, one alone, and cut short: padding and batch sizes are compared as well. Raises DataError
-    where the shards cannot be read.
+    Three batches: all clips, one alone, and shortened ones, so that padding and batch sizes are compared too. Raises
+    DataError if the shards cannot be read.
     """
     folder = data or config.data.dir or synthetic.synthetic_shards(config.synthetic, config.faces)
     batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, CLIPS, clips=1)
@@ -46,32 +48,32 @@ def clips(config: c.Config, data: str | None) -> Clips:
     alone = {name: array[:1] for name, array in whole.items()}
     short = {name: array[1:] for name, array in whole.items()} if real.sum() > 1 else dict(alone)
     short["length"] = np.maximum(1, short["length"] // 2).astype(np.int32)
-    return Clips(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
+    return ComparedClips(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
 
 
-def compare(trained: checkpoint.TrainedModel, folder: str, seen: Clips, onnx: bool) -> dict[str, Any]:
-    """Read all artefacts of ``folder`` back; what was compared, and the largest difference of a logit by artefact.
+def compare(trained: checkpoint.TrainedModel, folder: str, clips: ComparedClips, onnx: bool) -> dict[str, Any]:
+    """Read back all artefacts of ``folder``; returns what was compared and each program's largest logit difference.
 
-    Raises DataError where the weights are not bit for bit the same, or a logit differs by more than TOLERANCE.
+    Raises DataError if the weights are not bit for bit the same, or if a logit differs by more than TOLERANCE.
     """
     _same_weights(trained, folder)
     live = jax.jit(runtime.function(trained.config.model))
-    expected = [jax.device_get(live(trained.weights, *batch.values())) for batch in seen.batches]
+    expected = [jax.device_get(live(trained.weights, *batch.values())) for batch in clips.batches]
     found = {runtime.STABLEHLO: runtime.stablehlo_program(folder)}
     if onnx:
         found[runtime.ONNX] = runtime.onnx_program(folder)
-    differences = {name: _largest(run, seen.batches, expected) for name, run in found.items()}
+    differences = {name: _largest(run, clips.batches, expected) for name, run in found.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
             raise DataError(
                 f"{os.path.join(folder, name)}: a logit is {difference:.2g} away from the live model's, at most "
-                f"{TOLERANCE} is allowed: this model cannot be exported so"
+                f"{TOLERANCE} is allowed: this model cannot be exported in this format"
             )
     return {
-        "data": seen.data,
+        "data": clips.data,
         "split": "val",
-        "batch_sizes": [len(batch["length"]) for batch in seen.batches],
-        "lengths": sorted({int(one) for batch in seen.batches for one in batch["length"]}),
+        "batch_sizes": [len(batch["length"]) for batch in clips.batches],
+        "lengths": sorted({int(one) for batch in clips.batches for one in batch["length"]}),
         "weights": "bit for bit",
         "tolerance": TOLERANCE,
         "largest_difference_of_a_logit": differences,
@@ -88,9 +90,9 @@ def _same_weights(trained: checkpoint.TrainedModel, folder: str) -> None:
 
 
 def _largest(
-    run: runtime.Program, batches: Sequence[dict[str, np.ndarray]], expected: Sequence[dict[str, np.ndarray]]
+    run: runtime.LoadedProgram, batches: Sequence[dict[str, np.ndarray]], expected: Sequence[dict[str, np.ndarray]]
 ) -> float:
-    """The largest difference of any logit, of the branches too; infinite where one is not a number."""
+    """The largest difference of any logit, those of branches included; infinite if one is NaN."""
     worst = 0.0
     for batch, wanted in zip(batches, expected, strict=True):
         got = run(batch)

@@ -181,7 +181,7 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector
     """The best checkpoint of a run folder, or an exported folder, ready to score videos.
 
     Args:
-      run: folder of a run, as ``fusion-dfd train`` printed it, or one that ``fusion-dfd export`` made.
+      run: folder of a run, as ``fusion-dfd train`` printed it, or one that ``fusion-dfd export`` wrote.
       clips: most clips of ``faces.clip_length`` frames taken from a video, spread evenly over it; 0 = all.
       engine: what runs the model: ``jax``, ``onnx`` (an exported folder's program, with onnxruntime), or ``auto``, see
         :func:`fusion_dfd.export.runtime.choose`.
