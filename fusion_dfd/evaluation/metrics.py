@@ -89,7 +89,7 @@ METRICS: dict[str, Metric] = {
     "ap": Metric(
         "AP",
         "Average precision: precision at each threshold, weighted by the recall gained there. Chance level is the "
-        "share of fakes, not .5.",
+        "share of fakes, not 0.5.",
         lambda y, p, _: sk.average_precision_score(y, p),
         (0, 1),
     ),
@@ -106,8 +106,8 @@ METRICS: dict[str, Metric] = {
         lambda y, p, t: sk.accuracy_score(y, _called(p, t)),
     ),
     "accuracy_half": Metric(
-        "Accuracy at .5",
-        "Share of right calls at probability .5, whatever the threshold is.",
+        "Accuracy at 0.5",
+        "Share of right calls at probability 0.5, whatever the threshold is.",
         lambda y, p, _: sk.accuracy_score(y, _called(p, 0.5)),
     ),
     "balanced_accuracy": Metric(
@@ -134,15 +134,15 @@ METRICS: dict[str, Metric] = {
         (1,),
     ),
     "tpr_at_1_fpr": Metric(
-        "TPR at 1 % FPR",
-        "Largest share of fakes found by a threshold that calls at most 1 % of the real rows fake: none of "
+        "TPR at 1% FPR",
+        "Largest share of fakes found by a threshold that calls at most 1% of the real rows fake: none of "
         "them, if they are fewer than 100.",
         lambda y, p, _: reached(*roc(y, p), 0.01),
         (0, 1),
     ),
     "tpr_at_5_fpr": Metric(
-        "TPR at 5 % FPR",
-        "Largest share of fakes found by a threshold that calls at most 5 % of the real rows fake: none of "
+        "TPR at 5% FPR",
+        "Largest share of fakes found by a threshold that calls at most 5% of the real rows fake: none of "
         "them, if they are fewer than 20.",
         lambda y, p, _: reached(*roc(y, p), 0.05),
         (0, 1),

@@ -97,7 +97,7 @@ def summarise(
       frame_scores: one row per frame, where there are any.
       unscored: videos of the same split that have no score.
       bootstrap: resamples over groups behind each interval.
-      threshold: above it a row is called fake; with a calibration, videos go by its threshold, the rest by .5.
+      threshold: above it a row is called fake; with a calibration, videos go by its threshold, the rest by 0.5.
       rule: one of :data:`fusion_dfd.config.RULES`.
       seed: of the resamples.
       tracks: one of :data:`fusion_dfd.config.TRACKS`.

@@ -1,7 +1,7 @@
 """What the model would have said without a branch, or without a part of the face.
 
-Both leave what the model was trained on: a fusion that never missed a branch, faces without blurred patches. They say
-what this model leans on, not what is forged.
+Such inputs lie outside the training distribution: in training, no branch was missing and no part of a face was blurred.
+The answers say what this model leans on, not what is forged.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from fusion_dfd.evaluation import face_regions
-from fusion_dfd.explain import true_gradient as graphs
-from fusion_dfd.predict import detector as predict
-from fusion_dfd.predict import verdict
+from fusion_dfd.explain import true_gradient
+from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.verdict import Window
 
 HIDDEN = ("eyes", "nose", "mouth", "cheeks", face_regions.OUTER, face_regions.BACKGROUND)
-"""Parts that are hidden, names of ``regions.masks``; the background for comparison."""
+"""Parts that are hidden, names of ``face_regions.masks``; the background for comparison."""
 BLUR = 1 / 8
 """Standard deviation of the blur that fills a hidden part, in sides of the frame."""
 EDGE = 1 / 64
 """The same of a hidden part's soft edge."""
 
 
-def without_branches(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
+def without_branches(detector: DeepfakeDetector, windows: Sequence[Window]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH windows without each branch in turn; empty for systems with fewer than two.
 
     The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
@@ -38,14 +38,12 @@ def without_branches(detector: predict.DeepfakeDetector, windows: Sequence[verdi
     names = detector.config.model.branches
     if detector.config.model.system != "fusion" or len(names) < 2:
         return {}
-    batch = predict.batch(windows, detector.config.data)
-    graph = graphs.evaluating(detector.config)
-    found = jax.device_get(fused_without(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
+    found = true_gradient.on_windows(fused_without, detector, windows)
     return {name: found[k, : len(windows)] for k, name in enumerate(names)}
 
 
 class Recorder(nnx.Module):
-    """A fusion that tells the tokens it is given."""
+    """A fusion that reports the tokens it is given to ``told``."""
 
     def __init__(self, inner: nnx.Module, told):
         self.inner, self.told = inner, told
@@ -74,7 +72,7 @@ def fused_without(
     length: Int[Array, " b"],
 ) -> Float[Array, "k b"]:
     """Logits without the branch k; the branches themselves run once."""
-    model, seen = graphs.merged(graph, weights), []
+    model, seen = true_gradient.merged(graph, weights), []
     fusion = model.fusion
     model.fusion = Recorder(fusion, seen.append)
     model(frames, landmarks, length)
@@ -86,8 +84,8 @@ def fused_without(
     return jnp.stack(logits)
 
 
-def without_regions(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> dict[str, np.ndarray]:
-    """Logits [n] of at most BATCH windows with each of HIDDEN hidden in turn; parts that no frame shows are left out."""
+def without_regions(detector: DeepfakeDetector, windows: Sequence[Window]) -> dict[str, np.ndarray]:
+    """Logits [n] of at most BATCH windows with each of HIDDEN hidden in turn, without parts that no frame shows."""
     found = [face_regions.masks(window.landmarks, window.frames.shape[1]) for window in windows]
     logits = {}
     for name in HIDDEN:

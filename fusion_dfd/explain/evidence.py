@@ -144,9 +144,9 @@ def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None
     if found:
         return found, None
     return None, (
-        f"The run holds no {MOTION}, which says how the faces of real videos move, so that this face cannot be "
-        "compared with them: start the run's training command again (a finished run trains no further and makes what "
-        "is missing), or call fusion_dfd.runs.references.learn_motion(Run(FOLDER), SHARDS)."
+        f"The run holds no {MOTION}, which says how the faces of real videos move: this face cannot be compared with "
+        "them. Start the run's training command again (a finished run trains no further and makes what is missing), or "
+        "call fusion_dfd.runs.references.learn_motion(Run(FOLDER), SHARDS)."
     )
 
 

@@ -21,15 +21,15 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from fusion_dfd import config as c
-from fusion_dfd.explain import true_gradient as graphs
-from fusion_dfd.predict import detector as predict
-from fusion_dfd.predict import verdict
+from fusion_dfd.explain import true_gradient
+from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.verdict import Window
 
 
 class Tap(nnx.Module):
-    """A part of the model whose maps are told to ``told`` and then moved by ``delta``, as the gradient wants it.
+    """A part of the model whose maps are given to ``told``, and to which ``delta`` is added to take the gradient.
 
-    Where the part returns more than its maps, they come first.
+    If the part returns more than its maps, the maps come first.
     """
 
     def __init__(self, inner: nnx.Module, delta: Array | None, told: Callable[[Array], None]):
@@ -50,16 +50,15 @@ def has_maps(model: c.Model) -> bool:
     return model.system != "timesformer"
 
 
-def maps(detector: predict.DeepfakeDetector, windows: Sequence[verdict.Window]) -> list[np.ndarray]:
+def maps(detector: DeepfakeDetector, windows: Sequence[Window]) -> list[np.ndarray]:
     """Grad-CAM of at most BATCH windows: float32 [t, h', w'] >= 0 of each, in units of the logit.
 
-    Of a system with flow, the map of a frame is that of the motion into it, and the first is 0; of one that strides
-    over time, neighbouring frames share a map. Only for systems that :func:`has_maps`.
+    In a system with flow, the map of a frame is that of the motion into it, and the first map is 0. In a system that
+    strides over time, neighbouring frames share a map. Only for systems that :func:`has_maps`.
     """
-    batch = predict.batch(windows, detector.config.data)
-    graph = graphs.evaluating(detector.config)
-    found = jax.device_get(heat(graph, detector.trained.weights, batch.frames, batch.landmarks, batch.length))
-    return [_on_frames(found[i], batch.frames.shape[1])[: len(window.frames)] for i, window in enumerate(windows)]
+    found = true_gradient.on_windows(heat, detector, windows)
+    count = detector.config.data.frames
+    return [_on_frames(found[i], count)[: len(window.frames)] for i, window in enumerate(windows)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -74,7 +73,7 @@ def heat(
 
     def logit(delta):
         seen = []
-        model = graphs.merged(graph, weights)
+        model = true_gradient.merged(graph, weights)
         if hasattr(model, "backbone"):
             model.backbone = Tap(model.backbone, delta, seen.append)
         else:
@@ -83,10 +82,10 @@ def heat(
         return jnp.sum(model(frames, landmarks, length).logit), seen[0]
 
     shape = jax.eval_shape(lambda: logit(None)[1])
-    slope, seen = jax.grad(logit, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
-    slope, seen = (x.astype(jnp.float32).reshape(len(frames), -1, *x.shape[-3:]) for x in (slope, seen))
-    importance = jnp.mean(slope, axis=(2, 3), keepdims=True)
-    return jax.nn.relu(jnp.sum(importance * seen, axis=-1))
+    gradient, maps = jax.grad(logit, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))
+    gradient, maps = (x.astype(jnp.float32).reshape(len(frames), -1, *x.shape[-3:]) for x in (gradient, maps))
+    importance = jnp.mean(gradient, axis=(2, 3), keepdims=True)
+    return jax.nn.relu(jnp.sum(importance * maps, axis=-1))
 
 
 def _on_frames(found: np.ndarray, frames: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class Motion:
     """float32 [h', w'] in 0..1."""
     part: tuple[str, float] | None
     """The part of the face looked at most over the whole window, and its share of attention beside the average's; see
-    ``regions.strongest``."""
+    ``face_regions.strongest``."""
 
 
 def of(window: Window, model: c.Model) -> Motion | None:

@@ -62,8 +62,8 @@ def extent(info: VideoInfo) -> str:
         return "The whole video, without sound."
     seconds = info.frames / info.fps if info.fps else 0
     return (
-        f"Only the scored windows of the {seconds:.0f} s are shown, at most {annotated_video.SECONDS} s of them, without "
-        "sound."
+        f"Only the scored windows of the {seconds:.0f} s are shown, at most {annotated_video.SECONDS} s of them, "
+        "without sound."
     )
 
 
@@ -143,8 +143,8 @@ def pace(found: Pace | None) -> dict[str, Any] | None:
     count = len(found.reference.usual)
     as_far = round(rarity[rarest] * (count + 1)) - 1  # the number of real windows behind a conformal p-value
     sentence = (
-        f"The most unusual is second {second}, at a distance of {distance:.2f}: {as_far} of {count} real windows lie as "
-        "far."
+        f"The most unusual is second {second}, at a distance of {distance:.2f}: {as_far} of {count} real windows lie "
+        "as far."
     )
     return {"drawing": charts.pace(found), "sentence": sentence}
 

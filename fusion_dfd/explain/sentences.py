@@ -11,10 +11,20 @@ from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
 from fusion_dfd.predict.verdict import THRESHOLD, Face, Verdict, VerdictRules
 from fusion_dfd.runs.run import Run
-from fusion_dfd.shards.synthetic import NAME as EMBEDDED
+from fusion_dfd.shards.synthetic import NAME as SYNTHETIC
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
 SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Undecided", "none": "Not judged"}
+RENDERED = (
+    "This detector was trained on rendered (drawn) faces only, the synthetic data set: what it says of real footage "
+    "means nothing."
+)
+UNKNOWN = "It is not recorded what this detector was trained on."
+NO_RUN = "This detector is of no run."
+UNCALIBRATED = (
+    "This detector is not calibrated: its probabilities are the model's own and may be far too sure of themselves. Use "
+    "them to rank videos, not as odds."
+)
 SLIGHT = 0.05
 """Changes of a probability that are not worth a word."""
 RARE = 0.05
@@ -37,32 +47,21 @@ def branch(name: str) -> str:
 
 
 def rendered(facts: TrainingData | None) -> bool:
-    """Whether a run was trained on nothing but the embedded, rendered data."""
-    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {EMBEDDED}
+    """Whether a run was trained on nothing but the synthetic, rendered data set."""
+    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {SYNTHETIC}
 
 
-def warnings(judge: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:
-    """What a reader must know before anything else."""
-    out = []
-    if rendered(facts):
-        out.append(
-            "This detector was trained on rendered (drawn) faces only. It shows how such a report works; what it says "
-            "of real footage means nothing."
-        )
-    elif facts is None:
-        out.append("It is not recorded what this detector was trained on." if run else "This detector is of no run.")
-    if judge.calibration is None:
-        out.append(
-            "This detector is not calibrated: its probabilities are the model's own and may be far too sure of "
-            "themselves. Read them as an order, not as odds."
-        )
-    return out
+def warnings(rules: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:
+    """What a reader must know before anything else, of a detector of ``run``, trained on ``facts``."""
+    known = bool(facts and facts["train"]["sets"])
+    said = {RENDERED: rendered(facts), UNKNOWN: run and not known, NO_RUN: not run, UNCALIBRATED: not rules.calibration}
+    return [sentence for sentence, holds in said.items() if holds]
 
 
-def summary(verdict: Verdict, evidence: Evidence, judge: VerdictRules) -> list[str]:
+def summary(verdict: Verdict, evidence: Evidence, rules: VerdictRules) -> list[str]:
     """The paragraph on top, sentence by sentence."""
     face = evidence.face
-    out = [_looked(verdict, face), _called(face, judge), *_others(verdict, face)]
+    out = [_looked(verdict, face), _called(face, rules), *_others(verdict, face)]
     if face.reason:
         out.append(f"Why nothing firmer is said: {face.reason}.")
     out += filter(
@@ -94,8 +93,8 @@ def _others(verdict: Verdict, face: Face) -> list[str]:
     ]
 
 
-def _called(face: Face, judge: VerdictRules) -> str:
-    found = judge.calibration
+def _called(face: Face, rules: VerdictRules) -> str:
+    found = rules.calibration
     kind = "a calibrated probability" if found else "an uncalibrated probability"
     threshold = found.threshold if found else THRESHOLD
     share = number(face.probability)

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable, Sequence
 
+import jax
+import numpy as np
 from flax import nnx
 
 from fusion_dfd import config as c
+from fusion_dfd.predict import detector as predict
+from fusion_dfd.predict.verdict import Window
 from fusion_dfd.training import state
+
+
+def on_windows(program: Callable, detector: predict.DeepfakeDetector, windows: Sequence[Window]) -> np.ndarray:
+    """What ``program(graph, weights, frames, landmarks, length)`` gives for at most BATCH windows.
+
+    Its axis over rows has BATCH rows, of which the first are the windows'.
+    """
+    batch = predict.batch(windows, detector.config.data)
+    graph, weights = evaluating(detector.config), detector.trained.weights
+    return jax.device_get(program(graph, weights, batch.frames, batch.landmarks, batch.length))
 
 
 def evaluating(config: c.Config) -> nnx.GraphDef:

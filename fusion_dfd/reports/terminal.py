@@ -12,6 +12,9 @@ from fusion_dfd.evaluation.summary import Summary, headline
 METHOD_METRICS = ("auc", "ap", "eer", "recall", "tpr_at_5_fpr")
 """What a table per method shows: numbers of one method beside all reals."""
 
+_NARROW = {"box": box.SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
+"""So that three units with their intervals fit a terminal of 80 columns."""
+
 
 def print_summary(summary: Summary, console: Console | None = None) -> None:
     """Print the result in one line, every metric per unit, and the video metrics per method."""
@@ -56,10 +59,10 @@ def calibration_error(summary: Summary) -> str:
 
 
 def undecided(summary: Summary) -> str:
-    """How many videos lie in the band of doubt, in a sentence."""
+    """How many videos lie in the abstention band, in a sentence."""
     found = summary["undecided"]
     wrong = "" if found["wrong"] is None else f"; of the others {found['wrong']:.1%} are called wrong"
-    rest = "Clips and frames are not calibrated, and are called at .5."
+    rest = "Clips and frames are not calibrated: their threshold is 0.5."
     return f"Undecided videos: {found['real']} real, {found['fake']} fake{wrong}. {rest}"
 
 
@@ -74,7 +77,7 @@ def lost(unscored: dict) -> str:
 
 
 def _by_unit(summary: Summary) -> Table:
-    table = Table(title=f"Metrics with 95% intervals, threshold {summary['threshold']:.3g}", box=box.SIMPLE_HEAD)
+    table = Table(title=f"Metrics with 95% intervals, threshold {summary['threshold']:.3g}", **_NARROW)
     table.add_column("metric")
     # The report has a column more, of the videos before calibration: the sentence below says what it changed.
     shown = [unit for name, unit in summary["units"].items() if name != "video_uncalibrated"]
@@ -87,7 +90,7 @@ def _by_unit(summary: Summary) -> Table:
 
 
 def _by_method(summary: Summary) -> Table:
-    table = Table(title="Videos by method, each against all reals", box=box.SIMPLE_HEAD)
+    table = Table(title="Videos by method, each against all reals", **_NARROW)
     table.add_column("method")
     table.add_column("fakes", justify="right")
     for name in METHOD_METRICS:
@@ -99,14 +102,9 @@ def _by_method(summary: Summary) -> Table:
 
 
 def _short(entry: dict, interval: bool = True) -> str:
-    """Four characters a number, so that three units with their intervals fit a terminal of 80 columns."""
+    """A metric's entry as ``0.962 0.931-0.984``."""
     if entry["value"] is None:
         return "undefined"
-    value, low, high = (_four(entry[name]) for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]" if interval and low else value
-
-
-def _four(number: float | None) -> str:
-    if number is None:
-        return ""
-    return f"{number:.3f}"[1:] if number < 0.9995 else f"{number:.2f}"
+    if not interval or entry["low"] is None:
+        return f"{entry['value']:.3f}"
+    return f"{entry['value']:.3f} {entry['low']:.3f}-{entry['high']:.3f}"

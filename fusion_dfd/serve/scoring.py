@@ -6,14 +6,12 @@ import dataclasses
 import html
 import os
 from collections.abc import Callable
-from importlib import metadata
 
-from fusion_dfd import atomic
-from fusion_dfd.explain import page
+from fusion_dfd import __version__, atomic
+from fusion_dfd.explain import page, sentences
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
 from fusion_dfd.runs.run import Run
-from fusion_dfd.shards.synthetic import NAME as EMBEDDED
 
 Score = Callable[[str, str, OnProgress], tuple[Verdict, str | None]]
 """``(path, directory, told) -> (verdict, page)``, see :func:`score`."""
@@ -53,12 +51,6 @@ EVIDENCE = (
     "A score is evidence, not proof: forgeries of a kind the model has not met can pass, and real videos can be called "
     "fake. Let nobody's good name hang on it alone."
 )
-RENDERED = (
-    "This model was trained on rendered faces, the synthetic data set, and on nothing else: what it says is no verdict "
-    "on real footage."
-)
-UNKNOWN = "This run does not say what it was trained on."
-UNCALIBRATED = "This run is not calibrated: its numbers rank videos, they are no probabilities."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,14 +78,12 @@ def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
     found = run.training_data
     sets = tuple(found["train"]["sets"]) if found else ()
     calibration = detector.rules.calibration
-    rendered = bool(sets) and all(name.partition("/")[0] == EMBEDDED for name in sets)
-    said = {EVIDENCE: True, RENDERED: rendered, UNKNOWN: not sets, UNCALIBRATED: calibration is None}
     return ModelFacts(
         run=run.name,
-        version=metadata.version("fusion-dfd"),
+        version=__version__,
         system=detector.config.model.system,
         threshold=calibration.threshold if calibration else THRESHOLD,
         doubt=calibration and tuple(calibration.abstain),
         trained_on=sets,
-        notices=tuple(sentence for sentence, holds in said.items() if holds),
+        notices=(EVIDENCE, *sentences.warnings(detector.rules, found, run)),
     )

@@ -102,5 +102,5 @@ def test_hiding_a_part_is_scored_as_the_changed_frames_are(build, window):
     before = [window.frames.copy() for window in windows]
     found = module.without_regions(detector, windows)
     assert any(abs(found["mouth"] - [float(out.logit) for out in detector.outputs(windows)]) > 1e-5)
-    for piece_, frames in zip(windows, before, strict=True):
-        np.testing.assert_array_equal(piece_.frames, frames)
+    for one, frames in zip(windows, before, strict=True):
+        np.testing.assert_array_equal(one.frames, frames)

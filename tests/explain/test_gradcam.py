@@ -15,8 +15,8 @@ EPSILON = 0.02
 def test_the_maps_are_those_of_finite_differences(build, window):
     """The mean of a channel's gradient over places is the slope along adding a constant to that channel."""
     detector = build("spatial and temporal")
-    window = window()
-    batch = predict.batch([window], detector.config.data)
+    one = window()
+    batch = predict.batch([one], detector.config.data)
     weights = detector.trained.weights
 
     @jax.jit
@@ -38,7 +38,7 @@ def test_the_maps_are_those_of_finite_differences(build, window):
     importance = np.asarray(slope).reshape(frames, 1, 1, channels) / (height * width)
     expected = np.maximum((importance * maps).sum(-1), 0)
 
-    (found,) = gradcam.maps(detector, [window])
+    (found,) = gradcam.maps(detector, [one])
     assert expected.max() > 0
     np.testing.assert_allclose(found, expected, atol=0.02 * expected.max())
 
@@ -52,9 +52,9 @@ def test_a_layer_that_reads_one_channel_gives_that_channel():
         tap = gradcam.Tap(lambda x: x, delta, told.append)
         return jnp.sum(tap(maps) * jnp.array([3.0, -1.0]))
 
-    slope = jax.grad(logit)(jnp.zeros(maps.shape))
+    gradient = jax.grad(logit)(jnp.zeros(maps.shape))
     np.testing.assert_array_equal(told[0], maps)
-    np.testing.assert_allclose(slope.mean((1, 2)), [[3, -1]] * 2)
+    np.testing.assert_allclose(gradient.mean((1, 2)), [[3, -1]] * 2)
 
 
 @pytest.mark.parametrize("variant", ["flow", "r2plus1d"])

@@ -13,9 +13,9 @@ import chromium
 from playwright.sync_api import expect
 
 from fusion_dfd.config import Synthetic
+from fusion_dfd.explain import sentences
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.serve import scoring
-from fusion_dfd.serve import scoring as told
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
 
@@ -113,7 +113,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
 
         return scoring.score(detector, path, directory, held)
 
-    with chromium.served(score, told.gather(run, detector), LIMITS) as address:
+    with chromium.served(score, scoring.gather(run, detector), LIMITS) as address:
         page = opened(address)
         page.get_by_label(CHOOSE).set_input_files(str(path))
         expect(page.get_by_text("1 of 6 steps")).to_be_visible(timeout=60_000)
@@ -125,7 +125,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
         expect(page.locator("#result-name")).to_have_text("rendered.mp4")
         expect(page.get_by_text("seen on 20 frames")).to_be_visible()
         expect(page.get_by_role("img", name="By second, highest")).to_be_visible()
-        for sentence in (told.EVIDENCE, told.RENDERED, told.UNCALIBRATED):
+        for sentence in (scoring.EVIDENCE, sentences.RENDERED, sentences.UNCALIBRATED):
             expect(page.get_by_text(sentence)).to_be_visible()
         # The upload, whose name has no ending, is gone; the report and its annotated copy stay as long as the result.
         assert {path.suffix for path in stored()} == {".html", ".mp4"}
