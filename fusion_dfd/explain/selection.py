@@ -22,7 +22,7 @@ class Keeper:
         self._measures = motion
         self._kept: list[Window] = []
         self.motions: list[np.ndarray] = []
-        """float64 [d] of every window (:func:`real_motion.motion`), in the order of the video; empty if not asked for."""
+        """float64 [d] of every window in the order of the video; empty if not asked for."""
 
     def __call__(self, window: Window) -> bool:
         if self._measures:
