@@ -1,4 +1,4 @@
-"""The pictures of docs/SERVE.md: python tests/serve/pictures.py RUN VIDEO FOLDER
+"""The pictures of docs/SERVE.md: python tests/support/pictures.py RUN VIDEO FOLDER
 
 VIDEO is the one whose verdict is shown; the one in progress, of ten windows, is rendered.
 """
