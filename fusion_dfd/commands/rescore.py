@@ -2,7 +2,7 @@
 
 fusion-dfd rescore FILE [FILE2 ...] [--seeds] [--protocol NAME] [--out DIR]
 
-Several tables are compared with the first. A table has the columns video, label, score and more; docs/EVALUATION.md lists them.
+Several tables are compared with the first. A table has the columns video, label, score and more: docs/EVALUATION.md.
 """
 
 from __future__ import annotations

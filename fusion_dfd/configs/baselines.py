@@ -15,8 +15,8 @@
 
 Where the original ends in a softmax over two classes, the logit is the difference of its two. Frames, sizes and layers
 are the originals'; the optimiser is that of all our runs, AdamW with warm-up and cosine. Shards want the same faces
-section, e.g. ``fusion-dfd prepare --sampling uniform --clip_length 5``. None of the full recipes has been run to convergence by
-us: no number is claimed for them.
+section, e.g. ``fusion-dfd prepare --sampling uniform --clip_length 5``. None of the full recipes has been run to
+convergence by us: no number is claimed for them.
 
 The small ones have the fusion's data, steps and batches (``fusion.py:sample``), so that they share its shards; frames,
 sizes and widths are those of that recipe and not the originals', and every backbone learns from random weights: frozen

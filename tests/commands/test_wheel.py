@@ -17,7 +17,7 @@ EVERY_HELP = "from fusion_dfd import cli; print(cli.__file__, *map(cli.help_text
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> pathlib.Path:
-    """A folder with the wheel's content and nothing else, built from a copy: a checkout's build/ may hold old modules."""
+    """A folder with the wheel's content alone, built from a copy: a checkout's build/ may hold old modules."""
     folder = tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT / "fusion_dfd", folder / "copy" / "fusion_dfd", ignore=shutil.ignore_patterns("__pycache__"))
     for name in OTHER:
