@@ -1,6 +1,7 @@
-"""How a clip looks, whoever it shows: a few numbers about its light, colours, detail and flicker.
+"""How a window looks, whoever it shows: a few numbers about its light, colours, detail and flicker.
 
-They tell cameras, codecs, sizes and renderers apart, and are asked whether a clip is like those a model was trained on.
+They tell cameras, codecs, sizes and renderers apart. :mod:`fusion_dfd.evaluation.familiarity` compares them with those
+of the windows a model was trained on.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ MOTION_BANDS = ((0, 3), (3, 6), (6, 8))
 """Bands that are taken together for what changes from frame to frame."""
 
 
-def looks(frames: np.ndarray) -> np.ndarray:
-    """float64 [19] of a clip uint8 [t, s, s, 3], t > 0.
+def statistics(frames: np.ndarray) -> np.ndarray:
+    """float64 [19] of a window uint8 [t, s, s, 3], t > 0.
 
     Logarithms of: mean and deviation of R, G, B; power of the luma by band of spatial frequency, and of its change from
     frame to frame (0 for a single frame); and the deviations of R and B from luma.
@@ -41,14 +42,14 @@ def _power(images: np.ndarray) -> np.ndarray:
     """Mean power [BANDS] of images [t, s, s] by band; zeros without an image."""
     if not len(images):
         return np.zeros(BANDS)
-    window, band = _plane(images.shape[-1])
-    power = np.square(np.abs(np.fft.fft2(images * window))).mean(0)
+    taper, band = _plane(images.shape[-1])
+    power = np.square(np.abs(np.fft.fft2(images * taper))).mean(0)
     return np.array([power[band == number].mean() for number in range(BANDS)])
 
 
 @functools.cache
 def _plane(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A window [s, s] that hides the edges, and the band of every frequency; -1 for none."""
+    """A taper [s, s] that hides the edges, and the band of every frequency; -1 for none."""
     across = np.fft.fftfreq(size)
     frequency = np.hypot(across[:, None], across[None])
     band = np.digitize(frequency, np.geomspace(1 / size, 0.5, BANDS + 1)) - 1

@@ -1,25 +1,22 @@
 """Whether a face moves as the faces of real videos do, whatever the model thinks of it.
 
-A stretch of a video is described by how fast each part of the stabilised face moves, how much it is strained (Shreve et
-al. 2011) and how abruptly its motion changes. Its distance is Mahalanobis's from the real stretches of train, with the
-covariance of Ledoit and Wolf (2004). How rare a distance is among real ones is said by real stretches of val, which
-took no part in the fit: the share of them that lie as far, in the manner of a conformal p-value (Laxhammar and Falkman
-2010; Bates et al., Annals of Statistics 2023). No fake video takes part in either.
+A window of a video is described by how fast each part of the stabilised face moves, how much it is strained (Shreve et
+al. 2011) and how abruptly its motion changes. Its distance is the Mahalanobis distance from the
+real windows of train. How rare a distance is follows from the real windows of val, which took no part in the fit: it is
+the share of them that lie as far, a conformal p-value (Laxhammar and Falkman 2010; Bates et al., Annals of Statistics
+2023). Neither uses a fake video.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from sklearn.covariance import ledoit_wolf
 
-from fusion_dfd import atomic
-from fusion_dfd.evaluation import face_regions
+from fusion_dfd.evaluation import face_regions, whitening
 from fusion_dfd.models.flow import flow, strain
 from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.types import LUMA, DataError
@@ -27,7 +24,7 @@ from fusion_dfd.types import LUMA, DataError
 SIZE = 64
 """Side of the stabilised face, pixels."""
 LEAST = 3
-"""Frames a stretch must have: a change of motion has three ends."""
+"""Frames a window must have: a change of motion takes three."""
 KINDS = ("speed", "strain", "abruptness")
 FEATURES = len(KINDS) * len(face_regions.FACIAL)
 _FLOOR = 1e-3
@@ -39,14 +36,14 @@ class Reference:
     """How real faces move."""
 
     mean: np.ndarray
-    """float64 [FEATURES], of the real stretches of train."""
+    """float64 [FEATURES], of the real windows of train."""
     whiten: np.ndarray
     """float64 [FEATURES, FEATURES]; ``(x - mean) @ whiten`` has unit covariance."""
     usual: np.ndarray
-    """float64 [m], distances of the real stretches of val, ascending."""
+    """float64 [m], distances of the real windows of val, ascending."""
 
     def distances(self, motions: np.ndarray) -> np.ndarray:
-        """float64 [n] >= 0 of stretches' ``motions`` [n, FEATURES], NaN where those are; real ones lie at about 1.
+        """float64 [n] >= 0 of windows' ``motions`` [n, FEATURES], NaN where those are; real ones lie at about 1.
 
         The root of the mean square of the whitened features.
         """
@@ -54,13 +51,13 @@ class Reference:
         return np.sqrt(np.square(away).mean(-1))
 
     def rarity(self, distances: np.ndarray) -> np.ndarray:
-        """float64 [n] in (0, 1], the share of real stretches that lie as far: (1 + those) / (1 + all of val's)."""
+        """float64 [n] in (0, 1], the share of real windows that lie as far: (1 + those) / (1 + all of val's)."""
         farther = len(self.usual) - np.searchsorted(self.usual, distances, side="left")
         return np.where(np.isnan(distances), np.nan, (1 + farther) / (1 + len(self.usual)))
 
 
 def motion(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-    """float64 [FEATURES] of one stretch: the logarithms of KINDS for each part of ``regions.FACIAL``.
+    """float64 [FEATURES] of one window: the logarithms of KINDS for each part of ``face_regions.FACIAL``.
 
     Args:
       frames: uint8 [t, s, s, 3], contiguous.
@@ -87,47 +84,30 @@ def _maps(frames: Array, landmarks: Array, length: Array) -> tuple[Float[Array, 
 
 
 def fit(train: np.ndarray, val: np.ndarray) -> Reference:
-    """Fit to motions of REAL stretches: mean and covariance to ``train`` [n, d], the distances to ``val`` [m, d].
+    """Fit to motions of REAL windows: mean and covariance to ``train`` [n, d], the distances to ``val`` [m, d].
 
-    Stretches too short for a motion (NaN) are left out. Raises :class:`DataError` where one of them is left empty.
+    Windows too short for a motion (NaN) are left out. Raises :class:`DataError` where one of them is left empty.
     """
     train, val = (rows[np.isfinite(rows).all(-1)] for rows in (np.asarray(train), np.asarray(val)))
     if len(train) < 2 or not len(val):
         raise DataError(
-            f"how real faces move cannot be learnt from {len(train)} real stretches of train and {len(val)} of val; "
+            f"how real faces move cannot be learnt from {len(train)} real windows of train and {len(val)} of val; "
             "prepare a data set with real videos in both, of clips of at least 3 frames"
         )
-    mean, scale = train.mean(0), train.std(0)
-    # A feature that never varies in train would make anything infinitely strange.
-    scale = np.maximum(scale, 1e-3 * max(scale.mean(), 1e-9))
-    covariance, _ = ledoit_wolf((train - mean) / scale, assume_centered=True)
-    values, vectors = np.linalg.eigh(covariance)
-    whiten = vectors / np.sqrt(np.maximum(values, 1e-12)) / scale[:, None]
-    fitted = Reference(mean, whiten, np.empty(0))
+    mean = train.mean(0)
+    fitted = Reference(mean, whitening.matrix(train - mean), np.empty(0))
     return dataclasses.replace(fitted, usual=np.sort(fitted.distances(val)))
 
 
-def save(reference: Reference, path: str) -> str:
-    """Write an ``.npz`` file, whole or not at all; returns its path."""
-    with atomic.binary(path) as file:
-        np.savez(file, **dataclasses.asdict(reference))
-    return path
-
-
 def load(path: str) -> Reference | None:
-    """What a file holds; None where there is no file.
+    """What :func:`fusion_dfd.evaluation.whitening.save` wrote; None where there is no file.
 
-    Raises :class:`DataError` where the file cannot be read or counts other motions than this version.
+    Raises :class:`DataError` where the file cannot be read or holds other features than this version's.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = Reference(file["mean"], file["whiten"], file["usual"])
-        if found.mean.shape != (FEATURES,) or found.whiten.shape != (FEATURES, FEATURES):
-            raise ValueError(f"{found.mean.shape} numbers a stretch where this version has {FEATURES}")
-    except FileNotFoundError:
+    what = "reference of real motion"
+    found = whitening.load(path, ("mean", "whiten", "usual"), what)
+    if found is None:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} is no reference of real motion of this version ({error}); delete it to do without, or train again"
-        ) from error
-    return found
+    if found[0].shape != (FEATURES,) or found[1].shape != (FEATURES, FEATURES):
+        raise whitening.outdated(path, what, f"{found[0].shape} numbers a window where this version has {FEATURES}")
+    return Reference(*found)

@@ -21,7 +21,7 @@ import numpy as np
 
 from fusion_dfd import cache
 from fusion_dfd import config as c
-from fusion_dfd.evaluation.appearance import looks
+from fusion_dfd.evaluation import appearance
 from fusion_dfd.export import runtime
 from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces.extract import FaceScan
@@ -131,7 +131,7 @@ class DeepfakeDetector:
             frames, landmarks = augment.apply(
                 face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
             )
-            yield Window(clip, position, face.indices[part], frames, landmarks, looks(frames))
+            yield Window(clip, position, face.indices[part], frames, landmarks, appearance.statistics(frames))
 
     def outputs(self, windows: Sequence[Window]) -> list[Outputs]:
         """The model's outputs for at most BATCH windows, numpy without the batch axis; the windows do not change."""

@@ -106,7 +106,7 @@ class Window:
     landmarks: np.ndarray
     """float32 [t, 5, 2], pixels of the frames."""
     appearance: np.ndarray
-    """float64 [n], see :func:`fusion_dfd.evaluation.appearance.looks`."""
+    """float64 [n], see :func:`fusion_dfd.evaluation.appearance.statistics`."""
     outputs: Outputs | None = None
     """Of this window alone, numpy without the batch axis; None until scored."""
 

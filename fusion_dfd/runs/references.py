@@ -62,7 +62,7 @@ def _calibrate(run: Run, trained: TrainedModel, videos: list[scores.VideoScore],
 
 
 def learn_familiarity(run: Run, data: str) -> familiarity.Familiarity | None:
-    """Learn what clips look like that a run was trained on, from train and val of the shards in ``data``.
+    """Learn what windows look like that a run was trained on, from train and val of the shards in ``data``.
 
     One window of every video of train is enough; of val all count. None in other processes than the first.
     """
@@ -106,7 +106,7 @@ def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
 
 def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tuple[np.ndarray, np.ndarray]:
     """Appearance [n, d] and label [n] of the windows of a split, at most ``windows`` of a video; 0 takes all."""
-    rows = [(appearance.looks(frames), label) for frames, _, label in _windows(split, config, windows)]
+    rows = [(appearance.statistics(frames), label) for frames, _, label in _windows(split, config, windows)]
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 

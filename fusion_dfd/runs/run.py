@@ -6,7 +6,7 @@ This is the only module that knows the names of the files. A run folder holds::
     checkpoints/         the best weights and the newest state (:mod:`fusion_dfd.training.checkpoint`)
     log.jsonl            losses and val metrics by step (:mod:`fusion_dfd.training.logger`)
     calibration.json     calibration and threshold of the best weights, fitted on val
-    domain.npz           what clips look like that the model knows, fitted on train and val
+    domain.npz           what windows look like that the model knows, fitted on train and val
     motion.npz           how real faces move, fitted on real videos of train and val
     data.json            what the model was trained and selected on
     report/              scores, metrics, page and model card of the test split
@@ -34,7 +34,7 @@ import jax
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, familiarity, real_motion, scores, training_data
+from fusion_dfd.evaluation import calibrate, familiarity, real_motion, scores, training_data, whitening
 from fusion_dfd.models import old_paths
 from fusion_dfd.training import checkpoint, logger, state
 from fusion_dfd.training.checkpoint import TrainedModel
@@ -149,7 +149,7 @@ class Run:
 
     @functools.cached_property
     def familiarity(self) -> familiarity.Familiarity | None:
-        """What clips look like that the model knows."""
+        """What windows look like that the model knows."""
         return familiarity.load(self.path(FAMILIARITY))
 
     @functools.cached_property
@@ -205,11 +205,11 @@ class Run:
         self.calibration = fitted
 
     def save_familiarity(self, fitted: familiarity.Familiarity) -> None:
-        familiarity.save(fitted, self.path(FAMILIARITY))
+        whitening.save(fitted, self.path(FAMILIARITY))
         self.familiarity = fitted
 
     def save_motion(self, fitted: real_motion.Reference) -> None:
-        real_motion.save(fitted, self.path(MOTION))
+        whitening.save(fitted, self.path(MOTION))
         self.motion = fitted
 
     def save_training_data(self, found: training_data.TrainingData) -> None:

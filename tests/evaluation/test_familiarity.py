@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
-from fusion_dfd.evaluation import familiarity
+from fusion_dfd.evaluation import familiarity, whitening
 from fusion_dfd.types import DataError
 
 
@@ -58,20 +58,20 @@ def test_a_feature_that_never_varies_does_not_make_everything_strange(rng):
 def test_it_is_kept_with_the_run(world, tmp_path):
     *_, val, fitted = world
     assert familiarity.load(str(tmp_path / "domain.npz")) is None
-    familiarity.save(fitted, str(tmp_path / "domain.npz"))
+    whitening.save(fitted, str(tmp_path / "domain.npz"))
     np.testing.assert_array_equal(familiarity.load(str(tmp_path / "domain.npz")).distances(val), fitted.distances(val))
 
 
-def test_looks_of_another_version_are_refused(world):
+def test_the_appearance_of_another_version_are_refused(world):
     *_, val, fitted = world
-    with pytest.raises(DataError, match="holds 5 numbers a clip where this version has 4"):
+    with pytest.raises(DataError, match="holds 5 numbers a window where this version has 4"):
         fitted.distances(val[:, :4])
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 broken"])
 def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "domain.npz").write_bytes(content)
-    with pytest.raises(DataError, match="no domain of this version"):
+    with pytest.raises(DataError, match="no record of familiar windows of this version"):
         familiarity.load(str(tmp_path / "domain.npz"))
 
 

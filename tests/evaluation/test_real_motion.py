@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import LedoitWolf
 
-from fusion_dfd.evaluation import face_regions, real_motion
+from fusion_dfd.evaluation import face_regions, real_motion, whitening
 from fusion_dfd.models.geometry import TEMPLATE
 from fusion_dfd.types import DataError
 
@@ -41,7 +41,7 @@ def test_the_part_that_moves_has_the_motion(rng, part):
     assert max(abrupt, key=abrupt.get) == part
 
 
-def test_too_short_a_stretch_has_no_motion(rng, fitted):
+def test_too_short_a_window_has_no_motion(rng, fitted):
     frames, landmarks = clip(rng, "mouth")
     short = real_motion.motion(frames[:2], landmarks[:2])
     assert np.isnan(short).all()
@@ -61,8 +61,8 @@ def test_the_distance_is_mahalanobis(rng):
     np.testing.assert_allclose(found.usual, np.sort(expected), rtol=1e-6)
 
 
-def test_the_rarity_of_real_stretches_is_uniform(rng, fitted):
-    """The property of a conformal p-value: of new real stretches a share a lies at or below a."""
+def test_the_rarity_of_real_windows_is_uniform(rng, fitted):
+    """The property of a conformal p-value: of new real windows a share a lies at or below a."""
     rarity = fitted.rarity(fitted.distances(rng.normal(size=(4000, real_motion.FEATURES))))
     for level in (0.1, 0.3, 0.5, 0.8):
         assert (rarity <= level).mean() == pytest.approx(level, abs=0.1)
@@ -71,7 +71,7 @@ def test_the_rarity_of_real_stretches_is_uniform(rng, fitted):
 
 def test_it_is_kept_with_the_run(fitted, tmp_path):
     assert real_motion.load(str(tmp_path / "motion.npz")) is None
-    real_motion.save(fitted, str(tmp_path / "motion.npz"))
+    whitening.save(fitted, str(tmp_path / "motion.npz"))
     found = real_motion.load(str(tmp_path / "motion.npz"))
     np.testing.assert_array_equal(found.usual, fitted.usual)
     np.testing.assert_array_equal(found.whiten, fitted.whiten)
@@ -87,5 +87,5 @@ def test_another_version_or_a_damaged_file_is_refused(fitted, tmp_path):
 
 
 def test_without_real_videos_there_is_none(rng):
-    with pytest.raises(DataError, match="0 real stretches of train and 4 of val"):
+    with pytest.raises(DataError, match="0 real windows of train and 4 of val"):
         real_motion.fit(np.empty((0, real_motion.FEATURES)), rng.normal(size=(4, real_motion.FEATURES)))

@@ -148,7 +148,7 @@ def test_the_motion_is_set_beside_that_of_the_run_s_real_videos(build, video, tm
     run = tmp_path / "run"
     run.mkdir()
     moves = rng.normal(-5, 1, (60, real_motion.FEATURES))
-    real_motion.save(real_motion.fit(moves, moves[:19]), str(run / MOTION))
+    Run(run).save_motion(real_motion.fit(moves, moves[:19]))
     detector = build("sequence", run=Run(run))
     _, verdict, found = evidence.gather(detector, video(30))
     assert [second for second, _ in found.pace.seconds] == [second for second, _ in verdict.faces[0].timeline]
