@@ -1,68 +1,127 @@
-"""The house has one staircase: a module imports from its own layer and from those above it, never from below."""
+"""The plan of the house: imports go one way, a module is worth its file, and names say what is inside."""
 
 import ast
+import collections
+import fnmatch
+import functools
+import graphlib
 import pathlib
-import re
 
-import pytest
-
-PACKAGE = pathlib.Path(__file__).parents[1] / "fusion_dfd"
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "terminal", "process_pool", "cache", "options", "config", "weights", "datasets", "synthetic",
     "faces", "shards", "input",
     "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "export", "predict", "explain",
     "configs", "serve", "commands", "cli",
 ]  # fmt: skip
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+"""A module imports from its own layer and from those before it."""
+ENTRANCES = ["cli", "configs.*", "commands.*", "serve.server", "shards.beam", "*.registry"]
+"""Modules that people or other programs start, or that are chosen by name."""
+REGISTRIES = ["datasets.registry", "models.registry", "backbones.registry", "faces.detector", "export.onnx.primitives"]
+"""What one of these imports is an entrance too: it is chosen by name."""
+SHORT, LONG = 80, 400
+"""Lines up to which a module has two importers, and lines that no module exceeds."""
 
 
-def layer(dotted: str) -> str:
-    return dotted.split(".")[1]
+def named(path: pathlib.Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-def imports(path: pathlib.Path) -> list[str]:
-    """Dotted names of the package's modules that a file imports, wherever in the file."""
+MODULES = {named(path): path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py"}
+
+
+@functools.cache
+def tree(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def imported(path: pathlib.Path) -> frozenset[str]:
+    """Dotted names that a file imports, wherever in the file; ``from a import b`` is ``a.b``."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found += [name.name for name in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}: relative import"
-            from_package = node.module == "fusion_dfd"
-            found += [f"fusion_dfd.{name.name}" for name in node.names] if from_package else [node.module]
-    return [name for name in found if name.startswith("fusion_dfd.") and layer(name) != "__version__"]
+            assert node.level == 0, f"{path}: relative import"
+            found += [f"{node.module}.{name.name}" for name in node.names]
+    return frozenset(found)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_go_up_the_layers(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    assert own in LAYERS, f"{own} is in no layer: give it a place in LAYERS and in docs/DESIGN.md"
-    below = [name for name in imports(path) if LAYERS.index(layer(name)) > LAYERS.index(own)]
-    assert not below
+def imports(path: pathlib.Path) -> set[str]:
+    """The package's modules that a file imports."""
+    inside = {name.removeprefix("fusion_dfd.") for name in imported(path) if name.startswith("fusion_dfd.")}
+    return {module for name in inside for module in (name, name.rpartition(".")[0]) if module in MODULES}
+
+
+def lines(path: pathlib.Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def test_every_module_has_a_layer():
+    assert {name.split(".")[0] for name in MODULES} == set(LAYERS)
+
+
+def test_imports_go_up_the_layers():
+    places = {name: LAYERS.index(name.split(".")[0]) for name in MODULES}
+    arrows = [(name, other) for name, path in MODULES.items() for other in imports(path)]
+    assert [f"{name} imports {other}" for name, other in arrows if places[other] > places[name]] == []
+
+
+def test_imports_make_no_circle():
+    """Raises graphlib.CycleError, which names the modules."""
+    graphlib.TopologicalSorter({name: imports(path) for name, path in MODULES.items()}).prepare()
+
+
+def test_a_module_has_two_importers_or_is_an_entrance_or_long():
+    importers = collections.Counter(
+        name
+        for folder in ("fusion_dfd", "scripts", "benchmarks", "configs")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imports(path)
+    )
+    entrances = {name for name in MODULES if any(fnmatch.fnmatch(name, pattern) for pattern in ENTRANCES)}
+    entrances |= {name for registry in REGISTRIES for name in imports(MODULES[registry])}
+    short = [name for name, path in MODULES.items() if importers[name] < 2 and lines(path) <= SHORT]
+    assert [f"{name}: {lines(MODULES[name])} lines" for name in short if name not in entrances] == []
+
+
+def test_no_module_is_long():
+    assert [f"{name}: {lines(path)} lines" for name, path in MODULES.items() if lines(path) > LONG] == []
 
 
 def test_core_imports_no_optional_framework():
-    for path in MODULES:
-        tree = ast.parse(path.read_text())
-        names = {
-            name.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
+    never = {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "tensorflow_datasets"}
+    not_at_once = {"h5py", "huggingface_hub", "onnx", "onnxruntime"}
+    for name, path in MODULES.items():
+        assert not {module.split(".")[0] for module in imported(path)} & never, name
+        first = {
+            one.name.split(".")[0] for node in tree(path).body if isinstance(node, ast.Import) for one in node.names
         }
-        names |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not names & {"tensorflow", "torch", "keras", "mtcnn", "retinaface", "tensorflow_datasets"}, path
-        first = {name.name.split(".")[0] for node in tree.body if isinstance(node, ast.Import) for name in node.names}
-        assert not first & {"h5py", "huggingface_hub", "onnx", "onnxruntime"}, f"{path}: import where it is needed"
+        assert not first & not_at_once, f"{name}: import it in the function that wants it"
 
 
 def test_the_web_framework_stays_in_its_layer():
-    for path in MODULES:
-        if path.parent.name != "serve":
-            assert not re.search(r"(import|from) (fastapi|starlette|uvicorn|pydantic)", path.read_text()), path
+    web = {"fastapi", "starlette", "uvicorn", "pydantic"}
+    for name, path in MODULES.items():
+        assert name.startswith("serve.") or not {module.split(".")[0] for module in imported(path)} & web, name
 
 
 def test_no_file_is_a_drawer():
-    assert not [path for path in MODULES if path.stem in {"utils", "util", "helpers", "common", "misc"}]
+    assert not {name.split(".")[-1] for name in MODULES} & {"utils", "util", "helpers", "common", "misc"}
 
 
 def test_scripts_are_thin():
-    for path in (PACKAGE.parent / "scripts").glob("*.py"):
-        assert len(path.read_text().splitlines()) <= 6, path.name
+    for path in (ROOT / "scripts").glob("*.py"):
+        assert lines(path) <= 50, path.name
+
+
+def test_tests_are_named_for_what_there_is():
+    """tests/a/test_b.py, or test_b_and_more.py, tests a/b.py."""
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        parts = path.relative_to(ROOT / "tests").with_suffix("").parts
+        words = parts[-1].removeprefix("test_").split("_")
+        meant = {".".join((*parts[:-1], "_".join(words[:count]))) for count in range(1, len(words) + 1)}
+        assert parts[0] not in folders or not meant.isdisjoint(MODULES), path

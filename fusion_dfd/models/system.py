@@ -14,7 +14,7 @@ class System(nnx.Module):
     The state of a system is ``Param`` and ``BatchStat`` only. A new system is in training mode;
     ``nnx.view(system, deterministic=True, use_running_average=True)`` gives the one that evaluates. Padding, the frames
     at and beyond ``length``, changes no logit, no gradient and no batch statistic.
-    ``tests/models/test_systems.py`` checks this for every system.
+    ``tests/models/test_registry.py`` checks this for every system.
     """
 
     def __call__(

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[1]
 OTHER = ("LICENSE", "README.md", "pyproject.toml")
 EVERY_HELP = "from fusion_dfd import cli; print(cli.__file__, *map(cli.help_text, cli.VERBS), sep='\\n')"
 

@@ -12,7 +12,7 @@ from absl import flags
 from fusion_dfd import cli, config, options
 from fusion_dfd.commands import configurations, source
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[1]
 WITH_CONFIG = ("train", "ablate", "tune", "options")
 
 
