@@ -1,7 +1,7 @@
 """What a folder needs so that the commands of the docs run in it, on small data, within seconds each.
 
-Configurations beside the user come before those of the checkout (``configurations.find_config``): here lie some of the same names,
-each the original with everything made small. Nothing of the commands themselves is changed.
+Configurations beside the user come before those of the package (``configurations.find_config``): here lie some of the
+same names, each the original with everything made small. Nothing of the commands themselves is changed.
 """
 
 from __future__ import annotations
