@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
+from sklearn.metrics import DetCurveDisplay
 
 INK, MUTED, GRID, REAL, FAKE, THIRD, FOURTH, FIFTH = (f"#{n:02x}{n:02x}{n:02x}" for n in range(0x11, 0x19))
 VARIABLES = dict(
@@ -96,18 +97,13 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> Markup:
 def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Markup:
     """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
 
-    ``curves`` maps names to (false, true positive rates); rates of 0 and 1, which that scale has no place for, are left
-    out.
+    ``curves`` maps names to (false, true positive rates). That scale has no place for rates of 0 and 1: there the curve
+    leaves the picture.
     """
     figure, (axes,) = canvas(4.6, 4.2)
-    for (name, rates), colour in zip(curves.items(), itertools.cycle(LINES)):
-        fpr, fnr = np.asarray(rates[0]), 1 - np.asarray(rates[1])
-        inside = (fpr > 0) & (fpr < 1) & (fnr > 0) & (fnr < 1)
-        axes.plot(special.ndtri(fpr[inside]), special.ndtri(fnr[inside]), color=colour, linewidth=2, label=name)
-    ticks = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)
-    places, names = special.ndtri(ticks), [f"{100 * tick:g}%" for tick in ticks]
-    axes.set_xticks(places, names)
-    axes.set_yticks(places, names)
+    for (name, (fpr, tpr)), colour in zip(curves.items(), itertools.cycle(LINES)):
+        curve = DetCurveDisplay(fpr=np.asarray(fpr, float), fnr=1 - np.asarray(tpr, float))
+        curve.plot(axes, name=name, color=colour, linewidth=2)
     ends = special.ndtri([0.0005, 0.9])
     axes.set(xlim=ends, ylim=ends, xlabel="false positive rate", ylabel="miss rate", aspect="equal")
     axes.legend(loc="lower left")
