@@ -9,9 +9,9 @@
 Some copies put the videos of a folder into ``videos/`` inside it; both are read. Labels come from the folders; the
 lines of the list must agree with them.
 
-The official list is a test set and no more: most of its fakes have their target clip outside it (234 of v2's 340), so
-that what is left over is no training set for it. ``protocol="official"`` gives the list alone, to be compared with
-papers; ``protocol="identity_disjoint"`` splits everything by whole components of the swap graph, to train on.
+The official list is only a test set: most of its fakes have their target clip outside it (234 of v2's 340), so the
+remaining videos are no training set for it. ``protocol="official"`` gives the list alone, for comparison with papers;
+``protocol="identity_disjoint"`` splits all videos by whole components of the swap graph, for training.
 
 That v1's list looks like v2's is [from memory]. How ++ names videos of its talking faces is not documented: of every
 name the first ``idN`` and the first number of four digits are taken for the target clip, all ``idN`` for people in it.
@@ -35,7 +35,7 @@ from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
 LIST = "List_of_testing_videos.txt"
 CELEBRITIES, STRANGERS, FAKES = "Celeb-real", "YouTube-real", "Celeb-synthesis"
 METHOD = "Celeb-DF"
-"""What ++ calls the one method of v1 and v2."""
+"""Name in Celeb-DF++ of the method of v1 and v2."""
 PROTOCOLS = ("official", "identity_disjoint")
 
 _PERSON, _CLIP = re.compile(r"id\d+"), re.compile(r"_(\d{4})(?!\d)")
@@ -49,7 +49,7 @@ class Release:
     reals: int
     fakes: int | None = None
     listed: int | None = None
-    """Lines of the official list. None where that is not known here."""
+    """Number of lines of the official list; None where unknown."""
 
 
 V1 = Release("celebdf_v1", "Celeb-DF v1", 408, 795)
@@ -69,24 +69,24 @@ def videos(
       seed: of the draw of the identity-disjoint splits.
       fractions: of train, val, test in that draw. Components are few and large, so the shares come out roughly.
 
-    Listed videos that are not there stay in the list and are counted in a logged warning. Raises DataError when a
+    Listed videos that do not exist stay in the list; a warning counts them. Raises DataError when a
     folder or the list is missing, a line or a file is not as described above, list and folders disagree, or there are
     more videos than the release has.
     """
     if protocol not in PROTOCOLS:
         raise DataError(f"{release.title} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS)}")
     files.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
-    there = _scan(release, root)
+    present = _scan(release, root)
     if protocol == "official":
-        known = {_place(os.path.relpath(video.path, root)): video for video in there}
+        known = {_place(os.path.relpath(video.path, root)): video for video in present}
         found = [known.get(place) or _video(release, root, place) for place in _listed(root)]
         if len(found) != (release.listed or len(found)):
             said = f"{os.path.join(root, LIST)} lists {len(found)} videos"
             _log.warning("%s, that of %s has %d: is it the right one?", said, release.title, release.listed)
     else:
-        _count(release, root, there)
-        found = there
-    people = components(map(_people, (*there, *found)))
+        _count(release, root, present)
+        found = present
+    people = components(map(_people, (*present, *found)))
     found = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in found]
     found = found if protocol == "official" else draw_splits(found, seed, fractions)
     found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
@@ -98,7 +98,7 @@ v1, v2, pp = (functools.partial(videos, release) for release in (V1, V2, PP))
 
 
 def _scan(release: Release, root: str) -> list[Video]:
-    """Every video there is; groups are left open."""
+    """Every video under the root; groups are left empty."""
     folders = [os.path.join(root, name) for name in (CELEBRITIES, STRANGERS, FAKES)]
     if missing := [folder for folder in folders if not os.path.isdir(folder)]:
         raise DataError(
@@ -119,7 +119,7 @@ def _subfolders(folder: str) -> list[str]:
 
 
 def _place(path: str) -> str:
-    """Where a video lies below the root, as the list says it: without ``videos/``."""
+    """Path of a video below the root as in the list, that is without ``videos/``."""
     *folders, name = path.replace("\\", "/").split("/")
     return "/".join([folder for folder in folders if folder != "videos"] + [name])
 

@@ -4,8 +4,9 @@
     root/lists/splits/{train,val,test}.txt                  a manipulated video's name on each line
     originals/original_sequences/youtube/c23/videos/        the real half: FaceForensics++, which does not come with it
 
-The official splits keep actors apart; a target has one actor, so that an actor and his targets are a group. The real
-videos are those of FaceForensics++: a detector trained there has seen them, whatever this data set calls them.
+The official splits keep actors apart. A target has one actor, so an actor and the targets of that actor are a group.
+The real videos are those of FaceForensics++: a detector that was trained on FaceForensics++ has seen them, whatever
+their split is here.
 """
 
 from __future__ import annotations
@@ -48,9 +49,7 @@ def videos(root: str, originals: str = "", methods: Sequence[str] = (STANDARD,))
     lists = {split: _listed(root, split) for split in SPLITS}
     folders = {name: _folder(root, name) for name in VARIANTS if name in methods}
     if not originals:
-        raise DataError(
-            f"{root} brings no real videos: give --originals, the root of FaceForensics++ with its c23 videos"
-        )
+        raise DataError(f"{root} has no real videos: give --originals, the root of FaceForensics++ with its c23 videos")
     reals = faceforensics.folder(originals, os.path.join("original_sequences", "youtube"), "c23")
     found = []
     for split, names in lists.items():

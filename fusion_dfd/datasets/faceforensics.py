@@ -23,7 +23,7 @@ from fusion_dfd.types import ORIGINAL, DataError, Video
 NAME = "faceforensics"
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
 TEST_ONLY = ("FaceShifter",)
-"""Methods that, by the custom of the field, nobody trains on: they measure generalisation."""
+"""Methods that, by convention, are only tested on: they measure generalisation."""
 
 COMPRESSIONS = ("raw", "c23", "c40")
 
@@ -38,9 +38,8 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
       compression: ``raw``, ``c23`` or ``c40``.
       methods: manipulations to take; None takes all of ``METHODS`` that are there.
 
-    Single videos that are missing stay in the list, so that whoever reads them reports each; they are counted in a
-    logged warning. Raises DataError when the root, a split file, the real videos, a wanted method or all videos of a
-    split are missing.
+    Missing videos stay in the list, so that each is reported when it is read; a warning counts them. Raises
+    DataError when the root, a split file, the real videos, a wanted method or all videos of a split are missing.
     """
     files.require(root, "the one that holds original_sequences/ and the split files")
     pairs = {split: _pairs(root, split) for split in SPLITS}

@@ -1,7 +1,7 @@
-"""From detections on some frames to faces followed through all frames, each cropped by one transform per clip.
+"""From detections on some frames to faces tracked through all frames, each cropped by one transform per clip.
 
-A box per frame would add its jitter to the clip, and a network learns that jitter (LipForensics and FTCN fix the crop
-for the same reason).
+One crop per frame would add the jitter of the boxes to the clip, and a network learns that jitter (LipForensics and
+FTCN keep the crop fixed for the same reason).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from fusion_dfd.faces.boxes import Detections, overlap
 from fusion_dfd.types import FaceTrack
 
 REACH = 0.5
-"""Farthest that the landmarks of a face may move, on average, from one looked-at frame to the next, in box sides."""
+"""Maximum mean movement of the landmarks of a face from one examined frame to the next, in box sides."""
 MISSES = 1
-"""Looked-at frames in a row in which a face may be missed without ending its track."""
+"""Number of examined frames in a row without a detection that a track survives."""
 FAR = 1.0
-"""The same as REACH where frames lie apart in time, as in a uniform clip; a face may be missed for any time there."""
+"""REACH for sparsely sampled frames (uniform clips), where a track survives any number of missed frames."""
 GROWTH = 2.0
-"""Most that the sides of a face differ by, as a factor, between the clips in which it is taken for the same one."""
+"""Maximum ratio of the box sides of a face in two clips that are taken for the same face."""
 ENOUGH = 0.8
-"""Share of the longest face's frames that is as good as all of them. A portrait on the wall is seen on every frame; the
-person before it, who turns away for a moment, counts all the same."""
+"""Share of the longest track's frames from which on a track counts as equally long. A portrait on the wall is
+detected on every frame; the person in front of it, who turns away for a moment, still becomes track 0."""
 KERNEL = np.array([0.25, 0.5, 0.25])
 """Temporal smoothing of boxes and landmarks."""
 IMPOSSIBLE = 1e6
@@ -36,7 +36,7 @@ IMPOSSIBLE = 1e6
 
 @dataclasses.dataclass
 class Track:
-    """One face on the frames it was detected on."""
+    """Detections of one face."""
 
     at: list[int]
     """Frame numbers, ascending."""
@@ -145,7 +145,7 @@ def crop_square(boxes: np.ndarray, scale: float, height: int, width: int) -> tup
     side = max(min(side, height, width), needed)
     corner = np.round((low + high) / 2 - side / 2)
     room = np.array([width, height]) - side
-    # Where there is no room the frame is centred in the square, and the border is filled up.
+    # If the square is larger than the frame, the frame is centred in it and the border is filled.
     corner = np.where(room >= 0, np.clip(corner, 0, np.maximum(room, 0)), np.floor(room / 2))
     return int(corner[0]), int(corner[1]), side
 
@@ -167,7 +167,7 @@ def square(matrix: np.ndarray, size: int) -> tuple[int, int, int]:
 def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarray:
     """uint8 [size, size, 3], the ``square`` of a frame; the edge is repeated beyond it.
 
-    Shrinking averages over areas, which lets nothing alias.
+    Shrinking averages over areas, which avoids aliasing.
     """
     x, y, side = square
     height, width = frame.shape[:2]
@@ -184,8 +184,8 @@ def crop_clips(
 ) -> list[FaceTrack]:
     """The clip of each face of one window; ``frame(number)`` is uint8 [h, w, 3] and ``shape`` its h and w.
 
-    A dense clip has every frame from the first detection to the last, a uniform one only those with a detection: where
-    a face was seconds before and after says nothing of the time between. Each frame is asked for once.
+    A dense clip has every frame from the first detection to the last. A uniform clip has only frames with a detection,
+    because the positions of a face seconds apart say nothing of the time between. Each frame is read once.
     """
     clips = [_blank_clip(track, shape, options) for track in tracks]
     cutters = [_cropper(clip, shape, options) for clip in clips]
@@ -198,7 +198,7 @@ def crop_clips(
 
 
 def _blank_clip(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceTrack:
-    """The clip of a face whose frames are yet to be filled in."""
+    """The clip of a face whose frames are not filled in yet."""
     dense = options.sampling == "dense"
     boxes, landmarks, scores = interpolate(track) if dense else seen(track)
     indices = np.array(range(track.at[0], track.at[-1] + 1) if dense else track.at, np.int32)
@@ -220,10 +220,10 @@ def _cropper(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> 
 def number_tracks(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
     """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
 
-    Faces are matched by place and size: box centres within one box side of where the face was last seen, sides within
-    GROWTH. So is a face that leaves and returns within one window, where it has a clip before and one after. Where a
-    video shows but one face at a time, it is taken for the same one wherever it stands. Number 0 is the face
-    with the largest boxes among those seen nearly as long as the longest (ENOUGH); the others follow.
+    Faces are matched by position and size: box centres within one box side of the last position, box sides within a
+    factor of GROWTH. This also joins the clips of a face that leaves and returns within one window. If a video shows
+    only one face at a time, it is taken for the same face at any position. Number 0 is the face with the largest boxes
+    among those with nearly the longest track (ENOUGH); the others follow.
     """
     people: list[list[FaceTrack]] = []
     owners = []

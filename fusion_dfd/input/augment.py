@@ -1,8 +1,8 @@
 """Clip-consistent augmentation: one draw per clip, replayed on every frame.
 
-Fine facial motion is evidence, so nothing here may differ from frame to frame: every part is a fixed function of the
-pixels of one frame, chosen once per clip. A static clip stays exactly static. Frames are uint8 from end to end;
-normalisation happens on the device.
+Fine facial motion is evidence, so nothing here may differ from frame to frame: every operation is a fixed function of
+the pixels of one frame, drawn once per clip. A static clip stays exactly static. Frames remain uint8; normalisation
+happens on the device.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PREFILTER_FROM = 1.5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Params:
-    """One draw. The default changes nothing: that is the evaluation path, a plain resize of the full crop."""
+    """One draw. The defaults only resize the full crop, as in evaluation."""
 
     flip: bool = False
     window: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -49,7 +49,7 @@ class Params:
 def draw(rng: np.random.Generator, options: Augment) -> Params:
     """Draw one :class:`Params`.
 
-    Uses up the same random numbers whatever the options are: switching one part off leaves the draws of the others.
+    Consumes the same random numbers for all options, so that switching one operation off does not change the others.
     """
     flip, blur, jpeg = rng.random(3) < (options.flip, options.blur, options.jpeg)
     shrink, left, top = rng.random(3)
@@ -75,7 +75,7 @@ def apply(
 
     Args:
       frames: uint8 [t, h, w, 3], RGB; t may be 0.
-      landmarks: float [t, 5, 2], pixels of ``frames``. A landmark that is not finite stays so and harms nothing else.
+      landmarks: float [t, 5, 2], pixels of ``frames``. A landmark that is not finite stays so and affects nothing else.
       params: the draw; ``Params()`` only resizes.
       size: side of the result, pixels.
       out: where to write it, uint8 [t, size, size, 3]; None takes fresh memory, or ``frames`` where nothing changes.
@@ -88,38 +88,38 @@ def apply(
     """
     count, height, width = frames.shape[:3]
     if not height or not width:
-        raise DataError(f"frames of {width}x{height} pixels cannot be resized: prepare the data set anew")
-    window = _Window.of(params, height, width)
+        raise DataError(f"frames of {width}x{height} pixels cannot be resized: prepare the data set again")
+    window = _CropWindow.of(params, height, width)
     moved = _move(landmarks, window, params.flip, size)
     if out is None:
         if params == Params() and height == width == size:
             return frames, moved
         out = np.empty((count, size, size, 3), np.uint8)
     matrix = _colour_matrix(params)
-    for frame, place in zip(frames, out, strict=True):
-        # One frame from beginning to end, because it stays in the core's cache.
-        _resample(frame[window.rows, window.columns], params.flip, place)
+    for frame, result in zip(frames, out, strict=True):
+        # All operations on one frame before the next, because it then stays in the core's cache.
+        _resample(frame[window.rows, window.columns], params.flip, result)
         if matrix is not None:
-            cv2.transform(place, matrix, place)
+            cv2.transform(result, matrix, result)
         if params.blur or params.jpeg:
-            _degrade(place, params)
+            _degrade(result, params)
     return out, moved
 
 
-class _Window(NamedTuple):
-    """The part of a frame that is kept, whole pixels of it: what lies between them would cost a warp."""
+class _CropWindow(NamedTuple):
+    """The part of a frame that is kept, in whole pixels: fractions of pixels would need a warp."""
 
     rows: slice
     columns: slice
 
     @classmethod
-    def of(cls, params: Params, height: int, width: int) -> _Window:
+    def of(cls, params: Params, height: int, width: int) -> _CropWindow:
         left, top, side = params.window
         return cls(_pixels(top, side, height), _pixels(left, side, width))
 
 
 def _pixels(start: float, side: float, length: int) -> slice:
-    """The nearest whole pixels, one at least."""
+    """The nearest whole pixels, at least one."""
     first = min(round(start * length), length - 1)
     return slice(first, min(length, max(first + 1, round((start + side) * length))))
 
@@ -136,9 +136,9 @@ def _resample(frame: np.ndarray, flip: bool, out: np.ndarray) -> None:
         cv2.flip(out, 1, out)
 
 
-def _move(landmarks: np.ndarray, window: _Window, flip: bool, size: int) -> np.ndarray:
+def _move(landmarks: np.ndarray, window: _CropWindow, flip: bool, size: int) -> np.ndarray:
     """Landmarks [t, 5, 2] in pixels of the result; mirrored ones change sides in the order as well."""
-    across, down = (_axis(part, size) for part in (window.columns, window.rows))
+    across, down = (_axis(kept, size) for kept in (window.columns, window.rows))
     moved = np.asarray(landmarks, np.float64) * (across[0], down[0]) + (across[1], down[1])
     if flip:
         moved = moved[:, FLIPPED_LANDMARKS]
@@ -146,10 +146,10 @@ def _move(landmarks: np.ndarray, window: _Window, flip: bool, size: int) -> np.n
     return moved.astype(np.float32)
 
 
-def _axis(part: slice, size: int) -> tuple[float, float]:
+def _axis(kept: slice, size: int) -> tuple[float, float]:
     """Scale and offset that take a coordinate to the result, along one axis; pixel centres lie at whole numbers."""
-    scale = size / (part.stop - part.start)
-    return scale, (0.5 - part.start) * scale - 0.5
+    scale = size / (kept.stop - kept.start)
+    return scale, (0.5 - kept.start) * scale - 0.5
 
 
 def _colour_matrix(params: Params) -> np.ndarray | None:
@@ -163,9 +163,9 @@ def _colour_matrix(params: Params) -> np.ndarray | None:
 
 
 def _degrade(frame: np.ndarray, params: Params) -> None:
-    """Blur and JPEG round trip of one frame [h, w, 3], in its place."""
+    """Blur and JPEG round trip of one frame [h, w, 3], in place."""
     if params.blur:
-        # cv2.GaussianBlur's kernel; this way it takes half the time; values differ by 2 at most.
+        # The kernel of cv2.GaussianBlur, in half its time; values differ by at most 2.
         kernel = cv2.getGaussianKernel(round(6 * params.blur + 1) | 1, params.blur, cv2.CV_32F)
         cv2.sepFilter2D(frame, -1, kernel, kernel, frame)
     if params.jpeg:

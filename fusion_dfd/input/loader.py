@@ -1,7 +1,7 @@
-"""Batches filled by threads, in order: every clip is written where it stays, in memory that is used again.
+"""Batches filled by threads, in order. Every window is decoded directly into its batch, whose memory is reused.
 
-To join decoded clips costs a tenth of what decoding them does, and so does memory fresh from the system, which is
-zeroed page by page; ``benchmarks/input.py`` has the figures.
+Stacking decoded clips costs about 10% of decoding them, and so does allocating fresh memory, which the system zeroes;
+``benchmarks/input.py`` has the figures.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from fusion_dfd.process_pool import cores
 from fusion_dfd.types import Batch
 
 _ALIGNMENT = 64
-"""Bytes. JAX reads memory that begins at a multiple of it where it lies, and copies other memory."""
+"""Bytes. JAX uses memory that begins at a multiple of it without a copy."""
 
 T = TypeVar("T")
 
 
 class Frames(NamedTuple):
-    """What one clip takes in ``Batch.frames``."""
+    """Shape and type of one row of ``Batch.frames``."""
 
     shape: tuple[int, ...]
     """[t, ...]"""
@@ -37,15 +37,14 @@ class Frames(NamedTuple):
 
 class Fill(Protocol):
     def __call__(self, number: int, batch: Batch, first: int) -> None:
-        """Write element ``number`` into the rows of ``batch`` from ``first`` on, all that is in them."""
+        """Write element ``number`` into the rows of ``batch`` from ``first`` on; every field is written."""
 
 
 class Batches:
     """Batches of the elements ``numbers``, in order; can be iterated again and again, and knows its length.
 
-    ``fill`` is called in ``data.threads`` threads (0: as many as cores), some batches ahead of the one that is asked
-    for. What it raises is raised where the batch would have come. The ``close`` of an iterator waits for the elements
-    that have been begun.
+    ``fill`` is called in ``data.threads`` threads (0 takes one per core), a few batches ahead of the one that is asked
+    for. Its exceptions are raised in place of the batch. ``close`` of an iterator waits for the elements in progress.
 
     Args:
       fill: writes an element.
@@ -75,19 +74,19 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         memory = Memory((self._count * self._rows, *self._frames.shape), self._frames.dtype)
-        # Every thread has an element to go on with while the caller looks at a batch.
+        # Every thread has an element to fill while the caller uses a batch.
         ahead = max(2, -(-2 * self._threads // self._count))
         begin = functools.partial(self._begin, memory)
         for batch in in_threads(begin, range(len(self)), self._threads, ahead):
-            yield batch if self._sharding is None else jax.tree.map(self._place, batch)
+            yield batch if self._sharding is None else jax.tree.map(self._to_devices, batch)
 
-    def _begin(self, memory: Memory, pool: ThreadPoolExecutor, place: int) -> Callable[[], Batch]:
+    def _begin(self, memory: Memory, pool: ThreadPoolExecutor, index: int) -> Callable[[], Batch]:
         batch = _blank(memory.take())
-        numbers = self._numbers[place * self._count : (place + 1) * self._count]
-        parts = [pool.submit(self._fill, number, batch, i * self._rows) for i, number in enumerate(numbers)]
-        return functools.partial(_finish, batch, parts)
+        numbers = self._numbers[index * self._count : (index + 1) * self._count]
+        fills = [pool.submit(self._fill, number, batch, i * self._rows) for i, number in enumerate(numbers)]
+        return functools.partial(_finish, batch, fills)
 
-    def _place(self, values: np.ndarray) -> jax.Array:
+    def _to_devices(self, values: np.ndarray) -> jax.Array:
         return jax.make_array_from_process_local_data(self._sharding, values)
 
 
@@ -103,17 +102,17 @@ def _blank(frames: np.ndarray) -> Batch:
     )
 
 
-def _finish(batch: Batch, parts: list[Future]) -> Batch:
-    for part in parts:
-        part.result()
+def _finish(batch: Batch, fills: list[Future]) -> Batch:
+    for fill in fills:
+        fill.result()
     return batch
 
 
 def in_threads(
     begin: Callable[[ThreadPoolExecutor, int], Callable[[], T]], items: Iterable[int], count: int, ahead: int
 ) -> Iterator[T]:
-    """What ``begin(pool, item)()`` gives for each item, in order; ``ahead`` of them are begun before one is awaited."""
-    # OpenCV's own threads would compete with these, which already keep every core busy.
+    """``begin(pool, item)()`` of each item, in order; ``ahead`` of them are begun before the first is awaited."""
+    # These threads keep every core busy; OpenCV's own would compete with them.
     cv2.setNumThreads(0)
     waiting: collections.deque[Callable[[], T]] = collections.deque()
     pool = ThreadPoolExecutor(count, "input")
@@ -129,14 +128,14 @@ def in_threads(
 
 
 class Memory:
-    """Arrays of one shape and dtype; the memory of one that nobody looks at any more serves again."""
+    """Arrays of one shape and dtype. The memory of an array is reused once nothing refers to it."""
 
     def __init__(self, shape: tuple[int, ...], dtype: type):
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._free: collections.deque[np.ndarray] = collections.deque()
 
     def take(self) -> np.ndarray:
-        """An array with anything in it. Views of it, and what JAX makes of it without a copy, hold it."""
+        """An uninitialised array. It is kept by views of it and by JAX arrays that share its memory."""
         try:
             memory = self._free.pop()
         except IndexError:
@@ -153,7 +152,7 @@ class Memory:
 
 
 class _Lease:
-    """What every view of an array made from it refers to: with the last of them it goes."""
+    """Base of all views of an array; it is freed with the last of them."""
 
     def __init__(self, memory: np.ndarray):
         self.__array_interface__ = memory.__array_interface__

@@ -1,7 +1,8 @@
 """From an opened split to batches: threads read, decode and augment; uint8 goes to the device.
 
-Training is an endless sequence of pairs, each a pure function of (seed, number), so that the steps taken say where it
-continues, resume is exact, and neither threads nor processes change what is read. Evaluation lists every window once.
+Training reads an endless sequence of pairs. Each pair is a pure function of (seed, number), so the number of steps
+determines where a run continues, and neither threads nor processes change what is read. Evaluation reads every window
+once.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.types import Batch, DataError
 
 REPLACEMENTS = 100
-"""Damaged pairs in a row after which training gives up."""
+"""Number of damaged pairs in a row after which training stops."""
 
 _DRAWS = 3
-"""Stream of random numbers for windows and augmentation, apart from those of :mod:`fusion_dfd.input.sampling`."""
+"""Stream of random numbers for windows and augmentation; :mod:`fusion_dfd.input.sampling` uses others."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,20 +47,20 @@ def train_batches(
 ) -> Batches:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
 
-    :class:`PairIndex` says which clips are drawn. Both halves of a pair draw their own window of ``data.frames``
-    frames, and share one draw of the augmentation: whatever it leaves in the pixels is then the same for both labels
-    in every single batch, not only on average, and what differs within a pair is the forgery. A damaged record is
-    logged once and its pair replaced by the next one of its method, the same way in every run.
+    :class:`PairIndex` chooses the clips. The two clips of a pair draw their own windows of ``data.frames`` frames, but
+    share one draw of the augmentation: its traces in the pixels are then the same for both labels in every batch, and
+    only the forgery differs within a pair. A damaged record is logged once; its pair is replaced by the next one of
+    its method, in the same way in every run.
 
     Args:
       split: an opened split with real and fake clips.
       data: frames, size, threads and augmentation.
-      batch_size: clips per batch over all processes; a multiple of twice their number.
+      batch_size: windows per batch over all processes; a multiple of twice their number.
       seed: of order, windows and augmentation; not negative.
       sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays, this process's part.
-      process: (index, count). Each reads its own block of every batch: joined in order they are what one would read.
-      clips: where windows come from; None reads and augments the frames of the split.
-      start: batches that are left out, those of the steps already taken, in however many processes.
+      process: (index, count). Each process reads its own block of every batch; the blocks in order are the whole batch.
+      clips: source of the windows; None reads and augments the frames of the split.
+      start: number of batches that are skipped: the steps already taken, by any number of processes.
 
     Raises:
       DataError: no real or no fake clips. While iterating: too many damaged records in a row.
@@ -72,9 +73,9 @@ def train_batches(
         )
     clips = clips or FrameWindows(split, data)
     reader = _PairReader(split, data, seed, clips)
-    part = batch_size // (2 * count)
-    numbers = range(start * part, sys.maxsize // count)
-    return Batches(_Block(reader, part, process), clips.shape, numbers, part, 2, data, sharding)
+    own = batch_size // (2 * count)
+    numbers = range(start * own, sys.maxsize // count)
+    return Batches(_Block(reader, own, process), clips.shape, numbers, own, 2, data, sharding)
 
 
 def eval_batches(
@@ -87,7 +88,7 @@ def eval_batches(
     every_track: bool = False,
     read: WindowSource | None = None,
 ) -> tuple[Batches, WindowList]:
-    """Every window once, in table order, without augmentation; and the list of them, which ``Batch.row`` points into.
+    """Every window once, in table order, without augmentation; and the list of windows that ``Batch.row`` refers to.
 
     The last batch is filled up with rows of weight 0 and row -1. A clip shorter than ``data.frames`` is padded with
     zeros at its end, and ``Batch.length`` says so.
@@ -95,12 +96,12 @@ def eval_batches(
     Args:
       split: an opened split.
       data: frames, size and threads.
-      batch_size: clips per batch over all processes; a multiple of their number.
+      batch_size: windows per batch over all processes; a multiple of their number.
       clips: at most this many windows per face, see :func:`fusion_dfd.input.sampling.list_windows`; 0 = all.
       sharding: as for :func:`train_batches`.
       process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
-      every_track: read all stored faces, not only the one that counts.
-      read: where windows come from; None reads the frames of the split.
+      every_track: read all stored faces, not only track 0.
+      read: source of the windows; None reads the frames of the split.
 
     Raises:
       DataError: an empty split. While iterating: a damaged record, named.
@@ -110,12 +111,12 @@ def eval_batches(
         process = (0, 1) if sharding is None else (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
-    found = list_windows(split.table, data.frames, clips, every_track)
+    windows = list_windows(split.table, data.frames, clips, every_track)
     read = read or FrameWindows(split, data)
-    part = batch_size // process[1]
-    numbers = range(-(-len(found) // batch_size) * part)
-    fill = _Block(_WindowReader(read, found, split.table.label), part, process)
-    return Batches(fill, read.shape, numbers, part, 1, data, sharding), found
+    own = batch_size // process[1]
+    numbers = range(-(-len(windows) // batch_size) * own)
+    fill = _Block(_WindowReader(read, windows, split.table.label), own, process)
+    return Batches(fill, read.shape, numbers, own, 1, data, sharding), windows
 
 
 def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
@@ -129,22 +130,22 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
 
 
 class _Block:
-    """From the numbers 0, 1 ... of what a process reads, ``part`` of every batch, to numbers over all processes.
+    """Maps the numbers 0, 1 ... of the elements of one process, ``own`` of every batch, to numbers over all processes.
 
-    Each has its own block of every batch, so that the rows of a global array are in the order of one process: dropout,
-    which goes by row, then hides the same, however many processes there are.
+    Each process has its own block of every batch, so that a global array has its rows in the order of a single process.
+    Dropout, which depends on the row, is then the same for any number of processes.
     """
 
-    def __init__(self, fill: loader.Fill, part: int, process: tuple[int, int]):
-        self._fill, self._part, (self._index, self._processes) = fill, part, process
+    def __init__(self, fill: loader.Fill, own: int, process: tuple[int, int]):
+        self._fill, self._own, (self._index, self._processes) = fill, own, process
 
     def __call__(self, number: int, batch: Batch, first: int) -> None:
-        block, place = divmod(number, self._part)
-        self._fill((block * self._processes + self._index) * self._part + place, batch, first)
+        block, position = divmod(number, self._own)
+        self._fill((block * self._processes + self._index) * self._own + position, batch, first)
 
 
 class WindowRequest(NamedTuple):
-    """Which frames of which clip, and what becomes of them."""
+    """Which frames of which clip are read, and how they are augmented."""
 
     row: int
     """Of the table."""
@@ -154,29 +155,29 @@ class WindowRequest(NamedTuple):
 
 
 class WindowSource(Protocol):
-    """Where windows of clips come from."""
+    """Reads windows of clips."""
 
     shape: Frames
 
     def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
-        """Write frames into the first places of ``out`` [t, ...]; landmarks [n, 5, 2] of as many as there were."""
+        """Write the n <= t frames of a window into ``out`` [t, ...]; returns their landmarks [n, 5, 2]."""
 
 
-def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batch: Batch, place: int) -> None:
-    """A window as row ``place`` of a batch, zeros behind it; ``name`` becomes ``Batch.row``."""
-    landmarks = clips.read(window, batch.frames[place])
+def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batch: Batch, row: int) -> None:
+    """A window as row ``row`` of a batch, padded with zeros; ``name`` becomes ``Batch.row``."""
+    landmarks = clips.read(window, batch.frames[row])
     count = len(landmarks)
-    batch.frames[place, count:] = 0
-    batch.landmarks[place, :count] = landmarks
-    batch.landmarks[place, count:] = 0
-    batch.length[place], batch.label[place], batch.weight[place], batch.row[place] = count, label, 1, name
+    batch.frames[row, count:] = 0
+    batch.landmarks[row, :count] = landmarks
+    batch.landmarks[row, count:] = 0
+    batch.length[row], batch.label[row], batch.weight[row], batch.row[row] = count, label, 1, name
 
 
-def _put_filling(batch: Batch, place: int) -> None:
-    """A row of weight 0 and ``row`` -1."""
+def _put_filling(batch: Batch, row: int) -> None:
+    """A row of weight 0 and ``Batch.row`` -1."""
     for values in jax.tree.leaves(batch):
-        values[place] = 0
-    batch.row[place] = -1
+        values[row] = 0
+    batch.row[row] = -1
 
 
 class FrameWindows:
@@ -198,10 +199,10 @@ class FrameWindows:
         row, start, params = window
         record = self._split.source[row]
         try:
-            jpegs, landmarks = self._cut(record, row, slice(start, start + len(out)))
+            jpegs, landmarks = self._decode_part(record, row, slice(start, start + len(out)))
             return self._write(jpegs, landmarks, params, out[: len(jpegs)])
         except (DataError, cv2.error) as error:
-            raise DataError(f"{self._place(row)}: {error}") from error
+            raise DataError(f"{self._where(row)}: {error}") from error
 
     def _write(self, jpegs: list[bytes], landmarks: np.ndarray, params: augment.Params, out: np.ndarray) -> np.ndarray:
         shape = records.frames_shape(jpegs)
@@ -212,13 +213,13 @@ class FrameWindows:
         return augment.apply(frames, landmarks, params, self._data.size, out)[1]
 
     def _scratch(self, shape: tuple[int, ...]) -> np.ndarray:
-        """This thread's memory for decoded frames: the same again where clips are of one size, as they are."""
-        found = getattr(self._kept, "frames", None)
-        if found is None or found.shape != shape:
-            found = self._kept.frames = np.empty(shape, np.uint8)
-        return found
+        """This thread's memory for decoded frames, reused while clips have the same shape."""
+        frames = getattr(self._kept, "frames", None)
+        if frames is None or frames.shape != shape:
+            frames = self._kept.frames = np.empty(shape, np.uint8)
+        return frames
 
-    def _cut(self, record: bytes, row: int, window: slice) -> tuple[list[bytes], np.ndarray]:
+    def _decode_part(self, record: bytes, row: int, window: slice) -> tuple[list[bytes], np.ndarray]:
         clip = records.decode_part(record, window)
         stored = int(self._split.table.frames[row])
         if clip.count != stored:
@@ -227,14 +228,14 @@ class FrameWindows:
             raise DataError("holds landmarks that are not finite; prepare the folder again")
         return clip.frames, clip.landmarks
 
-    def _place(self, row: int) -> str:
+    def _where(self, row: int) -> str:
         shards = self._split.table.shard
         first = int(np.flatnonzero(shards == shards[row])[0])
         return f"{self._split.source.paths[shards[row]]}: record {row - first}"
 
 
 class _PairReader:
-    """Number of a pair -> two rows, real and fake."""
+    """Writes pair ``number`` as two rows, real and fake."""
 
     def __init__(self, split: Split, data: Data, seed: int, clips: WindowSource):
         self._clips, self._data, self._seed = clips, data, seed
@@ -264,23 +265,23 @@ class _PairReader:
                 raise
 
     def _report(self, row: int, error: DataError) -> None:
-        # Only the log remembers: a record that fails in one window alone must do so in every run, resumed or not.
+        # Only for the log. Reading must not depend on earlier damage, or a resumed run would read other pairs.
         with self._lock:
             if row in self._damaged:
                 return
             self._damaged.add(row)
-            _log.warning("skipped a damaged record, the %d. of this run: %s", len(self._damaged), error)
+            _log.warning("skipped a damaged record, number %d of this run: %s", len(self._damaged), error)
 
 
 class _WindowReader:
-    """Place in a list of windows -> one row; places beyond the list give filling."""
+    """Writes window ``number`` of a list as one row; numbers beyond the list give filling."""
 
-    def __init__(self, clips: WindowSource, found: WindowList, labels: np.ndarray):
-        self._clips, self._windows, self._labels = clips, found, labels
+    def __init__(self, clips: WindowSource, windows: WindowList, labels: np.ndarray):
+        self._clips, self._windows, self._labels = clips, windows, labels
 
-    def __call__(self, place: int, batch: Batch, first: int) -> None:
-        if place >= len(self._windows):
+    def __call__(self, number: int, batch: Batch, first: int) -> None:
+        if number >= len(self._windows):
             _put_filling(batch, first)
         else:
-            row, start = int(self._windows.rows[place]), int(self._windows.starts[place])
-            _put(self._clips, WindowRequest(row, start, augment.Params()), int(self._labels[row]), place, batch, first)
+            row, start = int(self._windows.rows[number]), int(self._windows.starts[number])
+            _put(self._clips, WindowRequest(row, start, augment.Params()), int(self._labels[row]), number, batch, first)

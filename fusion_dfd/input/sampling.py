@@ -1,7 +1,7 @@
-"""Which clips are read when: pure functions of (table, seed, number). No state, so resume is a number.
+"""Which clips are read, in which order: pure functions of (table, seed, number), so resuming needs only a number.
 
-Only clips of track 0 are, unless an evaluation asks for all: of the other faces that ``config.Faces.all_tracks``
-stores, nobody says whether a fake video forged them too, and the label of a record is that of its video.
+Only clips of track 0 are read, unless an evaluation asks for all. A record has the label of its video, and for the
+other faces that ``config.Faces.all_tracks`` stores it is not known whether they were forged.
 
 Training counts *pairs* (a real and a fake clip) from 0 on without end; evaluation lists windows once.
 """
@@ -17,18 +17,18 @@ from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError
 
 _METHODS, _CLIPS, _REALS = range(3)
-"""Streams of random numbers that never meet."""
+"""Independent streams of random numbers."""
 
 
 class PairIndex:
-    """Number of a pair -> the table rows of its real and its fake clip.
+    """The table rows of the real and the fake clip of each pair.
 
     With m methods, each run of m consecutive pairs, counted from a multiple of m, holds every method once, in a random
     order. The fakes of one method are drawn without replacement: n clips make an epoch of that method, and each epoch
     has its own permutation. The real is a clip of the video the fake was made from (same data set, compression and
-    source); where the table has none, of the same group; else of the same data set and compression; else any. Which of
-    those clips is taken turns with the fake's place in its video, from a start drawn per epoch and video, so that
-    fakes and their reals are seen equally often. A real video that none of this reaches is not trained on.
+    source); where the table has none, of the same group; else of the same data set and compression; else any. Those
+    clips are taken in turn, by the position of the fake in its video and from a start drawn per epoch and video, so
+    that fakes and their reals are seen equally often. A real video that is never chosen in this way is not trained on.
 
     Args:
       table: one row per record.
@@ -53,9 +53,9 @@ class PairIndex:
         self._partners = _partners(table, self._reals, fakes)
         self._place = _places(table, fakes)
         self._seed = seed
-        # Threads work on neighbouring pairs: the current and the next epoch of each method are all they ask for.
+        # Threads work on neighbouring pairs: they need the current and the next epoch of each method only.
         self._permutation = functools.lru_cache(maxsize=2 * len(self.methods) + 2)(self._permute)
-        # To seed a generator costs as much as decoding half a frame does.
+        # Seeding a generator takes as long as decoding half a frame.
         self._methods = functools.lru_cache(maxsize=64)(self._order)
         self._start = functools.lru_cache(maxsize=4 * len(fakes))(self._draw_start)
 
@@ -64,15 +64,15 @@ class PairIndex:
 
         ``attempt`` > 0 asks for a replacement: the following fake of the same method's permutation, and its real.
         """
-        block, place = divmod(number, len(self.methods))
-        method = self._methods(block)[place]
+        block, turn = divmod(number, len(self.methods))
+        method = self._methods(block)[turn]
         epoch, position = divmod(block, len(self._fakes[method]))
         order = self._permutation(method, epoch)
         fake = int(order[(position + attempt) % len(order)])
-        video, turn = self._place[fake]
+        video, index = self._place[fake]
         partners = self._partners[fake]
         start = self._start(method, epoch, video, len(partners))
-        return int(partners[(start + turn + attempt) % len(partners)]), fake
+        return int(partners[(start + index + attempt) % len(partners)]), fake
 
     def _order(self, block: int) -> list[int]:
         return self._rng(_METHODS, block).permutation(len(self.methods)).tolist()
@@ -88,7 +88,7 @@ class PairIndex:
 
 
 def _partners(table: ClipTable, reals: np.ndarray, fakes: np.ndarray) -> dict[int, np.ndarray]:
-    """Rows of the real clips that may stand beside each fake: the closest kin that the table has."""
+    """Rows of the real clips that each fake may be paired with: the most closely related ones in the table."""
     kinships = [
         [table.dataset, table.compression, table.source],
         [table.dataset, table.compression, table.group],
@@ -99,27 +99,27 @@ def _partners(table: ClipTable, reals: np.ndarray, fakes: np.ndarray) -> dict[in
 
     def closest(row: int) -> np.ndarray:
         keys = (tuple(str(column[row]) for column in columns) for columns in kinships)
-        return next(found[key] for found, key in zip(groups, keys, strict=True) if key in found)
+        return next(rows[key] for rows, key in zip(groups, keys, strict=True) if key in rows)
 
     return {int(row): closest(row) for row in fakes}
 
 
 def _by_key(columns: list, rows: np.ndarray) -> dict[tuple, np.ndarray]:
-    found: dict[tuple, list[int]] = {}
+    by_key: dict[tuple, list[int]] = {}
     for row in rows:
-        found.setdefault(tuple(str(column[row]) for column in columns), []).append(int(row))
-    return {key: np.array(members) for key, members in found.items()}
+        by_key.setdefault(tuple(str(column[row]) for column in columns), []).append(int(row))
+    return {key: np.array(members) for key, members in by_key.items()}
 
 
 def _places(table: ClipTable, rows: np.ndarray) -> dict[int, tuple[int, int]]:
-    """Of each row: the number of its video, and its place among the rows of that video."""
+    """For each row: the number of its video, and its position among the rows of that video."""
     groups = _by_key([table.video], rows).values()
-    return {int(row): (number, place) for number, group in enumerate(groups) for place, row in enumerate(group)}
+    return {int(row): (number, index) for number, group in enumerate(groups) for index, row in enumerate(group)}
 
 
 @dataclasses.dataclass(frozen=True)
 class WindowList:
-    """What an evaluation reads, in this order; ``Batch.row`` points here."""
+    """The windows that an evaluation reads, in order; ``Batch.row`` is an index into it."""
 
     rows: np.ndarray
     """int32 [n], row of the clip table."""
@@ -153,19 +153,19 @@ def list_windows(table: ClipTable, frames: int, clips: int = 0, every_track: boo
     if not len(counting):
         raise DataError("the split holds no clips; prepare a data set that has some for it")
     starts = [window_starts(int(length), frames) for length in np.asarray(table.frames)[counting]]
-    rows = np.repeat(counting, [len(part) for part in starts])
-    found = WindowList(rows, np.concatenate(starts))
+    rows = np.repeat(counting, [len(own) for own in starts])
+    windows = WindowList(rows, np.concatenate(starts))
     if not clips:
-        return found
-    kept = np.sort(np.concatenate([_spread(part, clips) for part in _by_face(table, found)]))
-    return WindowList(found.rows[kept], found.starts[kept])
+        return windows
+    kept = np.sort(np.concatenate([_spread(own, clips) for own in _by_face(table, windows)]))
+    return WindowList(windows.rows[kept], windows.starts[kept])
 
 
-def _by_face(table: ClipTable, found: WindowList) -> list[np.ndarray]:
-    """Places in ``found`` of the windows of each face, by time."""
-    time = np.asarray(table.start)[found.rows] + found.starts
-    _, video = np.unique(np.asarray(table.video)[found.rows], return_inverse=True)
-    track = np.asarray(table.track)[found.rows]
+def _by_face(table: ClipTable, windows: WindowList) -> list[np.ndarray]:
+    """Indices into ``windows`` of the windows of each face, by time."""
+    time = np.asarray(table.start)[windows.rows] + windows.starts
+    _, video = np.unique(np.asarray(table.video)[windows.rows], return_inverse=True)
+    track = np.asarray(table.track)[windows.rows]
     order = np.lexsort((time, track, video))
     return np.split(order, np.flatnonzero(np.diff(video[order]) | np.diff(track[order])) + 1)
 

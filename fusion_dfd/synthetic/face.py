@@ -1,11 +1,12 @@
 """A shaded 2.5-D head: a height field with an albedo, lit, moved and projected.
 
-A :class:`Head` holds what does not change from frame to frame, on a *canonical* grid (the face seen from the front, at
-rest). A frame is drawn in two steps, so that forgeries can share the first:
+A :class:`RenderedHead` holds what does not change from frame to frame, on a *canonical* grid (the face seen from the
+front, at rest). A frame is rendered in two steps, so that forgeries can share the first:
 
-1. :meth:`Head.paint`: eyes and mouth are drawn into the albedo, the whole is lit (Lambert + Blinn-Phong): RGBA.
-2. :meth:`Head.place`: every output pixel looks up its canonical point: inverse head pose with parallax of the height
-   field (two fixed-point steps), then the displacement of the expression (brow, mouth corner, jaw).
+1. :meth:`RenderedHead.paint` draws eyes and mouth into the albedo and lights the head (Lambert + Blinn-Phong): RGBA.
+2. :meth:`RenderedHead.coordinates` and :meth:`RenderedHead.express` give the canonical point of every output pixel:
+   inverse head pose with parallax of the height field (two fixed-point steps), then the displacement of the expression
+   (brow, mouth corner, jaw).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ DENSITY = 1.4
 
 def ramp(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Smooth step from 0 at ``low`` to 1 at ``high``."""
-    part = np.clip((values - low) / (high - low), 0, 1)
-    return part * part * (3 - 2 * part)
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def bump(x: np.ndarray, y: np.ndarray, x0: float, y0: float, sx: float, sy: float) -> np.ndarray:

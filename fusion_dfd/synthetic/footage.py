@@ -1,4 +1,4 @@
-"""One take: a person before a camera, and all that a forgery of it starts from.
+"""One take: a person in front of a camera, and everything that its forgeries are rendered from.
 
 Everything random about a take (person, motion, light, background, camera shake, sensor noise) comes from the seed and
 the numbers of the target and the source, so that the real video and its forgeries share it exactly.
@@ -29,7 +29,7 @@ def generator(seed: int, *path: int | str) -> np.random.Generator:
 
 
 class Footage:
-    """The take of ``target``, with the face of ``source`` at hand for swaps.
+    """The take of ``target``, with the face of ``source`` for swaps.
 
     Args:
       seed: of the data set.
@@ -74,12 +74,12 @@ class Footage:
 
     @functools.cached_property
     def painted(self) -> list[np.ndarray]:
-        """Lit canonical pictures of :attr:`head`, one a frame."""
+        """Lit canonical pictures of :attr:`head`, one per frame."""
         return self.paint(self.head, self.motion)
 
     @functools.cached_property
     def swapped_painted(self) -> list[np.ndarray]:
-        """The same of :attr:`swapped`."""
+        """Lit canonical pictures of :attr:`swapped`, one per frame."""
         return self.paint(self.swapped, self.motion)
 
     @functools.cached_property
@@ -92,7 +92,7 @@ class Footage:
         return [self.paint_frame(head, moves, index) for index in range(len(moves))]
 
     def paint_frame(self, head: RenderedHead, moves: motion.FaceMotion, index: int) -> np.ndarray:
-        """One of them."""
+        """The lit canonical picture of frame ``index``."""
         return head.paint(moves.frame(index), self._light, self._ambient)
 
     def coordinates(self, head: RenderedHead, index: int, moves: motion.FaceMotion | None = None):
@@ -105,7 +105,7 @@ class Footage:
     def place(
         self, head: RenderedHead, painted: np.ndarray, index: int, moves: motion.FaceMotion | None = None
     ) -> Layer:
-        """A lit canonical picture in its place in the picture of frame ``index``."""
+        """A lit canonical picture, projected into the picture of frame ``index``."""
         corner, map_x, map_y = self.coordinates(head, index, moves)
         return corner, look_up(painted, map_x, map_y)
 
@@ -137,7 +137,7 @@ class Footage:
             yield cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255)
 
     def _background(self, rng: np.random.Generator) -> np.ndarray:
-        """What stands behind the head, float32 [size + 2 margin, size + 2 margin, 3]: a room, neck and shoulders."""
+        """The background with neck and shoulders, float32 [size + 2 margin, size + 2 margin, 3]."""
         side = self.size + 2 * self._margin
         axis = (np.arange(side, dtype=np.float32) + 0.5) / side
         x, y = np.meshgrid(axis, axis)

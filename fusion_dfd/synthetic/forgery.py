@@ -12,8 +12,8 @@ Face2Face       the own face drawn anew, brief correlated movements    only in f
 NeuralTextures  the mouth drawn anew, slightly smoothed                in frames (mouth) and over time
 ==============  =====================================================  ==============================
 
-A family is a function from a :class:`~fusion_dfd.synthetic.footage.Footage` and a random generator to one face layer per
-frame; background, camera and sensor noise are added afterwards, to real and fake alike.
+A family is a function from a :class:`~fusion_dfd.synthetic.footage.Footage` and a random generator to one face layer
+per frame. Background, camera and sensor noise are added afterwards, to real and fake videos alike.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def register(name: str) -> Callable[[Forgery], Forgery]:
 
 @register("Deepfakes")
 def deepfakes(footage: Footage, rng: np.random.Generator) -> Iterator[Layer]:
-    """The source's inner face: 40-50 % of the resolution, a constant colour cast, a soft mask; steady over time."""
+    """The source's inner face: 40-50% of the resolution, a constant colour cast, a soft mask; steady over time."""
     coarse = rng.uniform(0.40, 0.50)
     cast = rng.uniform(0.02, 0.045, 3) * rng.choice([-1, 1], 3)
     cast = (cast - 0.7 * cast.mean()).astype(np.float32)

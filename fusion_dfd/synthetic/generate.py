@@ -20,9 +20,10 @@ from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
 VERSION = 1
-"""Raised whenever the same options give other videos."""
+"""Must be raised when the same options give other videos."""
 SPLITS = ("train", "val", "test")
 MARKER, STARTED = "sample.json", "sample.started.json"
+"""Options of a finished and of an unfinished data set. The names stay: data sets of earlier versions have them."""
 
 
 def pairs(options: Synthetic) -> dict[str, list[tuple[int, int]]]:
@@ -35,12 +36,12 @@ def pairs(options: Synthetic) -> dict[str, list[tuple[int, int]]]:
 
 
 def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
-    """Make the data set under ``root``, or only what is missing of it, or nothing when it is complete.
+    """Render the videos of the data set under ``root`` that do not exist yet.
 
     Args:
-      root: folder; made when missing.
+      root: folder; made if it is missing.
       options: seed, pairs, frames, size and rate factor. The same options give the same bytes.
-      workers: processes; None = one per core. The result does not depend on it.
+      workers: number of processes; None takes one per core. The result does not depend on it.
 
     Returns:
       ``root``.
@@ -49,43 +50,45 @@ def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
       DataError: ``root`` holds a data set of other options, or other data, or cannot be written.
     """
     if options.size % 2:
-        raise DataError(f"sample.size={options.size} is odd, which H.264 in 4:2:0 cannot store: choose an even number.")
+        raise DataError(
+            f"synthetic.size={options.size} is odd, which H.264 in 4:2:0 cannot store: choose an even number."
+        )
     made = json.loads(json.dumps({"version": VERSION, **dataclasses.asdict(options)}))
     if _agrees(root, MARKER, made):
         return root
     _agrees(root, STARTED, made)
     try:
         _begin(root, options, made)
-        _make(root, [job for job in _jobs(root, options) if job.wanted], workers)
+        _render(root, [task for task in _tasks(root, options) if task.wanted], workers)
         _sweep(root)
         atomic.write_text(os.path.join(root, MARKER), json.dumps(made, indent=1))
         os.remove(os.path.join(root, STARTED))
     except OSError as error:
         raise DataError(
-            f"{error.filename or root}: {error.strerror or error}; free the space or the folder, run again."
+            f"{error.filename or root}: {error.strerror or error}; make room or choose another folder, then run again."
         ) from error
     return root
 
 
 def _agrees(root: str, name: str, made: dict) -> bool:
-    """Whether the file ``name`` is there and says ``made``; DataError where it says anything else."""
+    """Whether the file ``name`` exists and holds ``made``. Raises DataError if it holds anything else."""
     path = os.path.join(root, name)
     try:
         with open(path, encoding="utf-8") as file:
-            found = json.load(file)
+            stored = json.load(file)
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}); delete the folder to make the data set again.") from error
-    if found == made:
+    if stored == made:
         return True
     raise DataError(
-        f"{path} belongs to a data set made with {found}, wanted {made}: choose another folder or delete it."
+        f"{path} belongs to a data set made with {stored}, wanted {made}: choose another folder or delete it."
     )
 
 
 def _begin(root: str, options: Synthetic, made: dict) -> None:
-    """Folders, the options, and the split files."""
+    """Make the folders and write the options and the split files."""
     os.makedirs(root, exist_ok=True)
     splits = {
         os.path.join(root, f"{split}.json"): [[take.name(a, options), take.name(b, options)] for a, b in members]
@@ -101,24 +104,24 @@ def _begin(root: str, options: Synthetic, made: dict) -> None:
         os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
 
 
-def _jobs(root: str, options: Synthetic) -> list[take.RenderTask]:
-    couples = [couple for members in pairs(options).values() for a, b in members for couple in ((a, b), (b, a))]
-    return [take.plan(root, options, target, source) for target, source in couples]
+def _tasks(root: str, options: Synthetic) -> list[take.RenderTask]:
+    swaps = [swap for members in pairs(options).values() for a, b in members for swap in ((a, b), (b, a))]
+    return [take.plan(root, options, target, source) for target, source in swaps]
 
 
-def _make(root: str, jobs: list[take.RenderTask], workers: int | None) -> None:
-    total = sum(len(job.wanted) for job in jobs)
-    count = min(workers or process_pool.cores(), len(jobs))
+def _render(root: str, tasks: list[take.RenderTask], workers: int | None) -> None:
+    total = sum(len(task.wanted) for task in tasks)
+    count = min(workers or process_pool.cores(), len(tasks))
     with terminal.progress("videos") as bar:
-        task = bar.add_task("rendering the synthetic data set", total=total)
-        for job, result in process_pool.run(take.shoot, jobs, count if count > 1 else 0):
+        shown = bar.add_task("rendering the synthetic data set", total=total)
+        for task, result in process_pool.run(take.shoot, tasks, count if count > 1 else 0):
             if isinstance(result, process_pool.Died):
                 raise DataError(f"{root}: a worker process died, probably for lack of memory; run again to continue.")
-            bar.advance(task, len(job.wanted))
+            bar.advance(shown, len(task.wanted))
 
 
 def _sweep(root: str) -> None:
-    """Remove what killed runs left half written."""
+    """Remove incomplete files of killed runs."""
     for method in (take.ORIGINAL, *take.FAMILIES):
         with os.scandir(os.path.join(root, take.folder(method))) as entries:
             for entry in entries:

@@ -1,9 +1,9 @@
-"""Who is drawn: the parameters of a procedural person, from a random generator.
+"""The parameters of a procedural person, drawn from a random generator.
 
 A person is two independent draws, :class:`Inner` (what a face swap exchanges: brows, eyes, nose, mouth) and
 :class:`Outer` (what stays with the target: skull, skin, hair, clothes). Because they are independent, the inner face of
-one person on the head of another is again a plausible draw of the same population: a clean swap cannot be told from a
-single picture.
+one person on the head of another is again a plausible draw of the same population: a clean swap cannot be recognised
+in a single picture.
 
 Lengths are in units of half a face width; x to the right and y down from the centre of the face, as in the picture.
 Colours are RGB in 0..1.
@@ -112,9 +112,9 @@ def draw(rng: np.random.Generator) -> Identity:
         cheek=uniform(0.02, 0.08),
         skin_seed=int(rng.integers(2**31)),
     )
-    place = uniform(0, len(SKINS) - 1.001)
-    part = place % 1
-    skin = SKINS[int(place)] * (1 - part) + SKINS[int(place) + 1] * part
+    tone = uniform(0, len(SKINS) - 1.001)
+    share = tone % 1
+    skin = SKINS[int(tone)] * (1 - share) + SKINS[int(tone) + 1] * share
     outer = Outer(
         skin=(skin * uniform(0.95, 1.04, 3)).astype(np.float32),
         hair=(HAIRS[rng.integers(len(HAIRS))] * uniform(0.85, 1.15)).astype(np.float32),

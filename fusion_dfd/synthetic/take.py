@@ -1,6 +1,6 @@
-"""The work of one process: the real video of one person and the forgeries of it, rendered together and encoded.
+"""Rendering and encoding the real video of one person together with its forgeries: the work of one process.
 
-Imports neither JAX nor Flax: a worker process starts at once.
+This module imports neither JAX nor Flax, so that a worker process starts quickly.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ ORIGINAL = "original"
 
 @dataclasses.dataclass(frozen=True)
 class RenderTask:
-    """Videos to make of one target: ``wanted`` maps a method to the file to write."""
+    """Videos of one target that are to be rendered."""
 
     options: Synthetic
     target: int
     source: int
     wanted: dict[str, str]
+    """Path of the file to write, by method."""
 
 
 def name(number: int, options: Synthetic) -> str:
@@ -37,33 +38,33 @@ def name(number: int, options: Synthetic) -> str:
 
 
 def folder(method: str) -> str:
-    """Where videos of a method lie, relative to the root, as in FaceForensics++."""
+    """Folder of a method's videos, relative to the root, as in FaceForensics++."""
     top = "original_sequences/youtube" if method == ORIGINAL else f"manipulated_sequences/{method}"
     return f"{top}/c23/videos"
 
 
 def plan(root: str, options: Synthetic, target: int, source: int) -> RenderTask:
-    """What is still missing of one target's videos."""
+    """The videos of one target that do not exist yet."""
     own, swap = name(target, options), f"{name(target, options)}_{name(source, options)}"
     paths = {m: os.path.join(root, folder(m), f"{own if m == ORIGINAL else swap}.mp4") for m in (ORIGINAL, *FAMILIES)}
     return RenderTask(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
 
 
-def shoot(job: RenderTask, report: Callable[[str], None] = lambda method: None) -> None:
-    """Make the videos of a job. ``report`` is called with the method before each of them."""
-    options = job.options
-    footage = Footage(options.seed, job.target, job.source, options.frames, options.size)
-    for method, path in job.wanted.items():
+def shoot(task: RenderTask, report: Callable[[str], None] = lambda method: None) -> None:
+    """Render the videos of a task. ``report`` is called with the method before each of them."""
+    options = task.options
+    footage = Footage(options.seed, task.target, task.source, options.frames, options.size)
+    for method, path in task.wanted.items():
         report(method)
         if method == ORIGINAL:
             layers = footage.layers
         else:
-            layers = FAMILIES[method](footage, generator(options.seed, method, job.target, job.source))
+            layers = FAMILIES[method](footage, generator(options.seed, method, task.target, task.source))
         encode(path, footage.film(layers), options)
 
 
 def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
-    """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is whole."""
+    """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is complete."""
     part = f"{path}.{os.getpid()}.part"
     try:
         with av.open(part, "w", format="mp4") as container:

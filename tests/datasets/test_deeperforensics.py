@@ -19,7 +19,7 @@ def test_an_actor_of_deeperforensics_and_his_targets_are_a_group(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"originals": ""}, "brings no real videos: give --originals"),
+        ({"originals": ""}, "has no real videos: give --originals"),
         ({"originals": "/nowhere"}, "/nowhere/original_sequences/youtube/c23/videos is missing"),
         ({"methods": ("end_to_end_level_6",)}, "no variant end_to_end_level_6; it has end_to_end, "),
         ({"methods": ("end_to_end_level_5",)}, "end_to_end_level_5 is missing .* holds end_to_end.; unpack it"),

@@ -158,5 +158,5 @@ def test_a_root_that_is_a_file_is_named(tmp_path, small):
 
 
 def test_odd_sizes_are_refused(tmp_path, small):
-    with pytest.raises(DataError, match=r"sample\.size=97"):
+    with pytest.raises(DataError, match=r"synthetic\.size=97"):
         generate.generate(str(tmp_path), dataclasses.replace(small, size=97), workers=1)
