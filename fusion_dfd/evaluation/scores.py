@@ -10,7 +10,7 @@ import dataclasses
 import importlib.util
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -71,16 +71,16 @@ def probability(logits) -> np.ndarray:
     return special.expit(np.asarray(logits, dtype=np.float64))
 
 
-def _mean_logit(logits: np.ndarray) -> float:
-    return float(probability(logits.mean()))
-
-
-RULES: dict[str, Callable[[np.ndarray], float]] = {
-    "mean_probability": lambda logits: float(probability(logits).mean()),
-    "mean_logit": _mean_logit,
-    "max": lambda logits: float(probability(logits).max()),
-}
-"""How the logits [n] of a face's clips become its probability. The first is the default and the field's custom."""
+def face_probability(logits: np.ndarray, rule: str) -> float:
+    """Probability 0..1 of a face of the ``logits`` [n] of its clips, by a rule of :data:`fusion_dfd.config.RULES`."""
+    match rule:
+        case "mean_probability":
+            return float(probability(logits).mean())
+        case "mean_logit":
+            return float(probability(logits.mean()))
+        case "max":
+            return float(probability(logits).max())
+    raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(config.RULES)}")
 
 
 def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str = "first") -> list[VideoScore]:
@@ -89,8 +89,6 @@ def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str 
     Raises :class:`DataError` where a clip occurs twice, where a video's rows disagree about what it is, or where a key
     does not open with dataset, method and compression (two videos of one file name would become one).
     """
-    if rule not in RULES:
-        raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(RULES)}")
     if tracks not in config.TRACKS:
         raise DataError(f"no aggregation over faces {tracks!r}: choose one of {', '.join(config.TRACKS)}")
     of_video: dict[str, list[Score]] = {}
@@ -104,10 +102,10 @@ def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str 
         seen.add(clip)
         if row.track == 0 or tracks == "max":
             of_video.setdefault(row.video, []).append(row)
-    return [_video(key, rows, RULES[rule]) for key, rows in of_video.items()]
+    return [_video(key, rows, rule) for key, rows in of_video.items()]
 
 
-def _video(key: str, rows: list[Score], of: Callable[[np.ndarray], float]) -> VideoScore:
+def _video(key: str, rows: list[Score], rule: str) -> VideoScore:
     facts = {(row.dataset, row.method, row.compression, row.group, row.label) for row in rows}
     if len(facts) > 1:
         raise DataError(
@@ -120,7 +118,7 @@ def _video(key: str, rows: list[Score], of: Callable[[np.ndarray], float]) -> Vi
     of_track: dict[int, list[float]] = {}
     for row in rows:
         of_track.setdefault(row.track, []).append(row.logit)
-    faces = [of(np.array(logits, dtype=np.float64)) for logits in of_track.values()]
+    faces = [face_probability(np.array(logits, dtype=np.float64), rule) for logits in of_track.values()]
     return VideoScore(key, dataset, method, compression, group, label, len(rows), float(np.max(faces)))
 
 

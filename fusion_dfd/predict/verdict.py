@@ -171,7 +171,7 @@ class VerdictRules:
 
     def aggregated(self, logits: np.ndarray) -> float:
         """Probability of the windows' ``logits`` [n], aggregated by the run's rule, calibrated if the run is."""
-        probability = scores.RULES[self.rule](logits)
+        probability = scores.face_probability(logits, self.rule)
         return float(self.calibration.apply([probability])[0]) if self.calibration else probability
 
     def _face(self, number: int, clips: list[FaceTrack], windows: list[Window], fps: float, config: c.Config) -> Face:
