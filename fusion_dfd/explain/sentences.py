@@ -15,15 +15,11 @@ from fusion_dfd.shards.synthetic import NAME as SYNTHETIC
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
 SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Undecided", "none": "Not judged"}
-RENDERED = (
-    "This detector was trained on rendered (drawn) faces only, the synthetic data set: what it says of real footage "
-    "means nothing."
-)
+RENDERED = "This detector was trained on rendered (drawn) faces only. Its verdicts on real footage mean nothing."
 UNKNOWN = "It is not recorded what this detector was trained on."
-NO_RUN = "This detector is of no run."
+NO_RUN = "This detector does not belong to a run."
 UNCALIBRATED = (
-    "This detector is not calibrated: its probabilities are the model's own and may be far too sure of themselves. Use "
-    "them to rank videos, not as odds."
+    "This detector is not calibrated: its probabilities may be far too confident. Use them to rank videos, not as odds."
 )
 SLIGHT = 0.05
 """Changes of a probability that are not worth a word."""

@@ -1,4 +1,4 @@
-"""A folder of a running server that nobody else may enter, and that does not outlive it."""
+"""A temporary folder that only the server's user can enter and that is removed when the server ends."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 
 PREFIX = "fusion_dfd_serve_"
 LOCK = "lock"
-"""A file in the folder, locked as long as its server lives: a process that is killed lets go of it too."""
+"""A file in the folder, locked while its server runs. The lock of a killed process is released too."""
 
 
 @contextlib.contextmanager
 def folder() -> Iterator[str]:
-    """A new folder of mode 0700 among the system's temporary ones, removed in the end; those of killed servers too."""
+    """A new temporary folder of mode 0700, removed at the end. Folders of killed servers are removed first."""
     sweep()
     path = tempfile.mkdtemp(prefix=f".{PREFIX}")
     try:
         with open(os.path.join(path, LOCK), "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            # Named last: another server, which sweeps as it starts, must never see it without its lock.
+            # Renamed last: another server, which sweeps when it starts, must never see the folder unlocked.
             made, path = path, os.path.join(os.path.dirname(path), os.path.basename(path)[1:])
             os.rename(made, path)
             yield path
@@ -31,7 +31,7 @@ def folder() -> Iterator[str]:
 
 
 def sweep() -> None:
-    """Remove the folders of this user's servers that live no more."""
+    """Remove the folders of this user's servers that are no longer running."""
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False) and _abandoned(entry):
@@ -45,6 +45,6 @@ def _abandoned(entry: os.DirEntry) -> bool:
         with open(os.path.join(entry.path, LOCK), "rb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        # Locked by a living server, removed meanwhile by another, or made by something else.
+        # Locked by a running server, removed meanwhile by another, or not made by a server.
         return False
     return True

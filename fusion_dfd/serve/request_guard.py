@@ -1,4 +1,4 @@
-"""Who may talk to the server, and what its pages may do."""
+"""Security headers for every response, and refusal of requests from other sites."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLICY = "; ".join((
     "default-src 'self'", "img-src 'self' data:", "object-src 'none'", "base-uri 'none'", "form-action 'none'",
     "frame-ancestors 'none'",
 ))  # fmt: skip
-"""The pages load what this server has, and nothing from anywhere else."""
+"""Pages load resources from this server only."""
 HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -25,10 +25,10 @@ HEADERS = {
 
 
 class Guard:
-    """Puts :data:`HEADERS` on every answer that does not set them itself, and refuses two kinds of requests.
+    """Middleware that adds :data:`HEADERS` to every response that does not set them, and refuses two kinds of requests.
 
-    A server bound to loopback answers to names of loopback only: a page from elsewhere whose name was made to point
-    here (DNS rebinding) is of that name. And no page of another origin may change anything.
+    A server bound to a loopback address accepts only loopback names as host: in DNS rebinding a foreign page lets its
+    own name point to this machine. And a page of another origin may only read, never change anything.
     """
 
     def __init__(self, app: ASGIApp, loopback: bool):
@@ -60,7 +60,7 @@ class Guard:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this machine, without asking anyone."""
+    """Whether a host name or address is this machine's loopback, without a DNS query."""
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -68,7 +68,7 @@ def is_loopback(name: str) -> bool:
 
 
 def _hostname(host: str) -> str:
-    """The name in a Host header, without port and brackets; empty where it is none."""
+    """The name in a Host header, without port and brackets; empty if malformed."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -76,7 +76,7 @@ def _hostname(host: str) -> str:
 
 
 def _netloc(origin: str) -> str | None:
-    """Host and port of an Origin header; None where it names none, as ``null`` does."""
+    """Host and port of an Origin header; None if it has none, as ``null``."""
     try:
         return urlsplit(origin).netloc or None
     except ValueError:

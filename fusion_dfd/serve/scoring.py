@@ -1,4 +1,4 @@
-"""What a server does with one video: the only place that knows how a verdict and its report are made."""
+"""Scores an uploaded video, explains the verdict, and states what users must know about the model."""
 
 from __future__ import annotations
 
@@ -13,28 +13,54 @@ from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
 from fusion_dfd.runs.run import Run
 
+EVIDENCE = (
+    "A score is evidence, not proof: forgeries of an unknown kind can pass, and real videos can be called fake. Never "
+    "accuse anyone on the strength of a score alone."
+)
+
 Score = Callable[[str, str, OnProgress], tuple[Verdict, str | None]]
-"""``(path, directory, told) -> (verdict, page)``, see :func:`score`."""
+"""``(path, directory, on_progress) -> (verdict, page)``, see :func:`score`."""
 
 
-def score(detector: DeepfakeDetector, path: str, directory: str, told: OnProgress) -> tuple[Verdict, str]:
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What users must know about a run and its detector."""
+
+    run: str
+    """Name of the run's folder."""
+    version: str
+    """Version of this package."""
+    system: str
+    """Kind of model, a name of ``fusion_dfd.models.registry``."""
+    threshold: float
+    """Probabilities above it are called fake."""
+    doubt: tuple[float, float] | None
+    """The abstention band: probabilities in it get no verdict. None if the run is not calibrated."""
+    trained_on: tuple[str, ...]
+    """``dataset/compression`` of the training data; empty if unknown."""
+    notices: tuple[str, ...]
+    """Sentences to be shown with every verdict."""
+
+
+def score(detector: DeepfakeDetector, path: str, directory: str, on_progress: OnProgress) -> tuple[Verdict, str]:
     """Score a video and explain the verdict.
 
     Args:
-      detector: a trained one.
+      detector: of the run.
       path: of the video.
-      directory: an existing folder for what is to be shown about it.
-      told: called after every window and every part of the explanation; what it raises ends the work and is passed on.
+      directory: an existing folder for the report.
+      on_progress: called after every clip and every step of the explanation. An exception it raises ends the work and
+        is passed on.
 
     Returns the verdict, and the path of an HTML report in ``directory``.
     """
-    return page.write(detector, path, directory, told)
+    return page.write(detector, path, directory, on_progress)
 
 
 def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdict:
-    """The verdict on the file at ``path`` as one on ``name``, in its sentences and in its report too.
+    """The verdict with ``path`` replaced by ``name``, in its sentences and in the report too.
 
-    The last part of ``path`` must be a word that nothing else in the report can hold.
+    The last part of ``path`` must be a random word that does not occur elsewhere in the report.
     """
     if report is not None:
         with open(report, encoding="utf-8") as file:
@@ -46,35 +72,8 @@ def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdi
     return dataclasses.replace(verdict, path=name, reason=reason)
 
 
-# MERGED from serve.facts: What a user must know about the model that speaks, taken from its run folder.
-EVIDENCE = (
-    "A score is evidence, not proof: forgeries of a kind the model has not met can pass, and real videos can be called "
-    "fake. Let nobody's good name hang on it alone."
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelFacts:
-    """Of a run and the detector made from it."""
-
-    run: str
-    """Name of the run's folder."""
-    version: str
-    """Of this package."""
-    system: str
-    """Kind of model, a name of ``fusion_dfd.models.registry``."""
-    threshold: float
-    """Probabilities above it are called fake."""
-    doubt: tuple[float, float] | None
-    """Probabilities in between get no verdict; None where the run is not calibrated."""
-    trained_on: tuple[str, ...]
-    """``dataset/compression`` of the training data; empty where the run does not say."""
-    notices: tuple[str, ...]
-    """Sentences that belong beside every verdict."""
-
-
 def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
-    """What a user must know about a run. Raises DataError where its ``data.json`` is damaged."""
+    """What a user must know about a run. Raises DataError if its ``data.json`` is damaged."""
     found = run.training_data
     sets = tuple(found["train"]["sets"]) if found else ()
     calibration = detector.rules.calibration

@@ -1,4 +1,4 @@
-"""The server: one process, one detector, loaded and warm before the first visitor is let in."""
+"""The server: one process with one detector, loaded and compiled before the first request is accepted."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
 
 GRACE = 5
-"""Seconds that connections get to finish when the server ends."""
+"""Seconds that open connections get to finish when the server ends."""
 
 
 def serve(run: str, host: str, port: int, limits: Limits) -> None:
-    """Answer requests until Ctrl-C or SIGTERM. The address is printed when it can be used; port 0 is any free one.
+    """Answer requests until Ctrl-C or SIGTERM. The address is printed once it answers; port 0 takes any free one.
 
-    Raises ConfigError for an address that cannot be used, DataError for a run that cannot.
+    Raises ConfigError for an address that cannot be used, DataError for a run that cannot be used.
     """
     with _listen(host, port) as listener:
         if not is_loopback(host):
             _say(
-                f"warning: {host} can be reached from other machines, without password or encryption: whoever reaches "
-                "it can have videos scored"
+                f"warning: other machines can reach {host} without password or encryption, and anyone who does can have "
+                "videos scored"
             )
         _say(f"loading {run}")
         detector = detectors.load(run)
@@ -54,7 +54,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Prints its address once it answers there."""
+    """Prints its address once it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, address: str):
         super().__init__(config)
@@ -67,7 +67,7 @@ class _Server(uvicorn.Server):
 
 
 def warm(detector: DeepfakeDetector) -> None:
-    """Have everything compiled by scoring and explaining a rendered video."""
+    """Compile all programs by scoring and explaining a rendered video."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "warm.mp4")
         take.shoot(take.RenderTask(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
@@ -75,7 +75,7 @@ def warm(detector: DeepfakeDetector) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that already listens: an address in use is told before the model is loaded."""
+    """A listening socket, made first so that an address in use is reported before the model is loaded."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)

@@ -1,4 +1,4 @@
-"""From the body of a request to a file that may be scored."""
+"""Receives an upload and checks that it is a video that may be scored."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fusion_dfd.types import DataError
 
 MEGABYTE = 1_000_000
 STALLED = 30.0
-"""Seconds without a byte after which an upload is given up."""
+"""Seconds without data after which an upload is aborted."""
 PIXELS = 4096 * 2304
-"""Most pixels of a frame: the frames of a window are held at once."""
+"""Most pixels of a frame: all frames of a clip are held in memory at once."""
 RATES = (25.0, 240.0)
-"""Frames a second of a file that does not say; most that are believed: headers lie, the number of frames does not."""
+"""Frames per second assumed if a file states none, and the most that is accepted: headers can lie, frame counts do not."""
 LONGEST_NAME = 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a server takes."""
+    """Limits on uploads and on the queue."""
 
     max_mb: int = 200
     """Largest upload, megabytes (10**6 bytes)."""
@@ -37,13 +37,13 @@ class Limits:
 
 
 def announced(length: str | None, limits: Limits) -> None:
-    """Refuse a body (413) by what its Content-Length says, before a byte of it is read."""
+    """Refuse a body (413) by its Content-Length, before reading it."""
     if length is not None and length.isdecimal() and int(length) > limits.max_mb * MEGABYTE:
         raise _too_large(limits)
 
 
 async def receive(body: AsyncGenerator[bytes, None], path: str, limits: Limits) -> None:
-    """Write a body to the new file ``path``, piece by piece. Nothing more is read once it is too large (413)."""
+    """Write a body to the new file ``path`` chunk by chunk; reading stops as soon as it is too large (413)."""
     size = 0
     try:
         with open(path, "xb") as file:
@@ -59,7 +59,7 @@ async def receive(body: AsyncGenerator[bytes, None], path: str, limits: Limits) 
 
 
 def check(path: str, name: str, limits: Limits) -> None:
-    """Refuse (422) a file that is no video, or too long or too large in its frames, without decoding it."""
+    """Refuse (422) a file that is not a video, too long, or with too large frames, without decoding it."""
     try:
         info = video.probe(path, limits.time_limit)
     except DataError as error:
@@ -77,7 +77,7 @@ def check(path: str, name: str, limits: Limits) -> None:
 
 
 def shown(name: str) -> str:
-    """A user's file name as it is shown: printable, of bounded length, without the folders before it."""
+    """A user's file name for display: printable, of bounded length, without folders."""
     name = name.replace("\\", "/").rpartition("/")[2]
     return "".join(filter(str.isprintable, name))[-LONGEST_NAME:] or "video"
 

@@ -1,4 +1,4 @@
-"""What is said of a run beside every verdict."""
+"""What is said of a run with every verdict."""
 
 import dataclasses
 import pathlib
@@ -56,7 +56,7 @@ def test_threshold_and_doubt_are_the_calibration_s(tmp_path):
     assert sentences.UNCALIBRATED in plain.notices
 
 
-def test_no_path_of_the_machine_is_told(tmp_path):
+def test_no_path_of_the_machine_is_shown(tmp_path):
     run = tmp_path / "secret" / "fusion"
     run.mkdir(parents=True)
     found = scoring.gather(Run(f"{run}/"), detector())

@@ -77,7 +77,7 @@ def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run
 def test_ctrl_c_ends_it_in_peace(facts, temporary, monkeypatch, capsys, eventually, host):
     monkeypatch.setattr(server.detectors, "load", lambda run: None)
     monkeypatch.setattr(server, "warm", lambda detector: None)
-    monkeypatch.setattr(server.facts, "gather", lambda run, detector: facts)
+    monkeypatch.setattr(server.scoring, "gather", lambda run, detector: facts)
 
     def interrupt():
         eventually(lambda: list(temporary.glob("*/lock")))
