@@ -1,4 +1,4 @@
-"""The web application: a page for people, a JSON API for programs (described at ``/docs`` and ``/openapi.json``)."""
+"""The web application: a page for people, and a JSON API for programs (documented at ``/docs``, ``/openapi.json``)."""
 
 from __future__ import annotations
 
@@ -25,41 +25,41 @@ REPORT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; font-src data:; "
     "frame-ancestors 'self'"
 )
-"""A report holds all it shows and runs nothing."""
+"""A report contains everything that it shows and runs no scripts."""
 BODY = {
     "requestBody": {
         "required": True,
-        "description": "The video file itself, no form.",
+        "description": "The video file itself, not a form.",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
 
 
-Id = Annotated[str, Path(alias="id", description="As the answer to the upload gave it.")]
+Id = Annotated[str, Path(alias="id", description="The id in the response to the upload.")]
 
 
-class Job(pydantic.BaseModel):
-    """Where an uploaded video stands."""
+class JobStatus(pydantic.BaseModel):
+    """State of an uploaded video."""
 
     id: str
-    name: str = pydantic.Field(description="What the user calls the file.")
+    name: str = pydantic.Field(description="Name of the file, for display.")
     state: jobs.State
-    position: int | None = pydantic.Field(description="Place in the queue, 1 is next; null outside of it.")
-    windows_done: int = pydantic.Field(description="Stretches of the video that are scored.")
-    windows: int = pydantic.Field(description="Stretches of the video that will be looked at; 0 before that is known.")
-    seconds_left: float | None = pydantic.Field(description="Estimate while it runs, in seconds.")
-    verdict: Verdict | None = pydantic.Field(description="When it is done.")
+    position: int | None = pydantic.Field(description="Position in the queue, 1 is next; null if not queued.")
+    windows_done: int = pydantic.Field(description="Steps done: scored clips, then parts of the report.")
+    windows: int = pydantic.Field(description="Steps in total; 0 before that is known.")
+    seconds_left: float | None = pydantic.Field(description="Estimated remaining seconds while it runs.")
+    verdict: Verdict | None = pydantic.Field(description="The verdict, once done.")
     reason: str | None = pydantic.Field(description="Why it failed or was cancelled.")
-    report: str | None = pydantic.Field(description="Path of an HTML report on this server, where there is one.")
-    expires: float | None = pydantic.Field(description="Seconds until the result is forgotten.")
+    report: str | None = pydantic.Field(description="Path of the HTML report on this server, if there is one.")
+    expires: float | None = pydantic.Field(description="Seconds until the result is deleted.")
 
 
-class Model(pydantic.BaseModel):
-    """The model behind the verdicts, and what the server takes."""
+class ModelInfo(pydantic.BaseModel):
+    """The model behind the verdicts, and the limits of the server."""
 
     facts: ModelFacts
     limits: upload.Limits
-    keep: float = pydantic.Field(description="Seconds a result is kept.")
+    keep: float = pydantic.Field(description="Seconds that a result is kept.")
     free: int = pydantic.Field(description="Free places in the queue.")
 
 
@@ -69,14 +69,14 @@ def create(score: Score, facts: ModelFacts, limits: upload.Limits, loopback: boo
     Args:
       score: see :func:`fusion_dfd.serve.scoring.score`; called by one thread at a time.
       facts: of the model behind ``score``.
-      limits: what is taken.
+      limits: on uploads and on the queue.
       loopback: whether it is bound to a loopback address, see :class:`fusion_dfd.serve.request_guard.Guard`.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Here and not around the server: uvicorn passes SIGTERM on once this is left, and the process is gone.
-        with private_folder.folder() as root, jobs.Jobs(score, root, limits.time_limit, limits.queue) as queue:
+        # Not around the server: uvicorn re-raises SIGTERM after this context, and the process ends.
+        with private_folder.folder() as root, jobs.JobQueue(score, root, limits.time_limit, limits.queue) as queue:
             app.state.jobs = queue
             yield
 
@@ -90,9 +90,11 @@ def create(score: Score, facts: ModelFacts, limits: upload.Limits, loopback: boo
     )
     app.state.facts, app.state.limits = facts, limits
     app.add_middleware(Guard, loopback=loopback)
-    app.add_api_route("/api/model", model, methods=["GET"], response_model=Model)
-    app.add_api_route("/api/jobs", submit, methods=["POST"], response_model=Job, status_code=201, openapi_extra=BODY)
-    app.add_api_route("/api/jobs/{id}", read, methods=["GET"], response_model=Job)
+    app.add_api_route("/api/model", model, methods=["GET"], response_model=ModelInfo)
+    app.add_api_route(
+        "/api/jobs", submit, methods=["POST"], response_model=JobStatus, status_code=201, openapi_extra=BODY
+    )
+    app.add_api_route("/api/jobs/{id}", read, methods=["GET"], response_model=JobStatus)
     app.add_api_route("/api/jobs/{id}", cancel, methods=["DELETE"], status_code=204)
     app.add_api_route("/api/jobs/{id}/report", report, methods=["GET"], response_class=FileResponse)
     _add_pages(app)
@@ -116,24 +118,24 @@ def _page(name: str):
 
 
 def _style() -> Response:
-    """The look of the reports."""
+    """The stylesheet of the reports."""
     return Response(pages.STYLE, media_type="text/css")
 
 
-def model(request: Request) -> Model:
-    """The model, the limits, and how much room is left."""
+def model(request: Request) -> ModelInfo:
+    """The model, the limits, and the free places in the queue."""
     state = request.app.state
-    return Model(facts=state.facts, limits=state.limits, keep=jobs.KEEP, free=state.jobs.free())
+    return ModelInfo(facts=state.facts, limits=state.limits, keep=jobs.KEEP, free=state.jobs.free())
 
 
 async def submit(
     request: Request,
-    name: Annotated[str, Query(description="What the file is called, for people.", max_length=4096)] = "video",
-) -> Job:
+    name: Annotated[str, Query(description="Name of the file, for display.", max_length=4096)] = "video",
+) -> JobStatus:
     """Send a video, e.g. `curl --data-binary @clip.mp4 -H 'Content-Type: video/mp4' 'URL/api/jobs?name=clip.mp4'`.
 
-    Refused are: 403 pages of other origins, 408 uploads that stall, 413 files that are too large, 415 forms,
-    422 files that are no videos or too long, 503 when the queue is full.
+    Errors: 403 request from another origin, 408 upload stalled, 413 file too large, 415 form instead of a video,
+    422 not a video or too long, 503 queue full.
     """
     state = request.app.state
     _check_type(request.headers.get("content-type", ""))
@@ -143,21 +145,21 @@ async def submit(
         with state.jobs.place(name) as job:
             await upload.receive(request.stream(), job.video, state.limits)
             await run_in_threadpool(upload.check, job.video, name, state.limits)
-            if await request.is_disconnected():  # nobody would ever learn the job's id
+            if await request.is_disconnected():  # nobody would learn the job's id
                 raise HTTPException(400, "the connection was closed before the video was checked")
-    except jobs.Full as error:
-        text = f"{state.limits.queue} videos are waiting already, which is as many as may; try again in a minute"
+    except jobs.QueueFull as error:
+        text = f"the queue is full ({state.limits.queue} videos are waiting); try again in a minute"
         raise HTTPException(503, text, {"Retry-After": "60"}) from error
     return _job(state.jobs, job.id)
 
 
-def read(request: Request, number: Id) -> Job:
-    """Where a video stands, and the verdict on it."""
+def read(request: Request, number: Id) -> JobStatus:
+    """State of a video and, once it is done, the verdict."""
     return _job(request.app.state.jobs, number)
 
 
 def cancel(request: Request, number: Id) -> None:
-    """End a job that waits or runs (at its next window); delete the result of one that has ended."""
+    """Cancel a waiting or running job (after its current clip); delete the result of a finished one."""
     try:
         request.app.state.jobs.cancel(number)
     except KeyError as error:
@@ -165,7 +167,7 @@ def cancel(request: Request, number: Id) -> None:
 
 
 def report(request: Request, number: Id) -> FileResponse:
-    """The report on a video, a page of HTML."""
+    """The HTML report on a video."""
     job, _ = _find(request.app.state.jobs, number)
     if job.report is None:
         raise HTTPException(404, "there is no report on this video")
@@ -173,21 +175,21 @@ def report(request: Request, number: Id) -> FileResponse:
 
 
 def _check_type(kind: str) -> None:
-    """Refuse forms: any page of the web may send one here, while it must ask before it sends another type."""
+    """Refuse forms: any web page may send one without a preflight request, but no other content type."""
     kind = kind.partition(";")[0].strip().lower()
     if kind != "application/octet-stream" and not kind.startswith("video/"):
         raise HTTPException(415, "send the video itself, with Content-Type: application/octet-stream or video/...")
 
 
-def _job(queue: jobs.Jobs, number: str) -> Job:
+def _job(queue: jobs.JobQueue, number: str) -> JobStatus:
     job, position = _find(queue, number)
-    return Job(
+    return JobStatus(
         id=job.id,
         name=job.name,
         state=job.state,
         position=position,
-        windows_done=job.windows[0],
-        windows=job.windows[1],
+        windows_done=job.progress[0],
+        windows=job.progress[1],
         seconds_left=queue.seconds_left(job),
         verdict=job.verdict,
         reason=job.reason,
@@ -196,7 +198,7 @@ def _job(queue: jobs.Jobs, number: str) -> Job:
     )
 
 
-def _find(queue: jobs.Jobs, number: str) -> tuple[jobs.Job, int | None]:
+def _find(queue: jobs.JobQueue, number: str) -> tuple[jobs.Job, int | None]:
     try:
         return queue.find(number)
     except KeyError as error:

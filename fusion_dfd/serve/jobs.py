@@ -1,4 +1,4 @@
-"""Uploaded videos from the queue to their results: bounded, one after another, and forgotten in time."""
+"""A bounded queue of uploaded videos. They are scored one at a time, and results are deleted after a while."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 KEEP = 30 * 60.0
 """Seconds a result is kept."""
 MOST_KEPT = 100
-"""Results kept at most: the oldest goes first."""
+"""Most results that are kept; the oldest is deleted first."""
 SWEEP = 30.0
-"""Seconds between looks for results that are due to be forgotten."""
+"""Seconds between searches for results that have expired."""
 PATIENCE = 10.0
-"""Seconds that closing waits for the window in work."""
+"""Seconds that closing waits for the clip in progress."""
 
 
-class Full(Exception):
-    """No place is free in the queue."""
+class QueueFull(Exception):
+    """No place in the queue is free."""
 
 
-class Ended(Exception):
-    """Ends the scoring of a job from within; not a DataError, which the detector would take for one about the video."""
+class JobEnded(Exception):
+    """Ends the scoring of a job. Not a DataError, which the detector would take for an error in the video."""
 
     def __init__(self, state: State, reason: str):
         super().__init__(reason)
@@ -46,7 +46,7 @@ class Ended(Exception):
 
 
 class Ending(NamedTuple):
-    """What came of a job; the fields are those of :class:`Job`."""
+    """Outcome of a job; the fields are those of :class:`Job`."""
 
     state: State
     reason: str | None = None
@@ -56,21 +56,21 @@ class Ending(NamedTuple):
 
 @dataclasses.dataclass(eq=False)
 class Job:
-    """One uploaded video. Times are those of the clock of its :class:`Jobs`, in seconds."""
+    """One uploaded video. Times are seconds of the clock of its :class:`JobQueue`."""
 
     id: str
-    """Not to be guessed: whoever knows it may see and delete the result."""
+    """Random and unguessable: whoever knows it may see and delete the result."""
     name: str
-    """What the user calls the file."""
+    """Name of the file on the user's machine, for display."""
     folder: str
-    """The job's own; holds the video until it is scored, and the report."""
+    """Folder of this job; holds the video until it is scored, and the report."""
     state: State = "queued"
-    windows: tuple[int, int] = (0, 0)
-    """How many windows of the video are done, and how many there are; 0 of 0 before the first is."""
+    progress: tuple[int, int] = (0, 0)
+    """Steps done (clips, then parts of the explanation) and steps in total; 0 of 0 before the first."""
     started: float = math.nan
     """When scoring began."""
     finished: float = math.nan
-    """When it reached one of the last three states."""
+    """When it was done, failed or cancelled."""
     stop: bool = False
     """Whether it was cancelled while running."""
     verdict: Verdict | None = None
@@ -81,19 +81,19 @@ class Job:
 
     @property
     def video(self) -> str:
-        """Path of the upload: names from outside are shown, never used."""
+        """Path of the upload. A user's file name is displayed but never used as a path."""
         return os.path.join(self.folder, self.id)
 
 
-class Jobs:
-    """A queue of at most ``places`` waiting videos, uploads under way included, and one thread that scores them.
+class JobQueue:
+    """A queue of at most ``places`` waiting videos, current uploads included, and one thread that scores them.
 
     Args:
       score: see :data:`fusion_dfd.serve.scoring.Score`; called by that thread alone.
       root: folder for the jobs' folders.
-      time_limit: seconds the scoring of one video may take; looked at after every window of it.
-      places: how many may wait.
-      clock: seconds since some moment.
+      time_limit: seconds that scoring one video may take; checked after every clip.
+      places: most videos that may wait.
+      clock: monotonic time in seconds.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class Jobs:
         self._uploads = 0
         self._closing = False
         self._changed = threading.Condition()
-        # A daemon: a window that takes longer than PATIENCE must not keep the process from ending.
+        # A daemon, so that a clip that takes longer than PATIENCE does not keep the process from ending.
         self._thread = threading.Thread(target=self._work, name="scoring", daemon=True)
 
-    def __enter__(self) -> Jobs:
+    def __enter__(self) -> JobQueue:
         self._thread.start()
         return self
 
     def __exit__(self, *_) -> None:
-        """End the running job at its next window, drop the others."""
+        """Stop the running job after its current clip, drop the others."""
         with self._changed:
             self._closing = True
             self._waiting.clear()
@@ -125,13 +125,13 @@ class Jobs:
 
     @contextlib.contextmanager
     def place(self, name: str) -> Iterator[Job]:
-        """A place in the queue for a video of that name, with a folder to put it in. Raises :class:`Full`.
+        """Reserve a place for a video of that name, with a folder to store it in. Raises :class:`QueueFull`.
 
-        Leaving without an error puts the job into the queue; otherwise nothing remains of it.
+        On leaving without an error the job is queued; after an error nothing of it remains.
         """
         with self._changed:
             if self.free() <= 0:
-                raise Full
+                raise QueueFull
             self._uploads += 1
         number = secrets.token_urlsafe(16)
         job = Job(number, name, os.path.join(self._root, number))
@@ -150,13 +150,13 @@ class Jobs:
             self._changed.notify_all()
 
     def free(self) -> int:
-        """How many places of the queue are free."""
+        """Number of free places in the queue."""
         return self.places - len(self._waiting) - self._uploads
 
     def find(self, number: str) -> tuple[Job, int | None]:
-        """A copy of a job as it is now, and its place in the queue (1 is next), None where it is not in it.
+        """A copy of a job and its position in the queue: 1 is next, None if it is not queued.
 
-        Raises KeyError: there is no such job, or no longer.
+        Raises KeyError if there is no such job, or no longer.
         """
         with self._changed:
             self._sweep()
@@ -165,20 +165,20 @@ class Jobs:
             return dataclasses.replace(job), position
 
     def seconds_left(self, job: Job) -> float | None:
-        """How long a running job will take from now if its windows take equally long; None where nothing is known."""
-        done, total = job.windows
+        """Remaining seconds of a running job if all its steps take equally long; None if unknown."""
+        done, total = job.progress
         if job.state != "running" or not done:
             return None
         return (self._clock() - job.started) / done * (total - done)
 
     def expires(self, job: Job) -> float | None:
-        """Seconds until the result of a job is forgotten; None while there is none."""
+        """Seconds until the result of a job is deleted; None while there is none."""
         return None if math.isnan(job.finished) else max(0.0, job.finished + KEEP - self._clock())
 
     def cancel(self, number: str) -> None:
-        """Take a waiting job out of the queue, end a running one after its window, forget a finished one.
+        """Remove a waiting job, stop a running one after its current clip, delete a finished one.
 
-        Raises KeyError: there is no such job, or no longer.
+        Raises KeyError if there is no such job, or no longer.
         """
         with self._changed:
             job = self._jobs[number]
@@ -186,7 +186,7 @@ class Jobs:
                 job.stop = True
             elif job in self._waiting:
                 self._waiting.remove(job)
-                self._end(job, Ending("cancelled", "cancelled while it waited"))
+                self._end(job, Ending("cancelled", "cancelled while waiting"))
             else:
                 self._forget(job)
 
@@ -198,20 +198,20 @@ class Jobs:
 
     def _run(self, job: Job) -> Ending:
         try:
-            verdict, report = self._score(job.video, job.folder, functools.partial(self._told, job))
+            verdict, report = self._score(job.video, job.folder, functools.partial(self._on_progress, job))
             self._check(job)
             return Ending("done", None, renamed(verdict, report, job.video, job.name), report)
-        except Ended as ended:
+        except JobEnded as ended:
             return Ending(ended.state, str(ended))
         except DataError as error:
             return Ending("failed", str(error).replace(job.video, job.name))
         except Exception:
-            # Whatever a video does to the libraries that read it, the next one is to be scored.
+            # Whatever a video does to the libraries that read it, the server must go on to the next one.
             logging.exception("scoring an uploaded video failed")
-            return Ending("failed", "the program failed on this video; its log says where")
+            return Ending("failed", "the program failed on this video; the server's log has the details")
 
     def _next(self) -> Job | None:
-        """The job to score now; waits for one. None when closing."""
+        """Wait for the next job and start it. None when closing."""
         with self._changed:
             while not self._closing and not self._waiting:
                 self._sweep()
@@ -222,23 +222,23 @@ class Jobs:
             job.state, job.started = "running", self._clock()
             return job
 
-    def _told(self, job: Job, _: str, window: int, windows: int) -> None:
-        job.windows = window, windows
+    def _on_progress(self, job: Job, _: str, done: int, steps: int) -> None:
+        job.progress = done, steps
         self._check(job)
         if self._clock() - job.started > self.time_limit:
-            raise Ended(
+            raise JobEnded(
                 "failed",
-                f"stopped after {self.time_limit:g} seconds, the time limit of this server, at window {window} of "
-                f"{windows}; give a shorter or smaller video",
+                f"stopped after {self.time_limit:g} seconds, the time limit of this server, at step {done} of "
+                f"{steps}; send a shorter or smaller video",
             )
 
     def _check(self, job: Job) -> None:
-        """Whether a job may go on. Raises :class:`Ended`."""
+        """Raises :class:`JobEnded` if a job was cancelled."""
         if job.stop:
-            raise Ended("cancelled", "cancelled while it was scored")
+            raise JobEnded("cancelled", "cancelled while being scored")
 
     def _end(self, job: Job, ending: Ending) -> None:
-        """Keep what came of a job; the video goes, and the whole folder where no report lies in it."""
+        """Store the outcome of a job. Delete its video, or its whole folder if that holds no report."""
         job.state, job.reason, job.verdict, job.report = ending
         job.finished = self._clock()
         if job.report is None:
@@ -248,11 +248,11 @@ class Jobs:
                 os.remove(job.video)
 
     def _sweep(self) -> None:
-        """Forget results that are due."""
+        """Delete expired results."""
         ended = [job for job in self._jobs.values() if not math.isnan(job.finished)]
         ended.sort(key=lambda job: job.finished)
-        for place, job in enumerate(ended):
-            if place < len(ended) - MOST_KEPT or self.expires(job) == 0:
+        for age, job in enumerate(ended):
+            if age < len(ended) - MOST_KEPT or self.expires(job) == 0:
                 self._forget(job)
 
     def _forget(self, job: Job) -> None:

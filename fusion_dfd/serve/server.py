@@ -32,7 +32,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
     with _listen(host, port) as listener:
         if not is_loopback(host):
             _say(
-                f"warning: other machines can reach {host} without password or encryption, and anyone who does can have "
+                f"warning: other machines can reach {host} without password or encryption; anyone who does can have "
                 "videos scored"
             )
         _say(f"loading {run}")

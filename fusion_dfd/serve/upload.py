@@ -18,7 +18,7 @@ STALLED = 30.0
 PIXELS = 4096 * 2304
 """Most pixels of a frame: all frames of a clip are held in memory at once."""
 RATES = (25.0, 240.0)
-"""Frames per second assumed if a file states none, and the most that is accepted: headers can lie, frame counts do not."""
+"""Frames per second: assumed if a file states none, and most that is believed (frame counts can be trusted more)."""
 LONGEST_NAME = 200
 
 

@@ -98,7 +98,7 @@ def test_states_and_places_in_the_queue_are_told(client, send, score, eventually
     assert client.get("/api/model").json()["free"] == 0
     answer = send()
     assert answer.status_code == 503
-    assert answer.json()["detail"].startswith("2 videos are waiting already")
+    assert answer.json()["detail"].startswith("the queue is full (2 videos are waiting)")
     assert int(answer.headers["retry-after"]) > 0
 
 

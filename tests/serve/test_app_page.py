@@ -162,7 +162,7 @@ def test_the_queue_is_seen_and_a_full_one_told(opened, address, score, file):
     first.get_by_label(CHOOSE).set_input_files(file("1.mp4"))
     expect(first.get_by_text("1 of 10 steps")).to_be_visible()
     second.get_by_label(CHOOSE).set_input_files(file("2.mp4"))
-    expect(second.get_by_text("Waiting in the queue, it is the next")).to_be_visible()
+    expect(second.get_by_text("Waiting in the queue, yours is next")).to_be_visible()
     third.get_by_label(CHOOSE).set_input_files(file("3.mp4"))
     expect(third.get_by_role("alert")).to_have_text("The queue is full; try again in a minute.")
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from fusion_dfd.serve import jobs as module
-from fusion_dfd.serve.jobs import KEEP, MOST_KEPT, Full, Jobs
+from fusion_dfd.serve.jobs import KEEP, MOST_KEPT, JobQueue, QueueFull
 from fusion_dfd.types import DataError
 
 
@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(score, tmp_path, clock):
-    with Jobs(score, str(tmp_path), 60.0, 2, clock) as made:
+    with JobQueue(score, str(tmp_path), 60.0, 2, clock) as made:
         yield made
         score.step(1000)
 
@@ -51,7 +51,7 @@ def ended(queue, eventually):
 @pytest.fixture
 def running(queue, eventually):
     """Wait until a job has told of that many windows."""
-    return lambda number, windows: eventually(lambda: queue.find(number)[0].windows[0] == windows)
+    return lambda number, windows: eventually(lambda: queue.find(number)[0].progress[0] == windows)
 
 
 def test_a_video_is_scored_and_deleted_and_its_name_is_the_user_s(submit, ended, score, tmp_path):
@@ -80,7 +80,7 @@ def test_a_full_queue_takes_nothing_and_uploads_hold_places(queue, submit, runni
     submit()
     with queue.place("under way"):
         assert queue.free() == 0
-        with pytest.raises(Full), queue.place("too much"):
+        with pytest.raises(QueueFull), queue.place("too much"):
             pass
         before = sorted(tmp_path.iterdir())
     assert sorted(tmp_path.iterdir()) == before
@@ -110,7 +110,7 @@ def test_progress_and_the_time_left_follow_the_windows(queue, submit, running, s
     running(number, 2)
     job, position = queue.find(number)
     clock.now = job.started + 3
-    assert (job.state, job.windows, position) == ("running", (2, 10), None)
+    assert (job.state, job.progress, position) == ("running", (2, 10), None)
     assert queue.seconds_left(job) == pytest.approx(12)
     assert queue.expires(job) is None
 
@@ -138,7 +138,7 @@ def test_a_running_job_is_cancelled_at_its_next_window(queue, submit, running, s
     assert queue.find(number)[0].state == "running"
     score.step()
     job = ended(number)
-    assert (job.state, job.windows, job.verdict) == ("cancelled", (2, 10), None)
+    assert (job.state, job.progress, job.verdict) == ("cancelled", (2, 10), None)
     assert not list(tmp_path.iterdir())
 
 
@@ -161,7 +161,7 @@ def test_the_time_limit_ends_a_job_and_says_so(submit, running, score, ended, cl
     score.step()
     job = ended(number)
     assert job.state == "failed"
-    assert job.reason.startswith("stopped after 60 seconds, the time limit of this server, at window 2 of 10")
+    assert job.reason.startswith("stopped after 60 seconds, the time limit of this server, at step 2 of 10")
     assert not list(tmp_path.iterdir())
 
 
@@ -180,7 +180,7 @@ def test_time_in_the_queue_does_not_count(submit, running, score, ended, clock):
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(DataError, "clip.mp4: no room"), (ValueError, "the program failed on this video; its log says where")],
+    [(DataError, "clip.mp4: no room"), (ValueError, "the program failed on this video; the server's log has the details")],
 )
 def test_an_error_ends_one_job_and_not_the_server(submit, ended, score, tmp_path, error, said):
     score.error = lambda path: error(f"{path}: no room")
@@ -227,7 +227,7 @@ def test_the_oldest_results_give_way(queue, submit, ended, clock):
 
 def test_closing_ends_the_running_job_and_drops_the_rest(score, tmp_path, eventually):
     score.held = True
-    with Jobs(score, str(tmp_path), 60.0, 2) as queue:
+    with JobQueue(score, str(tmp_path), 60.0, 2) as queue:
         for _ in range(2):
             with queue.place("clip") as job:
                 pathlib.Path(job.video).write_bytes(b"x")

@@ -26,8 +26,8 @@ def test_nobody_else_may_enter_and_nothing_remains(temporary):
 
 def test_a_killed_server_leaves_a_folder_that_the_next_removes(temporary):
     code = (
-        "import time\nfrom fusion_dfd.serve import private\n"
-        "with private.folder() as path:\n    print(path, flush=True)\n    time.sleep(99)"
+        "import time\nfrom fusion_dfd.serve import private_folder\n"
+        "with private_folder.folder() as path:\n    print(path, flush=True)\n    time.sleep(99)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as server:

@@ -1,5 +1,5 @@
-// One page, four states: choose a video, wait, see the result, or read why there is none. The job's id stands in the
-// address behind #, so that a reload comes back to it. User text is only ever set as text.
+// One page with four states: choose a video, wait, result, error. The job's id is in the address after #, so that a
+// reload returns to the job. Text from users is only ever set as text, never as HTML.
 
 import { gauge, timeline } from "/static/chart.js";
 
@@ -55,7 +55,7 @@ function sentence(status, text) {
     const detail = JSON.parse(text).detail;
     if (typeof detail === "string") return detail;
   } catch {
-    // Not ours: the status must do.
+    // Not a message of this server: show the status.
   }
   return `The server refused with status ${status}.`;
 }
@@ -68,24 +68,24 @@ async function send(file) {
     return refuse(error.message);
   }
   const { limits } = model;
-  // Asked before a byte is sent: a server that answers in the middle of an upload is not heard by every browser.
+  // Checked before sending: not every browser reads a response that arrives during an upload.
   if (file.size > limits.max_mb * 1e6) {
     return refuse(`${file.name}: larger than ${limits.max_mb} MB, the most this server takes; cut or re-encode it.`);
   }
   if (model.free < 1) return refuse("The queue is full; try again in a minute.");
-  waiting(file.name, "Sending the video", 0);
+  waiting(file.name, "Uploading the video", 0);
   at("file-name").focus();
   upload = new XMLHttpRequest();
   upload.open("POST", `/api/jobs?name=${encodeURIComponent(file.name)}`);
   upload.setRequestHeader("Content-Type", "application/octet-stream");
-  upload.upload.onprogress = (event) => waiting(file.name, "Sending the video", event.loaded / (event.total || 1));
+  upload.upload.onprogress = (event) => waiting(file.name, "Uploading the video", event.loaded / (event.total || 1));
   upload.upload.onload = () => waiting(file.name, "Checking the file", null);
   upload.onload = (event) => {
     const { status, responseText } = event.target;
     if (status !== 201) return refuse(sentence(status, responseText));
     follow(JSON.parse(responseText).id);
   };
-  upload.onerror = () => refuse("The upload broke off; send the video again.");
+  upload.onerror = () => refuse("The upload was interrupted; send the video again.");
   upload.onabort = begin;
   upload.onloadend = () => (upload = null);
   upload.send(file);
@@ -121,13 +121,13 @@ async function follow(id) {
 
 function progress(job) {
   if (job.state === "queued") {
-    const before = job.position > 1 ? `, ${job.position - 1} before it` : ", it is the next";
+    const before = job.position > 1 ? `, ${job.position - 1} before yours` : ", yours is next";
     return waiting(job.name, `Waiting in the queue${before}`, null);
   }
-  if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Putting the result together", null);
-  if (!job.windows) return waiting(job.name, "Looking at the video", null);
+  if (job.windows && job.windows_done === job.windows) return waiting(job.name, "Writing the report", null);
+  if (!job.windows) return waiting(job.name, "Analysing the video", null);
   const left = job.seconds_left ? `about ${lasting(job.seconds_left)} left` : "";
-  waiting(job.name, "Looking at the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} steps${left && ", " + left}`);
+  waiting(job.name, "Analysing the video", job.windows_done / job.windows, `${job.windows_done} of ${job.windows} steps${left && ", " + left}`);
 }
 
 function show(job) {
@@ -145,7 +145,7 @@ function show(job) {
   if (job.report) at("report").href = job.report;
   at("people").hidden = !verdict.faces.length;
   at("faces").replaceChildren(...verdict.faces.map((face) => person(face, verdict)));
-  at("expires").textContent = `Your upload is deleted already. This result, with the small annotated copy in its report, will be deleted in ${lasting(job.expires)}.`;
+  at("expires").textContent = `Your upload has been deleted. This result and its report, which contains a small annotated copy of the video, will be deleted in ${lasting(job.expires)}.`;
   at("said").focus();
 }
 
@@ -157,7 +157,7 @@ function width() {
 function meaning(verdict) {
   const what = model.facts.doubt ? "Probability of being fake, calibrated" : "Score for being fake, not calibrated";
   const length = verdict.seconds ? `; the video lasts ${verdict.seconds.toFixed(1)} s` : "";
-  return `${what}. Above the line a video is called fake${length}; scored in ${verdict.took.toFixed(1)} s.`;
+  return `${what}. A video above the line is called fake${length}; scored in ${verdict.took.toFixed(1)} s.`;
 }
 
 function person(face, verdict) {
@@ -167,15 +167,15 @@ function person(face, verdict) {
   made.append(element("h3", `${several ? `Person ${face.track + 1}: ` : ""}${SAID[face.verdict]} (${value})`));
   if (face.reason && several) made.append(element("p", face.reason));
   const facts = [`seen on ${face.frames} frames`, `face ${Math.round(face.side)} pixels`];
-  if (face.distance !== null) facts.push(`distance from the training data ${face.distance.toFixed(2)} (1 is the farthest that is usual)`);
+  if (face.distance !== null) facts.push(`distance from the training data ${face.distance.toFixed(2)} (above 1 is unusual)`);
   made.append(element("p", `${facts.join("; ")}.`, "meta"));
   if (face.timeline.length) {
-    made.append(element("h4", "Second by second, 0 real to 1 fake, before calibration"));
+    made.append(element("h4", "Second by second, from 0 (real) to 1 (fake), not calibrated"));
     made.append(timeline(width(), face.timeline, verdict.seconds));
   }
   const branches = Object.entries(face.branches);
   if (branches.length) {
-    made.append(element("h4", "What each branch of the model alone says, before calibration"));
+    made.append(element("h4", "Probability of each branch alone, not calibrated"));
     made.append(element("p", branches.map(([name, p]) => `${name} ${p === null ? "no number" : p.toFixed(2)}`).join(" · ")));
   }
   return made;
@@ -207,12 +207,12 @@ function introduce() {
   at("model").textContent = `Run ${facts.run}${on}; version ${facts.version}`;
   at("takes").textContent = `At most ${limits.max_mb} MB and ${lasting(limits.max_seconds)} long`;
   at("privacy").textContent =
-    `Your video goes to this server (${location.host}) and nowhere else. It is deleted as soon as it is scored; the result after ${lasting(keep)}.`;
+    `Your video goes to this server (${location.host}) and nowhere else. It is deleted as soon as it is scored, the result after ${lasting(keep)}.`;
 }
 
 function listen() {
   const drop = at("drop");
-  // Anywhere on the page: a video dropped beside the box must not make the browser leave the page and play it.
+  // On the whole window: a video dropped beside the box must not make the browser leave the page and play it.
   window.addEventListener("dragover", (event) => event.preventDefault());
   window.addEventListener("drop", (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-// Two small drawings of probabilities, as SVG elements, made for the `width` in pixels they will have.
+// Two small charts of probabilities as SVG elements, drawn for a given `width` in pixels.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -13,14 +13,14 @@ function drawing(width, height, label) {
   return node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
 }
 
-/** A scale from 0 to 1 with the threshold, the band of doubt (null: none) and the value. */
+/** A scale from 0 to 1 with the threshold, the abstention band (null: none) and the value. */
 export function gauge(width, value, threshold, doubt) {
   const x = (p) => (4 + p * (width - 8)).toFixed(1);
   const made = drawing(width, 64, `${value.toFixed(3)} on a scale from 0, real, to 1, fake; the line is at ${threshold.toFixed(3)}`);
   made.append(node("rect", { class: "track", x: 4, y: 20, width: width - 8, height: 14, rx: 7 }));
   if (doubt && doubt[1] > doubt[0]) {
     const band = node("rect", { class: "doubt", x: x(doubt[0]), y: 20, width: (doubt[1] - doubt[0]) * (width - 8), height: 14 });
-    band.append(node("title", {}, "between these, no verdict is given"));
+    band.append(node("title", {}, "no verdict is given in this band"));
     made.append(band);
   }
   made.append(node("line", { class: "mark", x1: x(threshold), x2: x(threshold), y1: 15, y2: 39 }));
@@ -35,7 +35,7 @@ export function gauge(width, value, threshold, doubt) {
   return made;
 }
 
-/** A bar for every second that was looked at; `length` is the video's, in seconds. */
+/** One bar per scored second; `length` is the length of the video in seconds. */
 export function timeline(width, points, length) {
   const [left, top, bottom, height] = [30, 6, 96, 116];
   const seconds = Math.max(Math.ceil(length || 0), points[points.length - 1][0] + 1);
