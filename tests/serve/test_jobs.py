@@ -180,7 +180,10 @@ def test_time_in_the_queue_does_not_count(submit, running, score, ended, clock):
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(DataError, "clip.mp4: no room"), (ValueError, "the program failed on this video; the server's log has the details")],
+    [
+        (DataError, "clip.mp4: no room"),
+        (ValueError, "the program failed on this video; the server's log has the details"),
+    ],
 )
 def test_an_error_ends_one_job_and_not_the_server(submit, ended, score, tmp_path, error, said):
     score.error = lambda path: error(f"{path}: no room")
