@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,7 +13,6 @@ import numpy as np
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import counterfactual, gradcam, motionmaps
 from fusion_dfd.explain.motionmaps import Motion
-from fusion_dfd.explain.selection import Keeper, choose
 from fusion_dfd.predict.detector import BATCH, DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window, by_person
 from fusion_dfd.runs.run import MOTION
@@ -21,6 +22,8 @@ EXPLAINED = BATCH
 """Windows of a video that are looked into: one call of each program."""
 PICTURED = 3
 """Windows of them that are shown in pictures."""
+HELD = 1 << 28
+"""Most bytes of frames that are held of one video."""
 STEPS = 4
 """What follows the scoring, as progress counts it: branches, regions, pictures, and the annotated video of the page."""
 
@@ -185,3 +188,44 @@ def _seen(detector: DeepfakeDetector, explained: Sequence[Window]) -> list[Seen]
         for window, heat in zip(explained, heats, strict=True)
         if id(window) in chosen
     ]
+
+
+# Which windows are explained: a bounded number, the most suspicious ones, spread over time
+
+
+class Keeper:
+    """Is shown every scored window, keeps the frames of some and the motion of all."""
+
+    def __init__(self, motion: bool):
+        self._measures = motion
+        self._kept: list[Window] = []
+        self.motions: list[np.ndarray] = []
+        """float64 [d] of every window in the order of the video; empty if not asked for."""
+
+    def __call__(self, window: Window) -> bool:
+        if self._measures:
+            self.motions.append(real_motion.motion(window.frames, window.landmarks))
+        self._kept.append(window)
+        while len(self._kept) > 1 and sum(one.frames.nbytes for one in self._kept) > HELD:
+            self._drop()
+        return any(one is window for one in self._kept)
+
+    def _drop(self) -> None:
+        """Let go of the less suspicious of the two windows that are nearest in time, where most are held."""
+        most, _ = collections.Counter(window.face for window in self._kept).most_common(1)[0]
+        row = [window for window in self._kept if window.face == most]
+        near = min(itertools.pairwise(row), key=lambda pair: pair[1].indices[0] - pair[0].indices[0], default=row[:1])
+        loser = min(near, key=_suspicion)
+        self._kept = [window for window in self._kept if window is not loser]
+        loser.frames = None
+
+
+def choose(windows: Sequence[Window], count: int) -> list[Window]:
+    """At most ``count`` of the windows (in the order of time), the most suspicious of each of as many equal parts."""
+    count = min(count, len(windows))
+    parts = [windows[k * len(windows) // count : (k + 1) * len(windows) // count] for k in range(count)]
+    return [max(part, key=_suspicion) for part in parts]
+
+
+def _suspicion(window: Window) -> float:
+    return float(np.nan_to_num(window.outputs.logit, nan=-np.inf))

@@ -17,7 +17,9 @@ def smaller(params: dict, names: tuple[str, ...], dropped: str, token: int) -> d
     """The parameters of a fusion without one of its branches."""
     gone = names.index(dropped)
     kept = [k for k in range(len(names)) if k != gone]
-    fusion = {part: {place: params["fusion"][part][k] for place, k in enumerate(kept)} for part in ("projections", "norms")}
+    fusion = {
+        part: {place: params["fusion"][part][k] for place, k in enumerate(kept)} for part in ("projections", "norms")
+    }
     fusion |= {part: params["fusion"][part] for part in ("hidden", "score")}
     rows = np.concatenate([np.arange(k * token, (k + 1) * token) for k in kept])
     first = params["head"]["layers"][0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.evaluation import real_motion
-from fusion_dfd.explain import selection as module
+from fusion_dfd.explain import evidence as module
 
 
 def test_each_part_of_the_video_gives_its_most_suspicious_piece(window):
