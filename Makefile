@@ -94,7 +94,7 @@ $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python $(INSTALL) '.[test]'
 	touch $@
 
-EXTRAS_all := test,app,app-test,beam,docs,h5,hub,parity,parquet,tfds
+EXTRAS_all := test,app,app-test,beam,bench,docs,parity,parquet,tfds
 EXTRAS_bench := bench
 EXTRAS_bench-gpu := bench,cuda12
 

@@ -201,6 +201,7 @@ def test_cells_are_rows_times_seeds_each_in_its_folder(tiny):
     assert tiny.seed == 0
 
 
+@pytest.mark.slow
 def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, monkeypatch):
     tiny.model.system, tiny.model.sequence = "sequence", c.Sequence(cell="gru", batch_norm=True)
     root = tmp_path / "table"

@@ -45,6 +45,7 @@ def rows(root) -> list[dict]:
     return json.loads((root / "trials.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_real_search_writes_a_configuration_that_can_be_trained(tiny, tmp_path, monkeypatch):
     opened = []
     real = clip_index.open_split

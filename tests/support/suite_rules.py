@@ -20,6 +20,8 @@ MEDIA = "FUSION_DFD_MEDIA"
 """Named in the reason of every skip for want of third-party media."""
 NETWORK = "no network"
 """Begins the reason of every skip for want of a file that others publish."""
+LONGEST = ("models", "training")
+"""Folders whose tests begin, each on a worker of its own, lest one of them is left when all others are done."""
 MARKERS = {
     "slow": "takes more than seconds, or needs processes or devices of its own: make test-slow",
     "extras": "needs optional packages, but not TensorFlow: make test-extras",
@@ -38,10 +40,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """With ``--dist loadgroup`` the tests of a folder, which share fixtures and programs, are one worker's."""
+    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]):
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     twice = [item.nodeid for item in items if len(_markers(item)) > 1]
     if twice:
         raise pytest.UsageError(f"a test has one marker of tests/support/suite_rules.py at most: {twice}")
+    return (yield)
 
 
 def _markers(item: pytest.Item) -> set[str]:
