@@ -79,19 +79,19 @@ def videos(
     present = _scan(release, root)
     if protocol == "official":
         known = {_place(os.path.relpath(video.path, root)): video for video in present}
-        found = [known.get(place) or _video(release, root, place) for place in _listed(root)]
-        if len(found) != (release.listed or len(found)):
-            said = f"{os.path.join(root, LIST)} lists {len(found)} videos"
+        chosen = [known.get(place) or _video(release, root, place) for place in _listed(root)]
+        if len(chosen) != (release.listed or len(chosen)):
+            said = f"{os.path.join(root, LIST)} lists {len(chosen)} videos"
             _log.warning("%s, that of %s has %d: is it the right one?", said, release.title, release.listed)
     else:
         _count(release, root, present)
-        found = present
-    people = components(map(_people, (*present, *found)))
-    found = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in found]
-    found = found if protocol == "official" else draw_splits(found, seed, fractions)
-    found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    files.account(root, found)
-    return found
+        chosen = present
+    people = components(map(_people, (*present, *chosen)))
+    chosen = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in chosen]
+    chosen = chosen if protocol == "official" else draw_splits(chosen, seed, fractions)
+    chosen.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
+    files.account(root, chosen)
+    return chosen
 
 
 v1, v2, pp = (functools.partial(videos, release) for release in (V1, V2, PP))
@@ -176,9 +176,9 @@ def _listed(root: str) -> list[str]:
     return places
 
 
-def _count(release: Release, root: str, there: Sequence[Video]) -> None:
+def _count(release: Release, root: str, present: Sequence[Video]) -> None:
     """Is it all there, and not more than that?"""
-    reals, fakes = (sum(video.label == label for video in there) for label in range(len(LABELS)))
+    reals, fakes = (sum(video.label == label for video in present) for label in range(len(LABELS)))
     holds = f"{root} holds {reals} real and {fakes} fake videos"
     has = f"{release.title} has {release.reals}" + (f" and {release.fakes}" if release.fakes else " real ones")
     if reals > release.reals or fakes > (release.fakes or fakes):

@@ -51,12 +51,12 @@ def videos(root: str, originals: str = "", methods: Sequence[str] = (STANDARD,))
     if not originals:
         raise DataError(f"{root} has no real videos: give --originals, the root of FaceForensics++ with its c23 videos")
     reals = faceforensics.folder(originals, os.path.join("original_sequences", "youtube"), "c23")
-    found = []
+    listed = []
     for split, names in lists.items():
-        found += [_video(reals, match["target"], ORIGINAL, split, match) for match in names]
-        found += [_video(at, files.stem(m[0]), name, split, m) for name, at in folders.items() for m in names]
-    files.account(root, found)
-    return found
+        listed += [_video(reals, match["target"], ORIGINAL, split, match) for match in names]
+        listed += [_video(at, files.stem(m[0]), name, split, m) for name, at in folders.items() for m in names]
+    files.account(root, listed)
+    return listed
 
 
 def _folder(root: str, variant: str) -> str:
@@ -74,17 +74,17 @@ def _listed(root: str, split: str) -> list[re.Match]:
     path = os.path.join(root, "lists", "splits", f"{split}.txt")
     if not os.path.isfile(path):
         raise DataError(f"{path} is missing; copy lists/ from the download")
-    found = {}
+    by_target = {}
     for number, line in enumerate(filter(None, map(str.strip, files.read_text(path).splitlines())), 1):
         match = _FAKE.fullmatch(line)
         if match is None:
             raise DataError(f"entry {number} of {path} is {line!r}, want a name such as 000_M101.mp4; restore the file")
-        if match["target"] in found:
+        if match["target"] in by_target:
             raise DataError(f"{path} lists target {match['target']} twice; restore the file")
-        found[match["target"]] = match
-    if not found:
+        by_target[match["target"]] = match
+    if not by_target:
         raise DataError(f"{path} lists no video; restore the file")
-    return [found[target] for target in sorted(found)]
+    return [by_target[target] for target in sorted(by_target)]
 
 
 def _video(folder: str, name: str, method: str, split: str, match: re.Match) -> Video:

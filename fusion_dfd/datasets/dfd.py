@@ -42,11 +42,11 @@ def videos(root: str, compression: str = "c23") -> list[Video]:
     reals = _named(faceforensics.folder(root, os.path.join("original_sequences", "actors"), compression), _REAL)
     fakes = _named(faceforensics.folder(root, os.path.join("manipulated_sequences", METHOD), compression), _FAKE)
     people = components(match.groups()[:-1] for match in (reals | fakes).values())  # all but the scene
-    found = [_video(root, path, match, compression, people) for path, match in (reals | fakes).items()]
+    listed = [_video(root, path, match, compression, people) for path, match in (reals | fakes).items()]
     if (len(reals), len(fakes)) != (REALS, FAKES):
         holds = f"{len(reals)} real and {len(fakes)} fake videos"
         _log.warning("%s holds %s, DFD has %d and %d: the download is not complete", root, holds, REALS, FAKES)
-    return found
+    return listed
 
 
 def _named(folder: str, pattern: re.Pattern) -> dict[str, re.Match]:

@@ -39,15 +39,15 @@ def parts(root: str) -> list[Video]:
     """
     files.require(root, "the one that holds dfdc_train_part_0, dfdc_train_part_1, ...")
     folders = _parts(root)
-    found = []
+    listed = []
     for split, numbers in PARTS.items():
         for number in numbers:
             if number in folders:
-                found += _described(folders[number], os.path.join(folders[number], _METADATA), NAME, split)
+                listed += _described(folders[number], os.path.join(folders[number], _METADATA), NAME, split)
     if absent := [split for split, numbers in PARTS.items() if not folders.keys() & set(numbers)]:
         _log.warning("%d of 50 parts are under %s, none of %s", len(folders), root, " or ".join(absent))
-    files.account(root, found)
-    return found
+    files.account(root, listed)
+    return listed
 
 
 def sample(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> list[Video]:
@@ -62,10 +62,10 @@ def sample(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
     """
     files.require(root, f"the one that holds train_sample_videos/ or {_METADATA}")
     path = _find(root, _METADATA, ("", "train_sample_videos"))
-    found = draw_splits(_described(os.path.dirname(path), path, SAMPLE, "train"), seed, fractions)
-    found.sort(key=lambda video: (SPLITS.index(video.split), video.id))
-    files.account(root, found)
-    return found
+    listed = draw_splits(_described(os.path.dirname(path), path, SAMPLE, "train"), seed, fractions)
+    listed.sort(key=lambda video: (SPLITS.index(video.split), video.id))
+    files.account(root, listed)
+    return listed
 
 
 def test(root: str) -> list[Video]:
@@ -79,35 +79,35 @@ def test(root: str) -> list[Video]:
     folder = os.path.dirname(path)
     inner = os.path.join(folder, "videos")
     folder = inner if os.path.isdir(inner) else folder
-    found = []
+    listed = []
     for row in files.read_csv(path, ("filename", "label")):
         if row["label"] not in ("0", "1"):
             raise DataError(f"{path}: {row['filename']} has label {row['label']!r}, want 0 (real) or 1 (fake)")
-        found.append(_video(folder, row["filename"], int(row["label"]), TEST, "test", source=row["filename"]))
-    found.sort(key=lambda video: video.id)
-    files.account(root, found)
-    return found
+        listed.append(_video(folder, row["filename"], int(row["label"]), TEST, "test", source=row["filename"]))
+    listed.sort(key=lambda video: video.id)
+    files.account(root, listed)
+    return listed
 
 
 def _parts(root: str) -> dict[int, str]:
     """Folder of each part, by its number; at most two folders below the root."""
-    found = collections.defaultdict(list)
+    folders_by_part = collections.defaultdict(list)
     for folder, inner, names in os.walk(root):
         match = _PART.fullmatch(os.path.basename(folder))
         if match and _METADATA in names:
-            found[int(match[1])].append(folder)
+            folders_by_part[int(match[1])].append(folder)
         deep = os.path.relpath(folder, root).count(os.sep) >= 2
         inner[:] = [] if deep else sorted(name for name in inner if not name.startswith("."))
-    if not found:
+    if not folders_by_part:
         raise DataError(
             f"{root} holds no dfdc_train_part_N with its {_METADATA}, but {files.inventory(root)}; check --root, or "
             f"choose --dataset {SAMPLE}, {TEST} or dfdc_preview"
         )
-    if twice := [folders for folders in found.values() if len(folders) > 1]:
+    if twice := [folders for folders in folders_by_part.values() if len(folders) > 1]:
         raise DataError(f"one part of DFDC is there twice: {' and '.join(twice[0])}; remove one")
-    if odd := [folders[0] for number, folders in found.items() if number not in range(50)]:
+    if odd := [folders[0] for number, folders in folders_by_part.items() if number not in range(50)]:
         raise DataError(f"{odd[0]}: DFDC has parts 0 to 49; rename or remove it")
-    return {number: folders[0] for number, folders in found.items()}
+    return {number: folders[0] for number, folders in folders_by_part.items()}
 
 
 def _find(root: str, name: str, places: Sequence[str]) -> str:
@@ -120,7 +120,7 @@ def _find(root: str, name: str, places: Sequence[str]) -> str:
 
 def _described(folder: str, path: str, dataset: str, split: str) -> list[Video]:
     """The videos that a metadata.json describes, by id."""
-    found = []
+    described = []
     for name, entry in sorted(files.read_json(path).items()):
         label, original = entry.get("label"), entry.get("original")
         if label not in ("REAL", "FAKE"):
@@ -128,8 +128,8 @@ def _described(folder: str, path: str, dataset: str, split: str) -> list[Video]:
         if label == "FAKE" and not isinstance(original, str):
             raise DataError(f"{path}: {name} is FAKE, but its original is {original!r}; copy the file again")
         fake = label == "FAKE"
-        found.append(_video(folder, name, int(fake), dataset, split, source=original if fake else name))
-    return found
+        described.append(_video(folder, name, int(fake), dataset, split, source=original if fake else name))
+    return described
 
 
 def _video(folder: str, name: str, label: int, dataset: str, split: str, source: str) -> Video:

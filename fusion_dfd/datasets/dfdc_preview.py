@@ -37,10 +37,10 @@ def videos(root: str) -> list[Video]:
     entries = files.read_json(path)
     people = {place: _people(path, place, entry) for place, entry in entries.items()}
     groups = components(people.values())
-    found = [_video(root, place, entry["set"], groups[people[place][0]]) for place, entry in entries.items()]
-    found.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    files.account(root, found)
-    return found
+    listed = [_video(root, place, entry["set"], groups[people[place][0]]) for place, entry in entries.items()]
+    listed.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
+    files.account(root, listed)
+    return listed
 
 
 def _people(path: str, place: str, entry: dict) -> list[str]:

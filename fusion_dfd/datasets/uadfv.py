@@ -29,10 +29,10 @@ def videos(root: str) -> list[Video]:
     each are a logged warning.
     """
     files.require(root, "the one that holds real/ and fake/")
-    found = [_video(path, label) for label in range(len(LABELS)) for path in _files(root, LABELS[label])]
-    if any(sum(video.label == label for video in found) != EACH for label in range(len(LABELS))):
-        _log.warning("%s holds %d videos, UADFV has %d real and %d fake ones", root, len(found), EACH, EACH)
-    return found
+    listed = [_video(path, label) for label in range(len(LABELS)) for path in _files(root, LABELS[label])]
+    if any(sum(video.label == label for video in listed) != EACH for label in range(len(LABELS))):
+        _log.warning("%s holds %d videos, UADFV has %d real and %d fake ones", root, len(listed), EACH, EACH)
+    return listed
 
 
 def _files(root: str, label: str) -> list[str]:

@@ -49,9 +49,9 @@ def track_under(
         marked += int(white.sum())
         for clip in clips:
             for box in clip.boxes[clip.indices == index]:
-                part = white[_inside(box)]
-                inside[clip.track] += int(part.sum())
-                area[clip.track] += part.size
+                covered = white[_inside(box)]
+                inside[clip.track] += int(covered.sum())
+                area[clip.track] += covered.size
     if mask.damaged or seen < len(looked):
         raise DataError(f"{path}: damaged, copy or download it again")
     if not any(inside.values()):

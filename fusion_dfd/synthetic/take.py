@@ -65,9 +65,9 @@ def shoot(task: RenderTask, report: Callable[[str], None] = lambda method: None)
 
 def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
     """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is complete."""
-    part = f"{path}.{os.getpid()}.part"
+    partial = f"{path}.{os.getpid()}.part"
     try:
-        with av.open(part, "w", format="mp4") as container:
+        with av.open(partial, "w", format="mp4") as container:
             stream = container.add_stream(
                 "libx264", rate=FPS, options={"crf": str(options.crf), "preset": "veryfast", "x264-params": "mbtree=0"}
             )
@@ -77,9 +77,9 @@ def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
             for frame in frames:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(stream.encode())
-        os.replace(part, path)
+        os.replace(partial, path)
     except av.error.FFmpegError as error:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(part)
+            os.remove(partial)
