@@ -42,7 +42,7 @@ class Extraction:
     """In the order of the video; within a range of frames by track number, then time."""
     damaged: int
     """Packets that could not be read or decoded, in the part of the file that was read."""
-    windows: int
+    ranges: int
     """Number of ranges of frames that were examined."""
     dropped: int
     """Number of those that gave no clip."""
@@ -77,9 +77,9 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     numbered, unmasked = _by_mask(track.number_tracks(list(scan)), mask, scan, end)
     chosen = [[face for face in faces if options.all_tracks or face.track == 0] for faces in numbered]
     clips = [face for faces in chosen for face in sorted(faces, key=lambda face: (face.track, face.indices[0]))]
-    dropped = scan.windows - sum(map(bool, chosen))
+    dropped = scan.ranges - sum(map(bool, chosen))
     reason = None if clips else f"no face found in the {len(scan.looked)} frames looked at"
-    return Extraction(scan.info, clips, scan.damaged, scan.windows, dropped, reason, unmasked)
+    return Extraction(scan.info, clips, scan.damaged, scan.ranges, dropped, reason, unmasked)
 
 
 class FaceScan:
@@ -91,16 +91,16 @@ class FaceScan:
     def __init__(self, path: str, options: config.Faces, detector: Detector):
         start = time.monotonic()
         self.info = probe(path, options.time_limit)
-        self._windows = choose(self.info.frames, options)
+        self._ranges = frame_ranges(self.info.frames, options)
         self._options, self._detector = options, detector
-        wanted = (index for window in self._windows for index in window)
+        wanted = (index for numbers in self._ranges for index in numbers)
         self._frames = Decoder(path, wanted, options.time_limit - (time.monotonic() - start))
-        self.windows = len(self._windows)
+        self.ranges = len(self._ranges)
         """Number of ranges of frames that are examined."""
         self.looked: list[int] = []
         """Numbers of the frames that the detector has seen so far."""
         self.shape: tuple[int, int] = (0, 0)
-        """Height and width of the frames, pixels; known after the first window."""
+        """Height and width of the frames, pixels; known after the first range."""
 
     @property
     def damaged(self) -> int:
@@ -108,21 +108,21 @@ class FaceScan:
         return self.info.damaged + self._frames.damaged
 
     def __iter__(self) -> Iterator[list[FaceTrack]]:
-        for window in _gather(self._frames, self._windows):
-            window, at = _shot(window, self._options)
+        for pictures in _gather(self._frames, self._ranges):
+            pictures, at = _shot(pictures, self._options)
             self.looked += at
-            self.shape = window[at[0]].shape
-            yield _faces(window, at, self._options, self._detector)
+            self.shape = pictures[at[0]].shape
+            yield _faces(pictures, at, self._options, self._detector)
 
 
-def choose(frames: int, options: config.Faces) -> list[Sequence[int]]:
+def frame_ranges(frames: int, options: config.Faces) -> list[Sequence[int]]:
     """The frame numbers, ascending, of each range of a video of ``frames`` > 0 frames."""
     if options.sampling == "uniform":
-        return [choose_spread(frames, options.clip_length)]
-    return choose_windows(frames, options.clip_length, options.clips)
+        return [uniform_range(frames, options.clip_length)]
+    return dense_ranges(frames, options.clip_length, options.clips)
 
 
-def choose_spread(frames: int, length: int) -> list[int]:
+def uniform_range(frames: int, length: int) -> list[int]:
     """``length`` frame numbers from the first to the last of ``frames`` > 0, the steps between them equal within one.
 
     A single one is the middle; if there are fewer frames than ``length``, all are taken.
@@ -131,7 +131,7 @@ def choose_spread(frames: int, length: int) -> list[int]:
     return [round(k * (frames - 1) / (length - 1)) for k in range(length)] if length > 1 else [(frames - 1) // 2]
 
 
-def choose_windows(frames: int, length: int, most: int) -> list[range]:
+def dense_ranges(frames: int, length: int, most: int) -> list[range]:
     """At most ``most`` ranges of ``length`` frame numbers, disjoint, spread evenly over ``frames`` > 0 frames.
 
     A single range is in the middle; several reach from the first frame to the last. Fewer frames than ``length`` make
@@ -144,7 +144,7 @@ def choose_windows(frames: int, length: int, most: int) -> list[range]:
     return [range(start, start + length) for start in starts]
 
 
-def looked_at(length: int, every: int) -> list[int]:
+def examined(length: int, every: int) -> list[int]:
     """Frames of a range that the detector runs on: every ``every``-th and the last."""
     return sorted({*range(0, length, every), length - 1})
 
@@ -153,7 +153,7 @@ def _by_mask(
     numbered: list[list[FaceTrack]], mask: str, scan: FaceScan, end: float
 ) -> tuple[list[list[FaceTrack]], str | None]:
     """The faces with the one under the mask as track 0, and the reason if the mask could not decide it."""
-    faces = [face for window in numbered for face in window]
+    faces = [face for clips in numbered for face in clips]
     if not mask or {face.track for face in faces} <= {0}:
         return numbered, None
     try:
@@ -165,38 +165,38 @@ def _by_mask(
     return track.promote(numbered, forged), None
 
 
-def _gather(frames: Decoder, windows: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
+def _gather(frames: Decoder, ranges: list[Sequence[int]]) -> Iterator[dict[int, Picture]]:
     """The frames of each range by number; a range at the end of a damaged file may be short or missing."""
     held: dict[int, Picture] = {}
-    waiting = iter(windows)
-    window = next(waiting)
+    waiting = iter(ranges)
+    numbers = next(waiting)
     for index, picture in frames:
         held[index] = picture
-        if index == window[-1]:
+        if index == numbers[-1]:
             yield held
-            held, window = {}, next(waiting, window)
+            held, numbers = {}, next(waiting, numbers)
     if held:
         yield held
 
 
-def _shot(window: dict[int, Picture], options: config.Faces) -> tuple[dict[int, Picture], list[int]]:
+def _shot(pictures: dict[int, Picture], options: config.Faces) -> tuple[dict[int, Picture], list[int]]:
     """The frames of a range that are used, and the numbers of those that the detector runs on."""
     if options.sampling == "uniform":  # frames seconds apart differ as much within a shot as between two
-        return window, list(window)
-    shot = longest_shot(np.stack([picture.grey(SHOT_SIDE) for picture in window.values()]))
-    numbers = list(window)[shot.start : shot.stop]
-    return {k: window[k] for k in numbers}, [numbers[k] for k in looked_at(len(numbers), options.every)]
+        return pictures, list(pictures)
+    shot = longest_shot(np.stack([picture.grey(SHOT_SIDE) for picture in pictures.values()]))
+    numbers = list(pictures)[shot.start : shot.stop]
+    return {k: pictures[k] for k in numbers}, [numbers[k] for k in examined(len(numbers), options.every)]
 
 
-def _faces(window: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
+def _faces(pictures: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
     """The clips of one range. A single detection among three or more examined frames is taken for a false alarm."""
-    shape = window[at[0]].shape
-    detections = _detect([window[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
+    shape = pictures[at[0]].shape
+    detections = _detect([pictures[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
     apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
     tracks = track.link_detections(detections, at, *apart)
     tracks = [face for face in tracks if max(face.scores) >= options.threshold]
     tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
-    return track.crop_clips(tracks[:MOST_TRACKS], lambda number: window[number].rgb(), shape, options)
+    return track.crop_clips(tracks[:MOST_TRACKS], lambda number: pictures[number].rgb(), shape, options)
 
 
 def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Detections]:

@@ -117,7 +117,7 @@ class DeepfakeDetector:
                 video.windows += windows
                 yield from windows
                 if on_progress:
-                    on_progress(video.path, len(video.clips), video.scan.windows)
+                    on_progress(video.path, len(video.clips), video.scan.ranges)
             if not video.windows:
                 video.reason = self._why_none(video)
         except DataError as error:

@@ -12,7 +12,7 @@ from scripted import POINTS, Scripted
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.faces.extract import choose_spread, choose_windows, extract, looked_at
+from fusion_dfd.faces.extract import uniform_range, dense_ranges, extract, examined
 from fusion_dfd.types import DataError
 
 OPTIONS = config.Faces(every=4, min_size=8, size=32, clip_length=10, clips=3)
@@ -26,7 +26,7 @@ def video(tmp_path_factory):
 
 @given(st.integers(1, 500), st.integers(1, 60), st.integers(1, 12))
 def test_windows_are_disjoint_even_and_as_many_as_fit(frames, length, most):
-    windows = choose_windows(frames, length, most)
+    windows = dense_ranges(frames, length, most)
     assert len(windows) == min(most, max(1, frames // length))
     assert all(len(window) == min(length, frames) for window in windows)
     flat = [index for window in windows for index in window]
@@ -42,7 +42,7 @@ def test_windows_are_disjoint_even_and_as_many_as_fit(frames, length, most):
 
 @given(st.integers(1, 500), st.integers(1, 60))
 def test_spread_frames_reach_from_the_first_to_the_last_in_equal_steps(frames, length):
-    spread = choose_spread(frames, length)
+    spread = uniform_range(frames, length)
     assert len(spread) == min(length, frames)
     assert set(spread) <= set(range(frames))
     if len(spread) > 1:
@@ -54,10 +54,10 @@ def test_spread_frames_reach_from_the_first_to_the_last_in_equal_steps(frames, l
 
 
 def test_the_detector_sees_every_kth_frame_and_the_last():
-    assert looked_at(10, 4) == [0, 4, 8, 9]
-    assert looked_at(9, 4) == [0, 4, 8]
-    assert looked_at(1, 8) == [0]
-    assert looked_at(5, 100) == [0, 4]
+    assert examined(10, 4) == [0, 4, 8, 9]
+    assert examined(9, 4) == [0, 4, 8]
+    assert examined(1, 8) == [0]
+    assert examined(5, 100) == [0, 4]
 
 
 def test_clips_have_the_frames_they_say(video):
@@ -65,7 +65,7 @@ def test_clips_have_the_frames_they_say(video):
     result = extract(video, OPTIONS, script)
     assert script.seen == [[0, 4, 8, 9], [25, 29, 33, 34], [50, 54, 58, 59]]
     assert [clip.indices.tolist() for clip in result.clips] == [list(range(s, s + 10)) for s in (0, 25, 50)]
-    assert (result.windows, result.dropped, result.damaged, result.reason) == (3, 0, 0, None)
+    assert (result.ranges, result.dropped, result.damaged, result.reason) == (3, 0, 0, None)
     assert (result.info.frames, result.info.width, result.info.height) == (60, 64, 48)
     for clip in result.clips:
         assert clip.track == 0
@@ -89,7 +89,7 @@ def test_a_uniform_clip_is_one_over_the_whole_video_with_what_was_detected_on_it
     assert script.seen == [[0, 10, 20, 30, 39, 49, 59]]
     (clip,) = result.clips
     assert clip.indices.tolist() == [0, 10, 30, 39, 49, 59]
-    assert (result.windows, result.dropped, clip.indices.dtype) == (1, 0, np.int32)
+    assert (result.ranges, result.dropped, clip.indices.dtype) == (1, 0, np.int32)
     truth = Scripted.answer([faces(index)[0] for index in clip.indices])
     np.testing.assert_array_equal(clip.boxes, truth.boxes[::-1])
     np.testing.assert_array_equal(clip.scores, truth.scores[::-1])
@@ -140,13 +140,13 @@ def test_a_short_video_is_one_short_clip(tmp_path):
 def test_windows_without_a_face_are_counted(video):
     result = extract(video, OPTIONS, Scripted(lambda index: [(5, 5, 30, 0.99)] if index < 20 else []))
     assert [clip.indices[0] for clip in result.clips] == [0]
-    assert (result.windows, result.dropped, result.reason) == (3, 2, None)
+    assert (result.ranges, result.dropped, result.reason) == (3, 2, None)
 
 
 def test_no_face_at_all_is_a_reason_and_no_error(video):
     result = extract(video, OPTIONS, Scripted(lambda _: []))
     assert result.clips == []
-    assert (result.windows, result.dropped) == (3, 3)
+    assert (result.ranges, result.dropped) == (3, 3)
     assert result.reason == "no face found in the 12 frames looked at"
 
 
