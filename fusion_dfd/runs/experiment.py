@@ -47,7 +47,7 @@ def run(config: c.Config) -> Result:
         clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
         for split in ("train", "val")
     )
-    cost.show(config, console)
+    cost.print_model_table(config, console)
     fitted = loop.fit(config, train, val, workdir)
     trained_on = training_data.describe(train.table, val.table, config.data.exclude_methods)
     run = Run(workdir)

@@ -1,4 +1,4 @@
-"""What a model costs to run: parameters, arithmetic, and time on this machine."""
+"""What a model costs to run: parameters, arithmetic, and time on this machine; and the table of its parts."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fusion_dfd.training.optim import Group
 from fusion_dfd.types import Batch
 
 CALLS = 5
-"""Timed calls; their median counts."""
+"""Timed calls; the result is their median."""
 
 
 def measure(config: c.Config) -> Cost:
     """Cost of the evaluation program of ``config``, with fresh weights, on batches of its evaluation.
 
-    For FLOPs see :func:`flops`. Clips per second are of the compiled program alone, without reading or decoding.
+    Clips per second are those of the compiled program alone, without reading or decoding.
     """
     replicated, split = state.shardings(state.data_mesh())
     made = jax.jit(lambda: state.variables(config.model, 0), out_shardings=replicated)()
@@ -43,11 +43,11 @@ def measure(config: c.Config) -> Cost:
 
 
 def flops(config: c.Config) -> float:
-    """Arithmetic of one clip, forward; nothing is compiled or run.
+    """FLOPs of one window, forward. Nothing is compiled or run.
 
-    It is XLA's own count of the program for a CPU before the compiler's optimisation, whatever device will run it: of
-    others JAX has no such count. It counts the body of a loop once: of recurrent layers it holds the products with the
-    inputs, not those of each step with the state. NaN where this process may not use its CPU (``JAX_PLATFORMS=cuda``).
+    This is XLA's count for the CPU program before optimisation, whatever device will run it: JAX has no such count for
+    other devices. It counts the body of a loop once, so for recurrent layers it includes the products with the inputs,
+    but not those with the state at each step. NaN if this process may not use its CPU (``JAX_PLATFORMS=cuda``).
     """
     batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), noise(1, config.data))
     predict = step.make_predict(state.graphs(config.model))
@@ -60,7 +60,7 @@ def flops(config: c.Config) -> float:
 
 
 def noise(size: int, data: c.Data) -> Batch:
-    """Whole clips of noise, as numpy arrays: what a program takes does not depend on what it sees."""
+    """Whole windows of noise, as numpy arrays: the time of a program does not depend on the values it reads."""
     rng = np.random.default_rng(0)
     shape = (size, data.frames)
     return Batch(
@@ -73,11 +73,10 @@ def noise(size: int, data: c.Data) -> Batch:
     )
 
 
-# MERGED from training.overview: What is about to be trained: the parts of the model, how large they are, and how each of them learns.
-def show(config: c.Config, console: Console) -> None:
-    """Print a table of the model's parts, and what a clip costs.
+def print_model_table(config: c.Config, console: Console) -> None:
+    """Print the parts of the model that is about to be trained: their parameters and learning rates; and its FLOPs.
 
-    Raises ConfigError for groups that fit no parameter or freeze all.
+    Raises ConfigError for groups that match no parameter or freeze all.
     """
     chosen = config.optim.parsed_groups
     params = state.abstract_variables(config.model)["params"]

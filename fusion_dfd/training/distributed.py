@@ -1,13 +1,13 @@
 """One training in several processes, on one machine or many: the same program over all their devices.
 
-Every process runs the same command, reads its block of every batch, and holds a copy of the weights; gradients are
-summed by the compiled program (``jit`` over a global mesh), so that N processes take the steps that one would. The
-run's folder must be the same for all, on a file system that they share.
+Every process runs the same command, reads its block of every batch, and holds a copy of the weights. The compiled
+program (``jit`` over a global mesh) sums the gradients, so that N processes take the same steps as one. All use the same
+run folder, on a file system that they share.
 
-All of them enter every program over all devices and every save and restore, in the same order. What wants one hand,
-such as the report, is process 0's (:func:`first`); the others wait in the coordination service, not inside a program,
-whose transport would give up or wait for ever. A process that fails tells the others why before it ends, and does not
-wait for them at JAX's shutdown, where it would keep everybody for minutes: so one failure is one sentence everywhere.
+All processes call every program over all devices, and every save and restore, in the same order. Work to be done once,
+such as the report, is done by process 0 (:func:`first`). The others wait in the coordination service: inside a program,
+the transport would time out or wait for ever. A process that fails first tells the others why. It does not wait for
+them at JAX's shutdown, which would take minutes. So every process ends within seconds, with the same sentence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from typing import NoReturn, TypeVar
 import jax
 import numpy as np
 
-# The client of the coordination service has no public name; Orbax, too, takes it from there.
+# Why not the public API (JAX 0.10.2)? ``multihost_utils`` meets inside a program: ``sync_global_devices`` cannot wait for
+# the hours that process 0 may need, and returns to nobody when one process has failed. Nothing public reads or writes
+# the key-value store by which a process tells the others its error. ``jax.process_index`` starts the backends, which in
+# turn wait for all processes: a process that fails early would hang. Orbax uses the same private client.
 from jax._src import distributed as _jax_distributed
 
 from fusion_dfd import atomic
@@ -36,11 +39,11 @@ from fusion_dfd.types import DataError
 
 AUTO = "auto"
 WAIT = 12 * 3600
-"""Seconds that the others wait at most for what process 0 does alone."""
+"""Seconds that the others wait, at most, for the work of process 0."""
 SILENCE = 100
-"""Seconds after which a process that is not heard of counts as dead."""
+"""Seconds without a sign of life after which a process counts as dead."""
 FAREWELL = 5
-"""Seconds that a failing process gives the others to hear why."""
+"""Seconds that a failing process waits until the others know why."""
 
 _EXPLICIT = re.compile(r"(\d+)/(\d+)@(\S+:\d+)")
 _AGAIN = "start all processes again: the run continues from its last checkpoint"
@@ -51,16 +54,16 @@ T = TypeVar("T")
 
 @contextlib.contextmanager
 def joined(place: str | None) -> Iterator[None]:
-    """Take part in a training of several processes; to be entered before JAX is first used, and to be left together.
+    """Take part in a training of several processes. Enter it before JAX is first used; all processes leave it together.
 
-    An exception inside ends this process with its sentence and, within seconds, all others with the same; all exit with
-    code 1. Processes that do not find each other in 300 s are ended by JAX.
+    An exception inside ends this process with its message and, within seconds, all others with the same message and
+    exit code 1. JAX ends processes that do not find each other within 300 s.
 
     Args:
       place: ``auto`` asks the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU; see ``jax.distributed.initialize``), or
-        ``I/N@HOST:PORT``: process I, from 0, of N; process 0 listens at that address. None: this process is all.
+        ``I/N@HOST:PORT``: process I, from 0, of N; process 0 listens at that address. None: there is one process.
 
-    Raises ConfigError for another text, and where no cluster answers.
+    Raises ConfigError for any other text, and if no cluster answers.
     """
     if place is None:
         yield
@@ -77,12 +80,12 @@ def joined(place: str | None) -> Iterator[None]:
 
 
 def is_first() -> bool:
-    """Whether this is process 0, which alone writes logs and reports, and talks."""
+    """Whether this is process 0, which alone writes logs and reports and prints to the terminal."""
     return _me() == 0
 
 
 def first(name: str, work: Callable[[], T]) -> T | None:
-    """What ``work`` returns to process 0; the others wait until it is done, and get None."""
+    """The result of ``work``, which process 0 does; the others wait until it is done and get None."""
     try:
         return work() if is_first() else None
     finally:
@@ -90,7 +93,7 @@ def first(name: str, work: Callable[[], T]) -> T | None:
 
 
 def meet(name: str) -> None:
-    """Wait until all processes are here. Raises DataError when one is missing after ``WAIT`` seconds."""
+    """Wait until all processes have called this. Raises DataError if one is missing after ``WAIT`` seconds."""
     if _count() == 1:
         return
     try:
@@ -100,7 +103,7 @@ def meet(name: str) -> None:
 
 
 def agree(config: str, folder: str) -> None:
-    """See that all processes were given the same configuration and see the same folder, which is made.
+    """Make the folder, and check that all processes have the same configuration and see the same folder.
 
     Raises ConfigError or DataError in those that do not.
     """
@@ -124,7 +127,7 @@ def agree(config: str, folder: str) -> None:
 
 
 class AnyAsks:
-    """Whether any process asked, answered alike in all of them, one call late: the device is never waited for."""
+    """Whether any process requests a stop. All get the same answer, one call later, so that none waits for its device."""
 
     def __init__(self, split: jax.sharding.NamedSharding, replicated: jax.sharding.NamedSharding):
         self._split = split
@@ -132,7 +135,7 @@ class AnyAsks:
         self._pending: jax.Array | None = None
 
     def __call__(self, asked: bool) -> bool:
-        """To be called by all processes equally often."""
+        """Must be called equally often by all processes."""
         if _count() == 1:
             return asked
         own = np.full(jax.local_device_count(), asked)
@@ -141,34 +144,34 @@ class AnyAsks:
 
 
 def _initialize(place: str) -> None:
-    # JAX would take SIGTERM for itself, and the training loop has its own answer to it.
+    # JAX would handle SIGTERM itself, but the training loop has its own handler.
     jax.config.update("jax_enable_preemption_service", False)
-    patience = 3 * SILENCE  # of JAX's own watch, which ends a process by a stack trace: ours comes first
+    patience = 3 * SILENCE  # JAX's own watchdog ends a process with a stack trace: ours must come first
     if place == AUTO:
         try:
             jax.distributed.initialize(heartbeat_timeout_seconds=patience)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"--process auto: no cluster answers ({_line(error)}); say I/N@HOST:PORT") from error
         return
-    found = _EXPLICIT.fullmatch(place)
-    if not found or int(found[1]) >= int(found[2]):
+    match = _EXPLICIT.fullmatch(place)
+    if not match or int(match[1]) >= int(match[2]):
         raise ConfigError(f"--process {place}: want auto, or I/N@HOST:PORT with I from 0 to N - 1")
-    # Nothing is asked of a cluster: Slurm's would leave each process one GPU, however many it sees.
+    # No cluster detection: under Slurm it would give each process one GPU, however many it sees.
     jax.distributed.initialize(
-        found[3],
-        int(found[2]),
-        int(found[1]),
+        match[3],
+        int(match[2]),
+        int(match[1]),
         cluster_detection_method="deactivate",
         heartbeat_timeout_seconds=patience,
     )
 
 
 class _Watch:
-    """A thread that says that this process lives, and ends it when another has failed or has died."""
+    """A thread that publishes that this process lives, and ends it when another one has failed or died."""
 
     def __init__(self):
         self._stopped = threading.Event()
-        self._heard: dict[int, tuple[str, float]] = {}
+        self._last_seen: dict[int, tuple[str, float]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -192,42 +195,42 @@ class _Watch:
             _leave(f"error: {reason}")
         now = time.monotonic()
         for process, beat in _published("alive").items():
-            if self._heard.get(process, ("", now))[0] != beat:
-                self._heard[process] = beat, now
-        silent = [process for process, (_, since) in self._heard.items() if now - since > SILENCE]
+            if self._last_seen.get(process, ("", now))[0] != beat:
+                self._last_seen[process] = beat, now
+        silent = [process for process, (_, since) in self._last_seen.items() if now - since > SILENCE]
         if silent:
             _leave(f"error: {_named(silent)} silent for more than {SILENCE} s, see there; {_AGAIN}")
 
 
 def _fail(error: BaseException) -> NoReturn:
-    """End this process by an error, once the others know."""
+    """End this process with an error, once the others know."""
     text = f"error: {error}" if isinstance(error, (ConfigError, DataError)) else _traceback(error)
     reason = text.removeprefix("error: ").strip().splitlines()[-1]
     try:
         _publish("failed", f"process {_me()} of {_count()} ended: {reason}")
         _publish("knows")
-        deaf = _wait_for("knows")
+        unreachable = _wait_for("knows")
     except jax.errors.JaxRuntimeError:
-        deaf = [0]
-    if deaf and isinstance(error, jax.errors.JaxRuntimeError):
-        text = f"error: {_named(deaf)} dead or out of reach ({_line(error)}), see there; {_AGAIN}"
+        unreachable = [0]
+    if unreachable and isinstance(error, jax.errors.JaxRuntimeError):
+        text = f"error: {_named(unreachable)} dead or out of reach ({_line(error)}), see there; {_AGAIN}"
     _leave(text)
 
 
 def _leave(text: str) -> NoReturn:
-    """Say why and end at once, without JAX's shutdown, which waits for all processes."""
+    """Print why and end at once, without JAX's shutdown, which waits for all processes."""
     print(text, file=sys.stderr, flush=True)
     sys.stdout.flush()
     with contextlib.suppress(jax.errors.JaxRuntimeError):
         _publish("left")
         if _me() == 0:
-            # The service ends with process 0, and JAX ends those that it leaves behind by a stack trace: it goes last.
+            # The service ends with process 0, and JAX then ends the others with a stack trace: process 0 goes last.
             _wait_for("left")
     os._exit(1)
 
 
 def _wait_for(kind: str) -> list[int]:
-    """Wait until every process has published something, or ``FAREWELL`` seconds; those that have not."""
+    """Wait, at most ``FAREWELL`` seconds, until every process has published a ``kind``. Returns those that have not."""
     until = time.monotonic() + FAREWELL
     while True:
         missing = sorted(set(range(_count())) - set(_published(kind)))
@@ -242,14 +245,14 @@ def _named(processes: list[int]) -> str:
 
 
 def _publish(kind: str, value: str = "") -> None:
-    """Let all processes read a value of this one."""
+    """Publish a value of this process under a kind."""
     _jax_distributed.global_state.client.key_value_set(f"fusion_dfd/{kind}/{_me()}", value, allow_overwrite=True)
 
 
 def _published(kind: str) -> dict[int, str]:
-    """What processes have published of a kind."""
-    found = _jax_distributed.global_state.client.key_value_dir_get(f"fusion_dfd/{kind}/")
-    return {int(key.rsplit("/", 1)[1]): value for key, value in found}
+    """The values of a kind, by process."""
+    values = _jax_distributed.global_state.client.key_value_dir_get(f"fusion_dfd/{kind}/")
+    return {int(key.rsplit("/", 1)[1]): value for key, value in values}
 
 
 def _me() -> int:
@@ -265,5 +268,5 @@ def _traceback(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of an error, which of XLA's is enough."""
+    """The first line of an error; those of XLA have many."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,4 +1,8 @@
-"""A frozen backbone encodes every frame once, before training, instead of once an epoch."""
+"""Cached features: a frozen backbone encodes every frame once, before training, instead of once per epoch.
+
+The features of all frames of a split are kept in a ``.npy`` file in the run folder; :class:`FeatureClips` reads windows
+from it.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +30,41 @@ CHUNK = 64
 
 
 def clips(config: c.Config, graphs: Graphs, now: TrainState, split: Split, workdir: str) -> FeatureClips | None:
-    """The clips of a split as features of the backbone in ``now``; None unless ``config.data.cache`` asks for them.
+    """The clips of a split as features of the backbone in ``now``; None unless ``config.data.cache`` is set.
 
-    They lie in ``workdir/features``, by a hash of the weights and the shards, and are reused by a continued run. Of
-    several processes the first encodes, on its first device.
+    Their file in ``workdir/features`` is named by a hash of weights and shards; a continued run uses it again. Of
+    several processes, the first one encodes, on its first device.
     """
     if not config.data.cache:
         return None
     path = os.path.join(workdir, "features", f"{_identity(config, now, split)}.npy")
     distributed.first("features", lambda: os.path.exists(path) or _encode(config, graphs, now, split, path))
     return FeatureClips(split.table, config.data, path)
+
+
+class FeatureClips:
+    """Windows of features: with them, ``Batch.frames`` is float32 [b, t, c]. Nothing is augmented.
+
+    Args:
+      table: of the split.
+      data: says how many frames a window has.
+      path: a ``.npy`` file, float32 [frames of all clips in table order, c]; it is memory-mapped.
+
+    Raises :class:`DataError` if the file does not hold as many frames as the table.
+    """
+
+    def __init__(self, table: ClipTable, data: Data, path: str | os.PathLike):
+        self._values = np.load(path, mmap_mode="r")
+        self._first = np.concatenate([[0], np.cumsum(table.frames)])
+        if len(self._values) != self._first[-1]:
+            raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
+        self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
+
+    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
+        first = int(self._first[window.row]) + window.start
+        values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
+        out[: len(values)] = values
+        return np.zeros((len(values), 5, 2), np.float32)
 
 
 def _identity(config: c.Config, now: TrainState, split: Split) -> str:
@@ -68,38 +97,12 @@ def _encode(config: c.Config, graphs: Graphs, now: TrainState, split: Split, pat
 
 
 def _chunks(clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The frames of all clips, CHUNK at a time; the last of them may be fewer."""
-    held: list[np.ndarray] = []
+    """The frames of all clips, CHUNK at a time; the last chunk may be smaller."""
+    rest: list[np.ndarray] = []
     for clip in clips:
-        joined = np.concatenate([*held, clip])
+        joined = np.concatenate([*rest, clip])
         whole = len(joined) // CHUNK * CHUNK
         yield from np.split(joined[:whole], whole // CHUNK) if whole else ()
-        held = [joined[whole:]]
-    if held and len(held[0]):
-        yield held[0]
-
-
-# MERGED from input.features: Clips as the features that a frozen backbone gave for each of their frames, encoded once and kept in a file.
-class FeatureClips:
-    """Windows of clips as features: ``Batch.frames`` is float32 [b, t, c] then. Nothing is augmented.
-
-    Args:
-      table: of the split.
-      data: frames per window.
-      path: a ``.npy`` file, float32 [frames of all clips in table order, c]; read where it lies.
-
-    Raises :class:`DataError` where the file does not hold as many frames as the table says.
-    """
-
-    def __init__(self, table: ClipTable, data: Data, path: str | os.PathLike):
-        self._values = np.load(path, mmap_mode="r")
-        self._first = np.concatenate([[0], np.cumsum(table.frames)])
-        if len(self._values) != self._first[-1]:
-            raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
-        self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
-
-    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
-        first = int(self._first[window.row]) + window.start
-        values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
-        out[: len(values)] = values
-        return np.zeros((len(values), 5, 2), np.float32)
+        rest = [joined[whole:]]
+    if rest and len(rest[0]):
+        yield rest[0]

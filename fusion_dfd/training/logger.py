@@ -1,4 +1,4 @@
-"""What a run says while it works: JSON lines always, TensorBoard beside them, a progress bar for the person."""
+"""The log of a run: JSON lines, TensorBoard, and a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fusion_dfd import terminal
 
 
 class Silent:
-    """What other processes than the first say: nothing."""
+    """The log of processes other than process 0: it does nothing."""
 
     def log(self, step: int, values: dict[str, float]) -> None:
         """Write one row of numbers."""
@@ -32,7 +32,7 @@ class Silent:
 class Writer(Silent):
     """Log of one run: ``log.jsonl`` and ``tensorboard/`` in the run folder, and the terminal.
 
-    A resumed run appends; lines past the step it resumed from are dropped first, because those steps are done again.
+    A resumed run appends. Rows after the step that it resumes from are removed first, because it repeats those steps.
     """
 
     def __init__(self, workdir: str, start: int, steps: int, resumed: bool = False):
@@ -72,7 +72,7 @@ class Writer(Silent):
 
 
 def read_log(workdir: str) -> list[dict[str, Any]]:
-    """Rows of ``log.jsonl``; a half-written last line (a killed run) is left out. No file gives no rows."""
+    """Rows of ``log.jsonl``, without a half-written last line of a killed run; empty if there is no file."""
     path = os.path.join(workdir, "log.jsonl")
     if not os.path.exists(path):
         return []

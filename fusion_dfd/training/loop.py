@@ -1,8 +1,8 @@
 """The training loop, in one documented order: evaluate, save, fetch, step, log.
 
-Values of a step are read from the device one step late, so that the device never waits for the host. A run that is
-stopped (Ctrl-C, SIGTERM) saves and returns; the same command continues it to the same numbers, bit for bit. Several
-processes (:mod:`fusion_dfd.training.distributed`) go through all of it together, and stop when one of them is asked to.
+The values of a step are read from the device one step later, so that the device never waits for the host. A run that
+is stopped (Ctrl-C, SIGTERM) saves and returns. The same command continues it, with the same results bit for bit.
+Several processes (:mod:`fusion_dfd.training.distributed`) run the loop together, and stop when one of them is asked to.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ GIVE_UP = 10
 
 @dataclasses.dataclass
 class Progress:
-    """What the loop remembers between evaluations, saved with every checkpoint."""
+    """State of the model selection, saved with every checkpoint."""
 
     best_auc: float | None = None
     best_step: int = 0
@@ -50,22 +50,63 @@ class Fitted:
     """False when a signal stopped the run; the same command continues it."""
 
 
-def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge | None = None) -> Fitted:
-    """Train on ``train``, select on ``val``, keep everything in ``workdir``. Continues a run it finds there.
+Validate = Callable[[dict], dict[str, Any]]
+AfterEvaluation = Callable[[int, dict[str, Any]], None]
+StopSignal = contextlib.AbstractContextManager[Callable[[], bool]]
 
-    ``judge(step, metrics of val)`` is called after every evaluation of this call and its checkpoint; what it raises
-    ends training there, in order.
+
+@contextlib.contextmanager
+def signals_as_request() -> Iterator[Callable[[], bool]]:
+    """Within it, SIGTERM and Ctrl-C request an orderly stop instead of killing; a second one kills as usual."""
+    requested = False
+
+    def request(number, frame):
+        nonlocal requested
+        requested = True
+        for one, old in before.items():
+            signal.signal(one, old)
+
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for one in before:
+            signal.signal(one, request)
+    except ValueError:  # not in the main thread, as in a notebook or a test: the handlers stay as they are
+        before = {}
+    try:
+        yield lambda: requested
+    finally:
+        for one, old in before.items():
+            signal.signal(one, old)
+
+
+def fit(
+    config: c.Config,
+    train: Split,
+    val: Split,
+    workdir: str,
+    after_evaluation: AfterEvaluation | None = None,
+    *,
+    make_train_step: Callable[..., step.TrainStep] = step.make_train_step,
+    stop_signal: Callable[[], StopSignal] = signals_as_request,
+) -> Fitted:
+    """Train on ``train``, select on ``val``, keep everything in ``workdir``. Continues the run in that folder, if any.
+
+    Args:
+      after_evaluation: called with the step and the metrics of val after every evaluation and its checkpoint. An
+        exception that it raises ends the training in order.
+      make_train_step: as :func:`fusion_dfd.training.step.make_train_step`.
+      stop_signal: a context manager that gives a function: whether an orderly stop has been requested.
 
     Raises:
-      DataError: the folder holds another run; the loss stayed not finite; the disk is full.
+      DataError: the folder holds another run; the loss was not finite for :data:`GIVE_UP` steps; the disk is full.
     """
     mesh = state.data_mesh()
     replicated, split_batch = state.shardings(mesh)
-    parts = jax.device_count() * 2 * config.optim.accumulate
-    if config.train.batch_size % parts:
+    multiple = jax.device_count() * 2 * config.optim.accumulate
+    if config.train.batch_size % multiple:
         raise DataError(
             f"train.batch_size={config.train.batch_size} cannot be split into real-fake pairs over "
-            f"{jax.device_count()} devices x {config.optim.accumulate} parts; use a multiple of {parts}"
+            f"{jax.device_count()} devices x {config.optim.accumulate} micro-batches; use a multiple of {multiple}"
         )
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
@@ -96,63 +137,59 @@ def fit(config: c.Config, train: Split, val: Split, workdir: str, judge: Judge |
     try:
         run = _Run(
             config=config,
-            train_step=step.make_train_step(graphs, tx, config.optim, replicated),
+            train_step=make_train_step(graphs, tx, config.optim, replicated),
             validate=validate,
             schedule=optim.schedule(config.optim, config.train.steps),
             checkpoints=checkpoints,
             writer=writer,
             progress=progress,
-            judge=judge or (lambda at, values: None),
+            after_evaluation=after_evaluation or (lambda at, values: None),
             any_asks=distributed.AnyAsks(split_batch, replicated),
         )
-        return run.loop(now, iter(batches))
+        with stop_signal() as stop_requested:
+            return run.loop(now, iter(batches), stop_requested)
     finally:
         writer.close()
         checkpoints.close()
 
 
-Validate = Callable[[dict], dict[str, Any]]
-Judge = Callable[[int, dict[str, Any]], None]
-
-
 @dataclasses.dataclass
 class _Run:
     config: c.Config
-    train_step: Callable
+    train_step: step.TrainStep
     validate: Validate
     schedule: Callable
     checkpoints: Checkpoints
     writer: Silent
     progress: Progress
-    judge: Judge
+    after_evaluation: AfterEvaluation
     any_asks: Callable[[bool], bool]
     _pending: tuple[int, dict] | None = None
     _skipped: int = 0
     _clock: tuple[int, float] = (0, 0.0)
     _val_text: str = ""
 
-    def loop(self, now: state.TrainState, batches) -> Fitted:
+    def loop(self, now: state.TrainState, batches: Iterator, stop_requested: Callable[[], bool]) -> Fitted:
         train = self.config.train
         key = jax.random.key(self.config.seed)
         at = start = int(now.step)
         self._clock = (at, time.monotonic())
-        with _stop_signal() as stopped:
-            while True:
-                if at > start and (at % train.eval_every == 0 or at >= train.steps):
-                    self._flush()
-                    values = self._evaluate(now, at)
-                    self._save(now)
-                    self.judge(at, values)
-                over = self._over(at)
-                if over or self.any_asks(stopped()):
-                    self._flush()
-                    self._save(now)
-                    return Fitted(self.progress, at, over)
-                batch = next(batches)
-                now, terms = self.train_step(now, batch, key)
-                at += 1
+        while True:
+            if at > start and (at % train.eval_every == 0 or at >= train.steps):
                 self._flush()
-                self._pending = (at, terms)
+                values = self._evaluate(now, at)
+                self._save(now)
+                self.after_evaluation(at, values)
+            over = self._over(at)
+            if over or self.any_asks(stop_requested()):
+                self._flush()
+                self._save(now)
+                return Fitted(self.progress, at, over)
+            batch = next(batches)
+            now, terms = self.train_step(now, batch, key)
+            at += 1
+            self._flush()
+            self._pending = (at, terms)
 
     def _over(self, at: int) -> bool:
         train = self.config.train
@@ -165,7 +202,7 @@ class _Run:
         values = self.validate(now.average)
         self.writer.log(at, {f"val/{name}": value for name, value in values.items()})
         auc = values["auc"]
-        # Without both classes there is no AUC; then the least loss chooses.
+        # Without both classes there is no AUC; then the lowest loss selects.
         score = auc if auc is not None else -values["loss"]
         better = self.progress.best_auc is None or score > self.progress.best_auc
         if better:
@@ -183,7 +220,7 @@ class _Run:
         self.checkpoints.save_last(now, dataclasses.asdict(self.progress))
 
     def _flush(self) -> None:
-        """Read the values of the step before, now that the device is busy with the next."""
+        """Read the values of the previous step, while the device is busy with the next one."""
         if self._pending is None:
             return
         at, terms = self._pending
@@ -232,27 +269,3 @@ def divisible(size: int) -> int:
 def _write_config(workdir: str, config: c.Config) -> None:
     if distributed.is_first():
         atomic.write_text(os.path.join(workdir, "config.json"), c.to_json(config))
-
-
-@contextlib.contextmanager
-def _stop_signal() -> Iterator[Callable[[], bool]]:
-    """SIGTERM and Ctrl-C ask for an orderly stop instead of killing; a second one kills as usual."""
-    asked = False
-
-    def ask(number, frame):
-        nonlocal asked
-        asked = True
-        for one, old in before.items():
-            signal.signal(one, old)
-
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        for one in before:
-            signal.signal(one, ask)
-    except ValueError:  # not the main thread (a notebook's, a test's): signals stay with their owner
-        before = {}
-    try:
-        yield lambda: asked
-    finally:
-        for one, old in before.items():
-            signal.signal(one, old)

@@ -1,8 +1,8 @@
 """The optimiser and its schedule; and which parameters learn, how fast, and from which step on.
 
-A group is written ``PREFIX=FACTOR`` or ``PREFIX=FACTOR@STEP``: the parameters whose path begins with PREFIX learn at
-FACTOR times the learning rate, with ``@STEP`` only from that step on (gradual unfreezing, Howard & Ruder 2018). The
-longest prefix that fits counts. What has the factor 0 is frozen: no gradient is computed for it and no state kept.
+``optim.groups`` scales the learning rate of the parameters below a path, and can delay their training to a later step
+(gradual unfreezing, Howard & Ruder 2018). Of the groups that match a parameter, the one with the longest prefix counts.
+A group with the factor 0 is frozen: no gradient is computed and no optimiser state is kept for it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ from fusion_dfd.config import Group
 
 LEARNS, FROZEN = "learns", "frozen"
 
-
 REST = Group("", 1.0)
-"""What no group names."""
+"""All parameters that no group matches."""
 
 
 def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
@@ -29,15 +28,15 @@ def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
 
 
 def build(optim: c.Optim, steps: int) -> optax.GradientTransformation:
-    """AdamW (Loshchilov & Hutter 2019) behind a clip of the global gradient norm, within what ``optim.groups`` allow.
+    """AdamW (Loshchilov & Hutter 2019) after clipping the global gradient norm, restricted by ``optim.groups``.
 
-    Kernels alone decay.
+    Weight decay applies to kernels only.
     """
     learn = optax.chain(
         optax.clip_by_global_norm(optim.clip),
         optax.adamw(schedule(optim, steps), weight_decay=optim.weight_decay, mask=_kernels),
     )
-    return limit(optim.parsed_groups, learn)
+    return restrict(optim.parsed_groups, learn)
 
 
 def _kernels(params: dict) -> dict:
@@ -49,14 +48,14 @@ def assign(groups: Sequence[Group], params: dict) -> dict:
     known = (REST, *groups)
 
     def choose(path, _) -> Group:
-        fitting = [one for one in known if _below(one.prefix, path)]
-        return max(fitting, key=lambda one: len(one.prefix))
+        matching = [group for group in known if _below(group.prefix, path)]
+        return max(matching, key=lambda group: len(group.prefix))
 
     return jax.tree_util.tree_map_with_path(choose, params)
 
 
 def check(groups: Sequence[Group], params: dict) -> None:
-    """Raises ConfigError for a group that fits no parameter, and where nothing is left to learn."""
+    """Raises ConfigError for a group that matches no parameter, and where every parameter is frozen."""
     paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
     idle = [one.prefix for one in groups if not any(_below(one.prefix, path) for path in paths)]
     if idle:
@@ -71,15 +70,15 @@ def _below(prefix: str, path: tuple) -> bool:
     return not prefix or f"{name}/".startswith(f"{prefix}/")
 
 
-def hold(groups: Sequence[Group], params: dict) -> dict:
-    """The same values; no gradient flows into those that are frozen, so that none is computed."""
+def stop_frozen(groups: Sequence[Group], params: dict) -> dict:
+    """The same values, without gradient where they are frozen, so that none is computed."""
     return jax.tree.map(
         lambda leaf, one: jax.lax.stop_gradient(leaf) if one.frozen else leaf, params, assign(groups, params)
     )
 
 
-def limit(groups: Sequence[Group], learn: optax.GradientTransformation) -> optax.GradientTransformation:
-    """``learn`` for what is not frozen, its updates times the group's factor, and 0 before the group's step."""
+def restrict(groups: Sequence[Group], learn: optax.GradientTransformation) -> optax.GradientTransformation:
+    """``learn`` for what is not frozen. Its updates are scaled by the group's factor, and 0 before the group's step."""
     if not groups:
         return learn
 

@@ -19,21 +19,21 @@ from fusion_dfd.models import registry
 
 @flax.struct.dataclass
 class TrainState:
-    """Every leaf is a ``jax.Array``; the structure is plain nested dicts, so it saves and shards as it is."""
+    """Every leaf is a ``jax.Array`` and trees are plain nested dicts, so that it can be saved and sharded as it is."""
 
     step: jax.Array
     """int32 [], optimiser steps taken."""
     params: dict
     stats: dict
-    """All that is not a parameter: BatchNorm means and variances."""
+    """BatchNorm means and variances: all variables that are not parameters."""
     opt_state: optax.OptState
     average: dict
-    """``{"params", "stats"}``, exponential moving averages of both: what is evaluated and exported."""
+    """``{"params", "stats"}``: their exponential moving averages, which are evaluated and exported."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Graphs:
-    """The static half of the model, for training and for evaluation; merge with params and stats inside jit."""
+    """The static part of the model, for training and for evaluation; to be merged with params and stats inside jit."""
 
     train: nnx.GraphDef
     evaluate: nnx.GraphDef
@@ -50,7 +50,7 @@ def shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
 
 
 def graphs(model: c.Model) -> Graphs:
-    """Build the model without memory or arithmetic and keep its structure."""
+    """The structure of the model, without allocating or computing anything."""
     abstract = nnx.eval_shape(lambda: registry.build(model, rngs=nnx.Rngs(0)))
     evaluating = nnx.view(abstract, deterministic=True, use_running_average=True, raise_if_not_found=False)
     training = nnx.view(abstract, deterministic=False, use_running_average=False, raise_if_not_found=False)
@@ -68,10 +68,10 @@ def variables(model: c.Model, seed: int | jax.Array) -> tuple[dict, dict]:
 def create(
     model: c.Model, tx: optax.GradientTransformation, seed: int, sharding: NamedSharding, *, start: bool = True
 ) -> TrainState:
-    """The state at step 0, made on the devices under jit; its backbone is what ``model.backbone.weights`` names.
+    """The state at step 0, made on the devices under jit, with the backbone weights of ``model.backbone.weights``.
 
-    With ``start`` False the state is only what a saved one is restored into, and no file of weights is read. Raises
-    ConfigError where weights are named for a model without a backbone, DataError where the file does not fit.
+    With ``start=False`` no weights are read, because a saved state will be restored into it. Raises ConfigError if
+    weights are named for a model without a backbone, DataError if the file does not fit.
     """
     read = pretrained.load(model.backbone) if start and model.backbone.weights else None
 
@@ -84,14 +84,14 @@ def create(
         average = {"params": params, "stats": stats}
         return TrainState(jnp.zeros((), jnp.int32), params, stats, tx.init(params), average)
 
-    # Initialisation runs once: compiling it without optimisation is three times cheaper than what it would save.
+    # It runs once: optimising it would cost three times the compile time and save less than that.
     made = jax.jit(init, compiler_options={"xla_backend_optimization_level": 0}, out_shardings=sharding)(read)
     # `average` must not share buffers with `params`: the training step donates both.
     return made.replace(average=jax.tree.map(jnp.copy, made.average))
 
 
 def _with_backbone(fresh: dict, published: dict) -> dict:
-    """Parameters or statistics of a model, those of its backbone replaced by published ones (none in a VGG's case)."""
+    """Parameters or statistics with those of the backbone replaced by published ones (a VGG has no statistics)."""
     if not published:
         return fresh
     if "backbone" not in fresh:
@@ -100,11 +100,11 @@ def _with_backbone(fresh: dict, published: dict) -> dict:
 
 
 def abstract_variables(model: c.Model) -> dict[str, Any]:
-    """Shapes and dtypes of what :func:`variables` returns, as the target of a restore."""
+    """``{"params", "stats"}`` as shapes and dtypes: the target of a restore."""
     params, stats = jax.eval_shape(lambda: variables(model, 0))
     return {"params": params, "stats": stats}
 
 
 def count(tree: dict) -> int:
-    """Numbers held by a tree of arrays."""
+    """Number of values in a tree of arrays."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree))

@@ -13,7 +13,7 @@ from fusion_dfd.training import cost, state, step
 
 def shown(config: c.Config) -> str:
     console = Console(file=io.StringIO(), width=120)
-    cost.show(config, console)
+    cost.print_model_table(config, console)
     return console.file.getvalue()
 
 

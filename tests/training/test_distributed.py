@@ -27,20 +27,20 @@ pytestmark = pytest.mark.timeout(900)  # no haste decides; five pairs of process
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS, EVERY = 6, 2
 TRAINING = """
-import os, signal, sys
+import functools, os, signal, sys
 from fusion_dfd import config
 from fusion_dfd.runs import experiment
 from fusion_dfd.training import distributed, loop
+from fusion_dfd.training.step import make_train_step
 
 place, file, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
-make = loop.step.make_train_step
 
 def mortal(*given):
-    step = make(*given)
+    step = make_train_step(*given)
     calls = iter(range(last))
     return lambda *values: step(*values) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
 
-loop.step.make_train_step = mortal
+loop.fit = functools.partial(loop.fit, make_train_step=mortal)
 with distributed.joined(place):
     experiment.run(config.from_json(open(file).read()))
 """
@@ -82,22 +82,18 @@ def finish(running: list[subprocess.Popen]) -> tuple[list[int], list[str], list[
     return [one.returncode for one in running], *map(list, zip(*said, strict=True))
 
 
-def fit(config: c.Config, workdir: pathlib.Path, devices: int) -> None:
+def fit(config: c.Config, workdir: pathlib.Path, devices: int, **given) -> None:
     """Train in this process on some of its devices."""
     with pytest.MonkeyPatch.context() as patch:
         mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
         patch.setattr(state, "data_mesh", lambda: mesh)
         train, val = (clip_index.open_split(config.data.dir, split) for split in ("train", "val"))
-        loop.fit(config, train, val, str(workdir))
+        loop.fit(config, train, val, str(workdir), **given)
 
 
-def stopped(patch: pytest.MonkeyPatch, step: int) -> None:
-    @contextlib.contextmanager
-    def signalled():
-        calls = iter(range(step + 1))
-        yield lambda: next(calls, None) == step
-
-    patch.setattr(loop, "_stop_signal", signalled)
+def stop_before(step: int):
+    calls = iter(range(step + 1))
+    return lambda: contextlib.nullcontext(lambda: next(calls, None) == step)
 
 
 def rows(workdir: pathlib.Path, name: str) -> list[float]:
@@ -124,9 +120,7 @@ def story(configured, tmp_path_factory) -> Story:
     # norms a thousandth apart. Seed 0 has the test below, in which every step begins at one state.
     config.train.steps, config.train.eval_every, config.seed = STEPS, EVERY, 1
     file.write_text(c.to_json(config))
-    with pytest.MonkeyPatch.context() as patch:
-        stopped(patch, 1)
-        fit(config, run, 1)
+    fit(config, run, 1, stop_signal=stop_before(1))
     # From step 1, process 1 dies in the place of its fifth step, the sixth of the run: step 4 has been saved.
     killed = finish(start(TRAINING, [str(file)] * 2, ["99", "4"]))
     shutil.copytree(run, by_one)

@@ -1,5 +1,6 @@
 """Runs: stopped and continued is the same run; selection is on val alone; other configurations are refused."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -22,9 +23,9 @@ from fusion_dfd.types import DataError
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def fit(config: c.Config, workdir: str | None = None) -> loop.Fitted:
+def fit(config: c.Config, workdir: str | None = None, **given) -> loop.Fitted:
     train, val = (clip_index.open_split(config.data.dir, split) for split in ("train", "val"))
-    return loop.fit(config, train, val, workdir or config.workdir)
+    return loop.fit(config, train, val, workdir or config.workdir, **given)
 
 
 def last_state(config: c.Config, workdir: str):
@@ -41,24 +42,16 @@ def assert_equal(left, right):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)), left, right)
 
 
-def stop_after(monkeypatch, step: int) -> None:
+def stop_before(step: int):
     """The orderly stop of a signal, at a known step."""
-    import contextlib
-
-    @contextlib.contextmanager
-    def signalled():
-        calls = iter(range(step + 1))
-        yield lambda: next(calls, None) == step
-
-    monkeypatch.setattr(loop, "_stop_signal", signalled)
+    calls = iter(range(step + 1))
+    return lambda: contextlib.nullcontext(lambda: next(calls, None) == step)
 
 
-def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, monkeypatch):
+def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path):
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     assert fit(tiny, whole).finished
-    with monkeypatch.context() as patch:
-        stop_after(patch, 3)
-        stopped = fit(tiny, parts)
+    stopped = fit(tiny, parts, stop_signal=stop_before(3))
     assert (stopped.step, stopped.finished) == (3, False)
     assert fit(tiny, parts).finished
     (one, progress_one), (two, progress_two) = last_state(tiny, whole), last_state(tiny, parts)
@@ -110,11 +103,10 @@ def test_a_run_of_another_configuration_is_refused(tiny, section, name, value):
         fit(other)
 
 
-def test_a_loss_that_stays_not_finite_ends_the_run_with_a_sentence(tiny, monkeypatch):
+def test_a_loss_that_stays_not_finite_ends_the_run_with_a_sentence(tiny):
     tiny.train.steps, tiny.train.eval_every, tiny.optim.lr = 20, 20, 1.0
-    monkeypatch.setattr(loop.step, "make_train_step", lambda *_: _broken_step)
     with pytest.raises(DataError, match="not finite for 10 steps"):
-        fit(tiny)
+        fit(tiny, make_train_step=lambda *_: _broken_step)
 
 
 def _broken_step(now, batch, key):

@@ -15,7 +15,7 @@ PARAMS = {"backbone": {"conv1": np.ones((2, 2)), "conv10": np.ones((2, 2))}, "he
 
 def after(entries: tuple[str, ...], steps: int) -> dict:
     """Parameters after steps of gradient 1 at a learning rate of 1."""
-    tx = optim.limit(c.Optim(groups=entries).parsed_groups, optax.sgd(1.0))
+    tx = optim.restrict(c.Optim(groups=entries).parsed_groups, optax.sgd(1.0))
     params, state = PARAMS, tx.init(PARAMS)
     for _ in range(steps):
         updates, state = tx.update(jax.tree.map(np.ones_like, params), state, params)
@@ -38,7 +38,7 @@ def test_a_group_waits_for_its_step():
 
 
 def test_what_is_frozen_has_no_optimiser_state():
-    tx = optim.limit(c.Optim(groups=("backbone=0",)).parsed_groups, optax.adam(1.0))
+    tx = optim.restrict(c.Optim(groups=("backbone=0",)).parsed_groups, optax.adam(1.0))
     held = [leaf.size for leaf in jax.tree.leaves(tx.init(PARAMS)) if leaf.ndim]
     assert held == [PARAMS["head"].size] * 2
 
