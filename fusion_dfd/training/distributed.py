@@ -1,8 +1,8 @@
 """One training in several processes, on one machine or many: the same program over all their devices.
 
 Every process runs the same command, reads its block of every batch, and holds a copy of the weights. The compiled
-program (``jit`` over a global mesh) sums the gradients, so that N processes take the same steps as one. All use the same
-run folder, on a file system that they share.
+program (``jit`` over a global mesh) sums the gradients, so that N processes take the same steps as one. All use the
+same run folder, on a file system that they share.
 
 All processes call every program over all devices, and every save and restore, in the same order. Work to be done once,
 such as the report, is done by process 0 (:func:`first`). The others wait in the coordination service: inside a program,
@@ -27,10 +27,10 @@ from typing import NoReturn, TypeVar
 import jax
 import numpy as np
 
-# Why not the public API (JAX 0.10.2)? ``multihost_utils`` meets inside a program: ``sync_global_devices`` cannot wait for
-# the hours that process 0 may need, and returns to nobody when one process has failed. Nothing public reads or writes
-# the key-value store by which a process tells the others its error. ``jax.process_index`` starts the backends, which in
-# turn wait for all processes: a process that fails early would hang. Orbax uses the same private client.
+# Why not the public API (JAX 0.10.2)? Nothing public reads or writes the key-value store by which a process tells the
+# others its error. ``multihost_utils`` synchronises inside a program, which cannot wait for hours, as process 0 may
+# need, and does not end when another process fails. ``jax.process_index`` starts the backends, which wait for all
+# processes: one that fails early would hang. Orbax uses the same private client.
 from jax._src import distributed as _jax_distributed
 
 from fusion_dfd import atomic
@@ -127,7 +127,10 @@ def agree(config: str, folder: str) -> None:
 
 
 class AnyAsks:
-    """Whether any process requests a stop. All get the same answer, one call later, so that none waits for its device."""
+    """Whether any process requests a stop.
+
+    All processes get the same answer, one call late, so that none of them waits for its device.
+    """
 
     def __init__(self, split: jax.sharding.NamedSharding, replicated: jax.sharding.NamedSharding):
         self._split = split
