@@ -1,16 +1,17 @@
-"""Anyone's table of scores, this detector's or another's: the least that statistics need, from CSV or Parquet.
+"""Statistics of anyone's tables of scores, this detector's or another's, from CSV or Parquet.
 
+One table is reported, several are compared with the first or, where they are seeds of one system, averaged.
 Columns, in any order; others are ignored::
 
     video        name of the video; unique within its data set, method and compression
     label        0 or real, 1 or fake
-    logit        or ``score`` or ``probability`` (both in 0..1, higher for fake), just one of the three; empty where the
-                 video could not be scored, which counts it at .5
+    logit        or ``score`` or ``probability`` (both in 0..1, higher for fake), exactly one of the three; empty where
+                 the video could not be scored, which counts it at 0.5
     dataset      optional; "scores" without it
     method       optional manipulation; "fake" without it, and "original" for every real video
     compression  optional
-    group        optional; videos that share a person or a source clip have the same. Without it each video is its own,
-                 and intervals are too narrow where videos do share any
+    group        optional; videos that share a person or a source clip have the same. Without it each video is its own
+                 group, and intervals are too narrow where videos do share any
     clip         optional number of the clip in its video: several rows of a video are its clips, and are aggregated
     track        optional number of the face in its video, 0 without it
     start        optional first frame of the clip
@@ -33,7 +34,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
-from fusion_dfd.evaluation import bootstrap as paired
+from fusion_dfd.evaluation.bootstrap import DeLong, Difference, delong, differences, same_videos
 from fusion_dfd.evaluation.calibrate import logit
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import VideoScore, read_parquet, videos
@@ -48,9 +49,190 @@ SCORES = ("logit", "score", "probability")
 _LABELS = {"0": 0, "1": 1, **{name: label for label, name in enumerate(LABELS)}}
 
 
+def rescore(
+    paths: Sequence[str], out: str, options: config.Evaluate, protocol: str | None = None, of_seeds: bool = False
+) -> list[str]:
+    """Evaluate tables of scores, print and write the reports; returns their paths.
+
+    Args:
+      paths: the tables; the first is what others are compared with.
+      out: folder of the reports, made if missing.
+      options: aggregation and number of resamples.
+      protocol: fill the table of this protocol instead, of :data:`fusion_dfd.runs.protocols.PROTOCOLS`.
+      of_seeds: the tables are seeds of one system: mean and spread instead of comparisons.
+
+    Raises :class:`DataError` for tables that cannot be used.
+    """
+    if protocol:
+        return [by_protocol(paths, out, options, protocol)]
+    tables = {name: read_table(path) for name, path in _names(paths).items()}
+    made, written = {}, []
+    for name, table in tables.items():
+        made[name] = summarise(
+            table.scores,
+            unscored=table.unscored,
+            bootstrap=options.bootstrap,
+            rule=options.aggregate,
+            tracks=options.tracks,
+        )
+        folder = os.path.join(out, name)
+        written.append(
+            evaluation_page.write(
+                folder, made[name], table.scores, about=AboutRun(command=" ".join(sys.argv), warnings=table.remarks)
+            )
+        )
+        Console().rule(name)
+        print_summary(made[name])
+        for line in table.remarks:
+            Console().print(line, highlight=False, markup=False)
+    if len(tables) > 1:
+        rows = {name: videos(table.scores, options.aggregate, options.tracks) for name, table in tables.items()}
+        written.append(_publish_seeds(made, out) if of_seeds else _compare(rows, out, options.bootstrap))
+    return written
+
+
+def by_protocol(paths: Sequence[str], out: str, options: config.Evaluate, protocol: str) -> str:
+    """Fill the table of a protocol from tables of scores, print and write it; returns its path."""
+    tables = {name: read_table(path) for name, path in _names(paths).items()}
+    runs = [protocols.Submission(name, table.scores, table.unscored, options=options) for name, table in tables.items()]
+    return protocols.publish(out, protocol, runs)
+
+
+def _names(paths: Sequence[str]) -> dict[str, str]:
+    names = protocols.short_names([os.path.splitext(path)[0] for path in paths])
+    return dict(zip(names, paths, strict=True))
+
+
 @dataclasses.dataclass(frozen=True)
-class Table:
-    """What a file held."""
+class PairedTest:
+    """The second of two tables against the first."""
+
+    videos: int
+    """Videos that both tables have."""
+    left_out: tuple[int, int]
+    """Videos that only the first has, and that only the second has."""
+    groups: int
+    delong: DeLong | None
+    note: str
+    """Why there is no DeLong test; ``""`` where there is."""
+    differences: dict[str, Difference]
+
+
+def compare(first: Sequence[VideoScore], second: Sequence[VideoScore], resamples: int, seed: int = 0) -> PairedTest:
+    """Both tests over the videos that both tables have; differences are second minus first."""
+    one, other = same_videos(first, second)
+    labels, groups = [row.label for row in one], [f"{row.dataset}/{row.group}" for row in one]
+    p, q = ([row.probability for row in rows] for rows in (one, other))
+    try:
+        test, note = delong(labels, p, q), ""
+    except DataError as error:
+        test, note = None, str(error)
+    return PairedTest(
+        len(one),
+        (len(first) - len(one), len(second) - len(one)),
+        len(set(groups)),
+        test,
+        note,
+        differences(labels, p, q, groups, resamples, seed),
+    )
+
+
+def _compare(rows: Mapping[str, Sequence[VideoScore]], out: str, resamples: int) -> str:
+    first, *others = rows
+    pairs = {name: compare(rows[first], rows[name], resamples) for name in others}
+    tables = [(f"{name} against {first}", _sentence(first, name, pair), _lines(pair)) for name, pair in pairs.items()]
+    parts = [_markdown(*one) for one in tables]
+    if len(others) > 1:
+        parts.append(f"{len(others)} comparisons were made: no p-value is corrected for that.")
+    atomic.write_text(os.path.join(out, "paired.html"), comparison.paired_page(rows, tables))
+    values = {"first": first, "pairs": {name: dataclasses.asdict(pair) for name, pair in pairs.items()}}
+    return _write(out, "paired", "\n\n".join(parts), values)
+
+
+def _sentence(first: str, second: str, pair: PairedTest) -> str:
+    test = pair.delong
+    tested = (
+        f"AUC {test.first:.4f} and {test.second:.4f}. DeLong, videos independent: difference {test.difference:+.4f}, "
+        f"standard error {test.error:.4f}, p = {test.p:.3g}."
+        if test
+        else f"{pair.note}."
+    )
+    return (
+        f"{pair.videos} videos in {pair.groups} groups; left out are {pair.left_out[0]} that only {first} has and "
+        f"{pair.left_out[1]} that only {second} has. {tested} The table is a bootstrap over groups."
+    )
+
+
+def _lines(pair: PairedTest) -> list[list[str]]:
+    """Metric, difference, interval and p-value of each metric, as text."""
+    return [
+        [
+            METRICS[name].title,
+            "undefined" if entry.value is None else f"{entry.value:+.4f}",
+            "-" if entry.low is None else f"[{entry.low:+.4f}, {entry.high:+.4f}]",
+            "-" if entry.p is None else f"{entry.p:.3g}",
+        ]
+        for name, entry in pair.differences.items()
+    ]
+
+
+def _markdown(title: str, sentence: str, lines: list[list[str]]) -> str:
+    return f"### {title}\n\n{sentence}\n\n{markdown.table(['metric', 'difference', '95% interval', 'p'], lines)}"
+
+
+def _publish_seeds(summaries: Mapping[str, Summary], out: str) -> str:
+    found = spread(list(summaries.values()))
+    rows = []
+    for name, entry in found.items():
+        ends = ["-" if entry[end] is None else f"{entry[end]:.4f}" for end in ("low", "high")]
+        rows.append([METRICS[name].title, spread_cell(entry), *ends])
+    seeds = f"{len(summaries)} seeds: {', '.join(summaries)}"
+    text = f"Mean and sample standard deviation of the videos' metrics over {seeds}."
+    table = markdown.table(["metric", "mean ± deviation (seeds)", "least", "most"], rows)
+    return _write(out, "seeds", f"{text}\n\n{table}", {"tables": list(summaries), "metrics": found})
+
+
+def spread(summaries: Sequence[Summary], unit: str = "video") -> dict[str, dict[str, Any]]:
+    """``{metric: {n, mean, deviation, low, high}}`` over the runs; ``deviation`` is the sample standard deviation.
+
+    ``n`` counts the runs for which the metric is defined; the rest is None where there is none, ``deviation`` also for
+    one alone.
+    """
+    blocks = [summary["units"][unit]["overall"]["metrics"] for summary in summaries]
+    return {name: _mean_and_deviation([block[name]["value"] for block in blocks]) for name in METRICS}
+
+
+def _mean_and_deviation(values: Sequence[float | None]) -> dict[str, Any]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return {"n": 0, "mean": None, "deviation": None, "low": None, "high": None}
+    deviation = statistics.stdev(known) if len(known) > 1 else None
+    return {
+        "n": len(known),
+        "mean": statistics.fmean(known),
+        "deviation": deviation,
+        "low": min(known),
+        "high": max(known),
+    }
+
+
+def spread_cell(entry: Mapping[str, Any]) -> str:
+    """An entry of :func:`spread` as text: ``0.962 ± 0.004 (3)``, with the number of runs."""
+    if entry["mean"] is None:
+        return "undefined"
+    deviation = "" if entry["deviation"] is None else f" ± {entry['deviation']:.3f}"
+    return f"{entry['mean']:.3f}{deviation} ({entry['n']})"
+
+
+def _write(out: str, name: str, text: str, values: dict) -> str:
+    Console().print(Markdown(text))
+    atomic.write_text(os.path.join(out, f"{name}.json"), json.dumps(values, indent=2) + "\n")
+    return atomic.write_text(os.path.join(out, f"{name}.md"), text + "\n")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreTable:
+    """What a file of scores holds."""
 
     path: str
     scores: list[Score]
@@ -59,7 +241,7 @@ class Table:
     """Sentences about what the file did not say."""
 
 
-def read(path: str | os.PathLike) -> Table:
+def read_table(path: str | os.PathLike) -> ScoreTable:
     """Read a ``.csv`` or ``.parquet`` file of scores, see the module's docstring for its columns.
 
     Raises :class:`DataError` naming the file, the row and the value: for a missing column or two columns of scores, a
@@ -79,7 +261,7 @@ def read(path: str | os.PathLike) -> Table:
     remarks = []
     if "group" not in columns:
         remarks.append(f"{path} has no column group: every video counts as independent of the others")
-    return Table(path, scored, [row for row in read_rows if isinstance(row, Unscored)], remarks)
+    return ScoreTable(path, scored, [row for row in read_rows if isinstance(row, Unscored)], remarks)
 
 
 def _csv_columns(path: str) -> dict[str, list[str]]:
@@ -107,7 +289,7 @@ def _kind(path: str, columns: dict) -> str:
         raise DataError(f"{path} lacks the column {' and '.join(missing)}; {there}")
     found = [name for name in SCORES if name in columns]
     if len(found) != 1:
-        raise DataError(f"{path} wants just one column of {', '.join(SCORES)}; {there}")
+        raise DataError(f"{path} needs exactly one column of {', '.join(SCORES)}; {there}")
     return found[0]
 
 
@@ -163,186 +345,3 @@ def _once(path: str, rows: list[Score | Unscored]) -> None:
             f"{path}: {len(twice)} videos occur more than once (e.g. {twice[0]}): add the column method (or dataset, "
             "compression) if they are different videos of one name, or clip if they are clips of one video"
         )
-
-
-# MERGED from evaluation.submissions: Statistics of tables of scores, whoever made them: one is described, two are compared, seeds are averaged.
-def rescore(
-    paths: Sequence[str], out: str, options: config.Evaluate, protocol: str | None = None, of_seeds: bool = False
-) -> list[str]:
-    """Evaluate tables of scores, print and write the reports; returns their paths.
-
-    Args:
-      paths: the tables; the first is what others are compared with.
-      out: folder of the reports, made if missing.
-      options: aggregation and number of resamples.
-      protocol: fill the table of this protocol instead, of :data:`fusion_dfd.runs.protocols.PROTOCOLS`.
-      of_seeds: the tables are seeds of one system: mean and spread instead of comparisons.
-
-    Raises :class:`DataError` for tables that cannot be used.
-    """
-    if protocol:
-        return [by_protocol(paths, out, options, protocol)]
-    tables = {name: read(path) for name, path in _names(paths).items()}
-    made, written = {}, []
-    for name, table in tables.items():
-        made[name] = summarise(
-            table.scores,
-            unscored=table.unscored,
-            bootstrap=options.bootstrap,
-            rule=options.aggregate,
-            tracks=options.tracks,
-        )
-        folder = os.path.join(out, name)
-        written.append(
-            evaluation_page.write(
-                folder, made[name], table.scores, about=AboutRun(command=" ".join(sys.argv), warnings=table.remarks)
-            )
-        )
-        Console().rule(name)
-        print_summary(made[name])
-        for line in table.remarks:
-            Console().print(line, highlight=False, markup=False)
-    if len(tables) > 1:
-        rows = {name: videos(table.scores, options.aggregate, options.tracks) for name, table in tables.items()}
-        written.append(_publish_seeds(made, out) if of_seeds else _compare(rows, out, options.bootstrap))
-    return written
-
-
-def by_protocol(paths: Sequence[str], out: str, options: config.Evaluate, protocol: str) -> str:
-    """Fill the table of a protocol from tables of scores, print and write it; returns its path."""
-    tables = {name: read(path) for name, path in _names(paths).items()}
-    runs = [protocols.Submission(name, table.scores, table.unscored, options=options) for name, table in tables.items()]
-    return protocols.publish(out, protocol, runs)
-
-
-def _names(paths: Sequence[str]) -> dict[str, str]:
-    names = protocols.short_names([os.path.splitext(path)[0] for path in paths])
-    return dict(zip(names, paths, strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """The second of two tables against the first."""
-
-    videos: int
-    """That both have."""
-    left_out: tuple[int, int]
-    """Videos that only the first, only the second has."""
-    groups: int
-    delong: paired.DeLong | None
-    note: str
-    """Why there is no test of DeLong; ``""`` where there is."""
-    differences: dict[str, paired.Difference]
-
-
-def compare(first: Sequence[VideoScore], second: Sequence[VideoScore], bootstrap: int, seed: int = 0) -> Pair:
-    """Both tests over the videos that both tables have; differences are second minus first."""
-    one, other = paired.same_videos(first, second)
-    labels, groups = [row.label for row in one], [f"{row.dataset}/{row.group}" for row in one]
-    p, q = ([row.probability for row in rows] for rows in (one, other))
-    try:
-        test, note = paired.delong(labels, p, q), ""
-    except DataError as error:
-        test, note = None, str(error)
-    return Pair(
-        len(one),
-        (len(first) - len(one), len(second) - len(one)),
-        len(set(groups)),
-        test,
-        note,
-        paired.differences(labels, p, q, groups, bootstrap, seed),
-    )
-
-
-def _compare(rows: Mapping[str, Sequence[VideoScore]], out: str, bootstrap: int) -> str:
-    first, *others = rows
-    pairs = {name: compare(rows[first], rows[name], bootstrap) for name in others}
-    tables = [(f"{name} against {first}", _told(first, name, pair), _lines(pair)) for name, pair in pairs.items()]
-    parts = [_markdown(*one) for one in tables]
-    if len(others) > 1:
-        parts.append(f"{len(others)} comparisons were made: no p-value is corrected for that.")
-    atomic.write_text(os.path.join(out, "paired.html"), comparison.paired_page(rows, tables))
-    values = {"first": first, "pairs": {name: dataclasses.asdict(pair) for name, pair in pairs.items()}}
-    return _write(out, "paired", "\n\n".join(parts), values)
-
-
-def _told(first: str, second: str, pair: Pair) -> str:
-    test = pair.delong
-    tested = (
-        f"AUC {test.first:.4f} and {test.second:.4f}. DeLong, videos independent: difference {test.difference:+.4f}, "
-        f"standard error {test.error:.4f}, p = {test.p:.3g}."
-        if test
-        else f"{pair.note}."
-    )
-    return (
-        f"{pair.videos} videos in {pair.groups} groups; left out are {pair.left_out[0]} that only {first} has and "
-        f"{pair.left_out[1]} that only {second} has. {tested} The table is a bootstrap over groups."
-    )
-
-
-def _lines(pair: Pair) -> list[list[str]]:
-    """Metric, difference, interval and p-value of each metric, as text."""
-    return [
-        [
-            METRICS[name].title,
-            "undefined" if entry.value is None else f"{entry.value:+.4f}",
-            "-" if entry.low is None else f"[{entry.low:+.4f}, {entry.high:+.4f}]",
-            "-" if entry.p is None else f"{entry.p:.3g}",
-        ]
-        for name, entry in pair.differences.items()
-    ]
-
-
-def _markdown(title: str, told: str, lines: list[list[str]]) -> str:
-    return f"### {title}\n\n{told}\n\n{markdown.table(['metric', 'difference', '95% interval', 'p'], lines)}"
-
-
-def _publish_seeds(summaries: Mapping[str, Summary], out: str) -> str:
-    found = spread(list(summaries.values()))
-    rows = []
-    for name, entry in found.items():
-        ends = ["-" if entry[end] is None else f"{entry[end]:.4f}" for end in ("low", "high")]
-        rows.append([METRICS[name].title, cell(entry), *ends])
-    seeds = f"{len(summaries)} seeds: {', '.join(summaries)}"
-    text = f"Mean and sample standard deviation of the videos' metrics over {seeds}."
-    table = markdown.table(["metric", "mean ± deviation (seeds)", "least", "most"], rows)
-    return _write(out, "seeds", f"{text}\n\n{table}", {"tables": list(summaries), "metrics": found})
-
-
-def _write(out: str, name: str, text: str, values: dict) -> str:
-    Console().print(Markdown(text))
-    atomic.write_text(os.path.join(out, f"{name}.json"), json.dumps(values, indent=2) + "\n")
-    return atomic.write_text(os.path.join(out, f"{name}.md"), text + "\n")
-
-
-# MERGED from evaluation.seeds: Several trainings of one system that differ in their seed: mean and spread of every metric.
-def spread(summaries: Sequence[Summary], unit: str = "video") -> dict[str, dict[str, Any]]:
-    """``{metric: {n, mean, deviation, low, high}}`` over the runs; ``deviation`` is the sample standard deviation.
-
-    ``n`` counts the runs for which the metric is defined; the rest is None where there is none, ``deviation`` also for
-    one alone.
-    """
-    blocks = [summary["units"][unit]["overall"]["metrics"] for summary in summaries]
-    return {name: _mean_and_deviation([block[name]["value"] for block in blocks]) for name in METRICS}
-
-
-def _mean_and_deviation(values: Sequence[float | None]) -> dict[str, Any]:
-    known = [value for value in values if value is not None]
-    if not known:
-        return {"n": 0, "mean": None, "deviation": None, "low": None, "high": None}
-    deviation = statistics.stdev(known) if len(known) > 1 else None
-    return {
-        "n": len(known),
-        "mean": statistics.fmean(known),
-        "deviation": deviation,
-        "low": min(known),
-        "high": max(known),
-    }
-
-
-def cell(entry: Mapping[str, Any]) -> str:
-    """An entry of :func:`spread` as text: ``0.962 ± 0.004 (3)``, with the number of runs."""
-    if entry["mean"] is None:
-        return "undefined"
-    deviation = "" if entry["deviation"] is None else f" ± {entry['deviation']:.3f}"
-    return f"{entry['mean']:.3f}{deviation} ({entry['n']})"

@@ -19,7 +19,7 @@ from fusion_dfd.weights import keras_file, recurrent_layers
 
 
 def xception_lstm(path: str, out: str, frames: int = 30, size: int = 299, fake: int = 1) -> c.Config:
-    """Make a run folder of a Keras model, whose probabilities it gives; ``fusion-dfd evaluate`` and ``fusion-dfd predict`` take it.
+    """Make a run folder of a Keras model; the run gives the same probabilities.
 
     Args:
       path: a ``.keras`` file, or an ``.h5`` by ``model.save``.

@@ -96,7 +96,7 @@ def test_file_names_shared_by_manipulations_do_not_become_one_video(tmp_path, ma
     lines = "".join(f"000_003,1,{row.logit},{n}\n" for n, row in enumerate(rows))
     (tmp_path / "a.csv").write_text("video,label,logit,n\n" + lines)
     with pytest.raises(DataError, match="add the column method"):
-        external_scores.read(tmp_path / "a.csv")
+        external_scores.read_table(tmp_path / "a.csv")
 
 
 def test_videos_without_a_face_cannot_raise_a_score_by_being_left_out(tmp_path, make):
