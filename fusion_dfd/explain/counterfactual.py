@@ -43,13 +43,13 @@ def without_branches(detector: DeepfakeDetector, windows: Sequence[Window]) -> d
 
 
 class Recorder(nnx.Module):
-    """A fusion that reports the tokens it is given to ``told``."""
+    """A fusion that reports the tokens it is given to ``record``."""
 
-    def __init__(self, inner: nnx.Module, told):
-        self.inner, self.told = inner, told
+    def __init__(self, inner: nnx.Module, record):
+        self.inner, self.record = inner, record
 
     def __call__(self, tokens, rngs):
-        self.told(tokens)
+        self.record(tokens)
         return self.inner(tokens, rngs)
 
 

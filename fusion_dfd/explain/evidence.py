@@ -78,15 +78,15 @@ class Evidence:
 
 
 def gather(
-    detector: DeepfakeDetector, path: str, told: OnProgress | None = None
+    detector: DeepfakeDetector, path: str, on_progress: OnProgress | None = None
 ) -> tuple[ScoredVideo, Verdict, Evidence | None]:
     """Score a video once and look into the answer. There is no evidence where no face was scored.
 
-    ``told`` hears of the windows and then of the steps that follow, each counted as one more window.
+    ``on_progress`` is called after the windows and then after each step that follows, counted as one more window.
     """
     reference, lacks = _reference(detector)
     keeper = Keeper(motion=reference is not None)
-    progress = _Progress(path, told or (lambda *_: None))
+    progress = _Progress(path, on_progress or (lambda *_: None))
     (video,) = detector.score([path], progress.window, keep=keeper)
     verdict = detector.rules.verdict(video, detector.config)
     if not verdict.faces:
@@ -104,17 +104,17 @@ def gather(
 
 
 class _Progress:
-    def __init__(self, path: str, told: OnProgress):
-        self._path, self._told = path, told
+    def __init__(self, path: str, on_progress: OnProgress):
+        self._path, self._on_progress = path, on_progress
         self._done = self._windows = 0
 
     def window(self, path: str, done: int, windows: int) -> None:
         self._done, self._windows = done, windows
-        self._told(path, done, windows + STEPS)
+        self._on_progress(path, done, windows + STEPS)
 
     def step(self) -> None:
         self._done += 1
-        self._told(self._path, self._done, self._windows + STEPS)
+        self._on_progress(self._path, self._done, self._windows + STEPS)
 
 
 def _looked_into(detector: DeepfakeDetector, found: Evidence, progress: _Progress) -> Evidence:
@@ -158,7 +158,7 @@ def _pace(
 ) -> tuple[Pace | None, str | None]:
     """The distances by second, or why there are none."""
     if not fps:
-        return None, "The file does not say how many frames it has a second, so that nothing is told by second."
+        return None, "The file does not say how many frames it has per second, so nothing can be said by second."
     seconds: dict[int, list[float]] = {}
     for window, distance in zip(windows, reference.distances(np.stack(motions)), strict=True):
         for second in {int(index / fps) for index in window.indices.tolist()}:

@@ -27,18 +27,18 @@ from fusion_dfd.predict.verdict import Window
 
 
 class Tap(nnx.Module):
-    """A part of the model whose maps are given to ``told``, and to which ``delta`` is added to take the gradient.
+    """A part of the model whose maps are given to ``record``, and to which ``delta`` is added to take the gradient.
 
     If the part returns more than its maps, the maps come first.
     """
 
-    def __init__(self, inner: nnx.Module, delta: Array | None, told: Callable[[Array], None]):
-        self.inner, self.delta, self.told = inner, delta, told
+    def __init__(self, inner: nnx.Module, delta: Array | None, record: Callable[[Array], None]):
+        self.inner, self.delta, self.record = inner, delta, record
 
     def __call__(self, *inputs):
         found = self.inner(*inputs)
         maps, *rest = found if isinstance(found, tuple) else (found,)
-        self.told(maps)
+        self.record(maps)
         moved = maps if self.delta is None else maps + self.delta
         return (moved, *rest) if isinstance(found, tuple) else moved
 

@@ -28,20 +28,22 @@ TITLE = "Deepfake check of a video"
 INDEX = "index.html"
 
 
-def write(detector: DeepfakeDetector, path: str, directory: str, told: OnProgress | None = None) -> tuple[Verdict, str]:
+def write(
+    detector: DeepfakeDetector, path: str, directory: str, on_progress: OnProgress | None = None
+) -> tuple[Verdict, str]:
     """Score a video and write its page into ``directory`` (made if missing), which replaces an older one of that video.
 
     Args:
       detector: of :func:`fusion_dfd.predict.detector.load`; its frames are read and scored once.
       path: any file; one that cannot be scored gets a short page that says why.
       directory: pages of different paths never share a name in it.
-      told: hears of the progress, as in :meth:`Detector.predict_many`; ``evidence.STEPS`` more follow the windows.
+      on_progress: as in :meth:`DeepfakeDetector.predict_many`; ``evidence.STEPS`` more steps follow the windows.
 
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
     """
     trained_on = detector.run and detector.run.training_data
-    video, verdict, found = gather(detector, path, told)
+    video, verdict, found = gather(detector, path, on_progress)
     name = os.path.join(directory, file_name(path))
     film = None
     if found is not None:
@@ -89,10 +91,10 @@ class Pages:
         self.written: list[tuple[Verdict, str]] = []
         """Verdicts so far, and the paths of their pages."""
 
-    def predict_many(self, paths: Sequence[str], told: OnProgress | None = None) -> Iterator[Verdict]:
-        """As :meth:`Detector.predict_many`; of several videos the list of pages is brought up to date after each."""
+    def predict_many(self, paths: Sequence[str], on_progress: OnProgress | None = None) -> Iterator[Verdict]:
+        """As :meth:`DeepfakeDetector.predict_many`. If there are several videos, the list is rewritten after each."""
         for path in paths:
-            verdict, written = write(self._detector, path, self._directory, told)
+            verdict, written = write(self._detector, path, self._directory, on_progress)
             self.written.append((verdict, written))
             if len(paths) > 1:
                 self._list()
