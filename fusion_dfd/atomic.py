@@ -1,4 +1,4 @@
-"""Files that are whole or absent: a reader, or a killed run, never sees half of one."""
+"""Files that are complete or absent: neither a reader nor a killed run leaves or sees an incomplete one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SUFFIX = ".partial"
 
 @contextlib.contextmanager
 def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A binary file that appears at ``path`` whole, synced to disk, or not at all; its folder is made.
+    """A binary file that appears at ``path`` complete and synced to disk, or not at all; its folder is made.
 
-    An older file stays until the new one is whole. Raises :class:`DataError` where the file cannot be written.
+    An older file stays until the new one is complete. Raises :class:`DataError` where the file cannot be written.
     """
     path = os.fspath(path)
     partial = f"{path}.{os.getpid()}{SUFFIX}"
@@ -48,7 +48,7 @@ def write_text(path: str | os.PathLike, text: str) -> str:
 
 
 def _sync(folder: str) -> None:
-    """Make a rename durable; file systems that cannot sync a folder do without."""
+    """Make a rename durable, where the file system can sync folders."""
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
         try:

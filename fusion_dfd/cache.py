@@ -1,4 +1,4 @@
-"""What is kept between runs, in one folder of the user's: compiled programs and published weights."""
+"""The user's cache folder, which keeps compiled programs and published weights between runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ def folder(name: str) -> str:
 
 
 def keep_programs() -> None:
-    """Have JAX keep every program it compiles, small ones too: a second start of the same work compiles nothing."""
+    """Make JAX cache every compiled program, even small ones, so that a second start compiles nothing."""
     jax.config.update("jax_compilation_cache_dir", folder("jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 LABELS = ("real", "fake")
-"""Class names; the place of a name is its label: 0 = real, 1 = fake. A logit above 0 says fake."""
+"""Class names; the index of a name is its label: 0 = real, 1 = fake. A logit above 0 means fake."""
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in luma (ITU-R BT.601), as JPEG has them."""
@@ -55,11 +55,11 @@ class Video:
     split: str
     """``train``, ``val`` or ``test``."""
     group: str
-    """Videos that share an identity or a source clip share a group, as far as the data set says who and what they show;
-    a group lies in one split only."""
+    """Videos that share an identity or a source clip share a group, as far as the data set tells; a group lies in one
+    split only."""
     source: str
-    """``id`` of the real video a fake was made from (its background and pose); of a real video, its own ``id``. Where
-    nobody says what a fake was made from, a name that no other video has."""
+    """``id`` of the real video that a fake was made from (its background and pose); for a real video, its own ``id``.
+    If the source of a fake is unknown, a name that no other video has."""
     mask: str = ""
     """Path of the video that shows which pixels were manipulated; ``""`` where there is none."""
 
@@ -70,9 +70,9 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class FaceTrack:
-    """One face through the frames of a clip, cropped by **one** transform for all of them.
+    """One face through the frames of a clip, all cropped by **one** transform.
 
-    The frames are contiguous, but for the clips of ``config.Faces.sampling`` ``uniform``: those lie apart.
+    The frames are contiguous, except with ``config.Faces.sampling`` ``uniform``, where they are spread over the video.
     """
 
     frames: np.ndarray
@@ -88,7 +88,7 @@ class FaceTrack:
     transform: np.ndarray
     """float32 [2, 3], maps source pixels to crop pixels."""
     track: int = 0
-    """Which face of the video this is; 0 is the one that counts."""
+    """Which face of the video this is; 0 is the main one."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -96,7 +96,7 @@ class FaceTrack:
 
 @flax.struct.dataclass
 class Batch:
-    """What the input pipeline yields and the model, the losses and the evaluation read."""
+    """A batch from the input pipeline; the model, the losses and the evaluation read it."""
 
     frames: jax.Array
     """uint8 [b, t, h, w, 3], RGB."""
@@ -107,34 +107,34 @@ class Batch:
     label: jax.Array
     """int32 [b], 0 = real, 1 = fake."""
     weight: jax.Array
-    """float32 [b], 0 for rows that only fill a batch up."""
+    """float32 [b], 0 for rows that only fill the batch."""
     row: jax.Array
     """int32 [b], in training the row of the ``ClipTable``, in an evaluation number of the window; -1 for filling."""
 
 
 @flax.struct.dataclass
 class Outputs:
-    """All that a model knows about a batch. ``k`` counts the branches in use, in the order of ``branches``.
+    """Output of a model for a batch. ``k`` counts the branches in use, in the order of ``branches``.
 
-    Every system gives the logit, and of the rest what it has.
+    Every system gives the logit; the other fields depend on the system.
     """
 
     logit: jax.Array
-    """float32 [b]; above 0 says fake. A softmax over two classes is the sigmoid of the difference of their logits, so
-    this one number stands for published heads of either kind."""
+    """float32 [b]; above 0 means fake. A softmax over two classes is the sigmoid of the difference of their logits, so
+    this one number represents published heads of both kinds."""
     branch_logits: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
     """Auxiliary logit [b] of each branch; empty where there are no branches."""
     branch_weights: jax.Array | None = None
     """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k. None without branches."""
     frame_logits: jax.Array | None = None
-    """float32 [b, t], the spatial branch's opinion of each frame alone; None without that branch."""
+    """float32 [b, t], logit of each frame alone, from the spatial branch; None without that branch."""
     frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention; sums to 1 over valid frames, 0 on padding."""
     spatial_attention: jax.Array | None = None
-    """float32 [b, t, h', w'] in 0..1, where the spatial branch, or the timesformer's class token, looks."""
+    """float32 [b, t, h', w'] in 0..1, attention of the spatial branch, or of the timesformer's class token."""
     motion_attention: jax.Array | None = None
-    """float32 [b, t, h', w'] in 0..1, where motion is looked at: by the micro-expression branch, on the stabilised
-    face, or by the flow system, on the flow into each frame (0 at the first)."""
+    """float32 [b, t, h', w'] in 0..1, attention to motion: of the micro-expression branch, on the stabilised face, or
+    of the flow system, on the flow into each frame (0 at the first)."""
     motion_anomaly: jax.Array | None = None
     """float32 [b, t] >= 0, how far the flow into each frame lies from what is usual in its clip (1); 0 on the first
     frame and on padding. See :func:`fusion_dfd.models.flow_lstm.anomaly`."""
@@ -161,7 +161,7 @@ class Score:
     compression: str
     group: str
     label: int
-    """0 or 1; -1 where nobody knows (prediction)."""
+    """0 or 1; -1 where it is unknown (prediction)."""
     logit: float
     start: int = 0
     """First frame of the clip in the source video."""

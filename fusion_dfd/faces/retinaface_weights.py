@@ -1,8 +1,9 @@
-"""RetinaFace's weights: which files are known, where they are looked for, and how a file becomes a network's weights.
+"""RetinaFace's weights: which files are known, where they are searched, and how a file becomes a network's weights.
 
-Two facts of a network's training cannot be seen from its weights, and a wrong guess spoils what it finds without a
-sign: the sides of its anchors, and the slope of its activations below zero. They are known of published files; an ONNX
-graph shows the slope; a file's metadata may state ``anchors`` and ``slope``; else the user must.
+Two facts about the training of a network are not visible in its weights: the sides of its anchors, and the
+negative slope of its activations. With wrong values the network finds wrong faces without any error. They are known for
+published files; an ONNX graph has the slope; a file's metadata may have ``anchors`` and ``slope``; otherwise the user
+must give them.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ EPSILON = 1e-5
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What must be known of a network's training to use it; None is unknown."""
+    """What must be known about the training of a network to use it; None is unknown."""
 
     anchors: tuple[int, ...] | None = None
     """Six sides in pixels, two for each of the strides, rising (``min_sizes`` of data/config.py)."""
     slope: float | None = None
-    """Of the MobileNet's activations below zero; ResNet-50's is always 0."""
+    """Negative slope of the MobileNet's activations; that of ResNet-50 is always 0."""
 
 
 STANDARD = Recipe((16, 32, 64, 128, 256, 512), 0.1)
@@ -50,8 +51,8 @@ KNOWN = {
     "13a69f2cb3012162ccce8466b1cd9e445ae1337ae641f31c90419e6179f13650": STANDARD,
     "ed6fa7d45a5179f03cb5ce82c73b0c6711372968e53782e88395acee88d319e1": SMALL,
 }
-"""Recipes by the SHA-256 of a file. The last two, an ONNX and a .pth of the MobileNet, were told by what they find with
-either recipe in photographs of one face."""
+"""Recipes by the SHA-256 of a file. The recipes of the last two, an ONNX and a .pth of the MobileNet, were determined
+by what the network finds with either recipe in photographs of one face."""
 
 
 @dataclasses.dataclass(frozen=True)
