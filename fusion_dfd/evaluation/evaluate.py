@@ -1,4 +1,4 @@
-"""From a model and batches to rows of scores, and from rows to statistics."""
+"""From a model and batches to rows of scores; and the videos that have no row."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from fusion_dfd.shards.clip_index import MANIFEST, ClipTable
 from fusion_dfd.types import Batch, DataError, Outputs, Score
 
 
-def score_clips(
+def score_windows(
     predict: Callable[[Batch], Outputs],
     batches: Iterable[Batch],
     windows: WindowList,
     table: ClipTable,
     progress: Progress | None = None,
 ) -> tuple[list[Score], list[FrameScore] | None]:
-    """Score every window once: rows of clips, and of frames where the model gives ``Outputs.frame_logits`` (else None).
+    """Score every window once: a row of each, and of each frame if the model gives ``Outputs.frame_logits``, else None.
 
     Args:
       predict: the model; may return before the device is done.
       batches: with ``row`` pointing into ``windows``; rows of weight 0 are filling. Any order.
       windows: row of ``table`` and first frame in the stored clip, of each window.
       table: what is known of each stored clip.
-      progress: a running progress display, which gets a bar with the number of clips.
+      progress: a running progress display, which gets a bar with the number of windows.
 
     A NaN logit is kept: the metrics say so. Raises :class:`DataError` when the batches do not hold every window.
     """
     collected = _Collected(len(windows))
-    task = progress.add_task("scoring clips", total=len(windows)) if progress else None
+    task = progress.add_task("scoring windows", total=len(windows)) if progress else None
     pending = None
     for batch in batches:
         outputs = predict(batch)
@@ -55,15 +55,15 @@ def score_clips(
         count = int(collected.done.sum())
         raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
     rows = [_row(windows, table, number) for number in range(len(windows))]
-    clips = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
+    scored = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
     if len(collected.frames) < len(windows):
-        return clips, None
+        return scored, None
     frames = [
         FrameScore(**row, logit=float(logit), frame=row["start"] + t)
         for number, row in enumerate(rows)
         for t, logit in enumerate(collected.frames[number])
     ]
-    return clips, frames
+    return scored, frames
 
 
 class _Collected:

@@ -63,4 +63,4 @@ def score_split(trained: TrainedModel, split: clip_index.Split) -> tuple[list[Sc
     )
     predict = predictor(trained, replicated)
     with terminal.progress(disable=not distributed.is_first()) as bar:
-        return evaluate.score_clips(predict, batches, windows, split.table, bar)
+        return evaluate.score_windows(predict, batches, windows, split.table, bar)

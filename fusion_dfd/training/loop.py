@@ -253,7 +253,7 @@ def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeli
 
     def validate(weights: dict) -> dict[str, Any]:
         batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch, read=read)
-        clips, _ = evaluate.score_clips(lambda batch: predict(weights, batch), batches, windows, val.table)
+        clips, _ = evaluate.score_windows(lambda batch: predict(weights, batch), batches, windows, val.table)
         rows = scores.videos(clips)
         values = metrics.compute([row.label for row in rows], [row.probability for row in rows])
         return {"auc": values["auc"], "loss": values["log_loss"], "accuracy": values["accuracy"], "eer": values["eer"]}

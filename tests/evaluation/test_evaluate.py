@@ -67,7 +67,7 @@ BATCHES = [_batch([3, 0, 2], [2, 2, 1]), _batch([1, -1, -1])]
 
 def test_rows_carry_who_they_are(world):
     table, windows = world
-    clips, frames = evaluate.score_clips(_predict, BATCHES, windows, table)
+    clips, frames = evaluate.score_windows(_predict, BATCHES, windows, table)
     assert [(row.video, row.clip, row.track, row.label, row.start, row.logit) for row in clips] == [
         ("ff/original/c23/000", 0, 0, 0, 10, 0.0),
         ("ff/original/c23/000", 0, 0, 0, 14, 10.0),
@@ -88,7 +88,7 @@ def test_numpy_batches_and_models_without_frame_logits(world):
         return dataclasses.replace(_predict(batch), frame_logits=None)
 
     batches = [jax.tree.map(np.asarray, batch) for batch in BATCHES]
-    clips, frames = evaluate.score_clips(predict, batches, world[1], world[0])
+    clips, frames = evaluate.score_windows(predict, batches, world[1], world[0])
     assert [row.logit for row in clips] == [0, 10, 20, 30]
     assert frames is None
 
@@ -108,12 +108,12 @@ def test_results_are_read_one_batch_late(world):
         order.append("sent")
         return types.SimpleNamespace(logit=Slow(np.asarray(batch.row, float)), frame_logits=None)
 
-    evaluate.score_clips(predict, BATCHES, world[1], world[0])
+    evaluate.score_windows(predict, BATCHES, world[1], world[0])
     assert order == ["sent", "sent", "read", "read"]
 
 
 def test_a_nan_logit_is_kept(world):
-    clips, _ = evaluate.score_clips(
+    clips, _ = evaluate.score_windows(
         lambda batch: dataclasses.replace(_predict(batch), logit=jnp.full(len(batch.row), jnp.nan)),
         BATCHES,
         *world[::-1],
@@ -123,14 +123,14 @@ def test_a_nan_logit_is_kept(world):
 
 def test_windows_that_never_come_are_an_error(world):
     with pytest.raises(DataError, match="3 of 4 windows"):
-        evaluate.score_clips(_predict, BATCHES[:1], *world[::-1])
+        evaluate.score_windows(_predict, BATCHES[:1], *world[::-1])
     with pytest.raises(DataError, match="0 of 4 windows"):
-        evaluate.score_clips(_predict, [], *world[::-1])
+        evaluate.score_windows(_predict, [], *world[::-1])
 
 
 def test_progress_counts_clips_without_filling(world):
     bar = Progress(disable=True)
-    evaluate.score_clips(_predict, BATCHES, *world[::-1], progress=bar)
+    evaluate.score_windows(_predict, BATCHES, *world[::-1], progress=bar)
     (task,) = bar.tasks
     assert (task.completed, task.total) == (4, 4)
 

@@ -12,7 +12,7 @@ from scripted import POINTS, Scripted
 
 from fusion_dfd import config
 from fusion_dfd.faces import detector
-from fusion_dfd.faces.extract import uniform_range, dense_ranges, extract, examined
+from fusion_dfd.faces.extract import dense_ranges, examined, extract, uniform_range
 from fusion_dfd.types import DataError
 
 OPTIONS = config.Faces(every=4, min_size=8, size=32, clip_length=10, clips=3)
