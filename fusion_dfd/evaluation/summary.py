@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from fusion_dfd.evaluation import bootstrap as resampling
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation import scores as tables
+from fusion_dfd.evaluation.bootstrap import LEVEL, intervals
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.types import LABELS, DataError, Score
 
@@ -129,7 +129,7 @@ def summarise(
         "calibration": calibration
         and {**json.loads(json.dumps(dataclasses.asdict(calibration))), "sentence": calibration.sentence()},
         "undecided": calibration and _undecided(videos, calibration),
-        "bootstrap": {"n": bootstrap, "seed": seed, "level": resampling.LEVEL, "over": "groups"},
+        "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
         "units": {
             name: {"title": TITLES[name], "threshold": limit, **_unit(rows, options | {"threshold": limit})}
             for name, (rows, limit) in units.items()
@@ -205,7 +205,7 @@ def _block(rows: _Rows, options: dict) -> dict:
     y, p, threshold = rows.labels, rows.probabilities, options["threshold"]
     groups = len(set(rows.groups.tolist()))
     values, why = metrics.compute(y, p, threshold), metrics.undefined(y, p, threshold)
-    ranges = resampling.intervals(y, p, rows.groups, **options)
+    ranges = intervals(y, p, rows.groups, **options)
     return {
         "counts": {"rows": len(y), "real": int((y == 0).sum()), "fake": int((y == 1).sum()), "groups": groups},
         "metrics": {
