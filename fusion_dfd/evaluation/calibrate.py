@@ -1,4 +1,4 @@
-"""From a video's probability to one that can be believed, a threshold and a band of doubt: fitted on val alone.
+"""Calibrates video probabilities, and chooses the decision threshold and the abstention band; all on val alone.
 
 The map is monotone, so that the order of the videos, and with it every metric of the ROC curve, stays as it is (but for
 the ties that a staircase makes). It applies to the probability of a whole video, after aggregation; clips and frames
@@ -78,11 +78,11 @@ class Calibration:
         }[self.kind]
         val = self.val
         low, high = self.abstain
-        doubt = f"undecided from {low:.3f} to {high:.3f}" if low < high else "no video is left undecided"
+        undecided = f"undecided from {low:.3f} to {high:.3f}" if low < high else "no video is left undecided"
         return (
-            f"Calibrated by {config.CALIBRATIONS[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} fake "
-            f"videos): ECE there {val['before']['ece']:.3f} before, {val['after']['ece']:.3f} after. Threshold "
-            f"{self.threshold:.3f}, chosen on val for {config.TARGETS[self.target]}; {doubt}."
+            f"Calibrated by {config.CALIBRATIONS[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} "
+            f"fake videos): ECE there {val['before']['ece']:.3f} before, {val['after']['ece']:.3f} after. Threshold "
+            f"{self.threshold:.3f}, chosen on val for {config.TARGETS[self.target]}; {undecided}."
         )
 
 
@@ -93,7 +93,7 @@ def logit(probabilities) -> np.ndarray:
 
 
 def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", step: int = -1) -> Calibration:
-    """Fit map, threshold and band to the videos of a val split.
+    """Fit map, threshold and abstention band to the videos of a val split.
 
     ``temperature`` (Guo et al., ICML 2017) and ``affine`` (Platt 1999) minimise the log loss against Platt's softened
     labels (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keep the answer finite where val is told apart without a mistake.
@@ -127,7 +127,7 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
     )
     q = fitted.apply(p)
     at = threshold(y, q, options.target)
-    band = doubt(y, q, at, options.abstain)
+    band = abstention_band(y, q, at, options.abstain)
     decided = (q < band[0]) | (q > band[1]) | (band[0] == band[1])
     val = {
         "videos": len(y),
@@ -198,7 +198,7 @@ def threshold(y: np.ndarray, p: np.ndarray, target: str) -> float:
     return float(best[np.argmin(np.abs(best - 0.5))])
 
 
-def doubt(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float, float]:
+def abstention_band(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float, float]:
     """The narrowest band around the threshold ``at`` outside of which at most a share ``wrong`` is called wrong.
 
     Its halves are equally wide in probability, within 0..1 (El-Yaniv and Wiener, JMLR 2010: the risk of the decided).

@@ -131,14 +131,14 @@ def test_threshold_by_hand():
 def test_the_band_of_doubt_is_the_narrowest_that_suffices(rng):
     y = np.arange(100) % 2
     p = special.expit(2 * rng.normal(size=100) + 2 * (y - 0.5))
-    low, high = calibrate.doubt(y, p, 0.5, 0.05)
+    low, high = calibrate.abstention_band(y, p, 0.5, 0.05)
     outside = (p < low) | (p > high)
     wrong = (p > 0.5) != (y == 1)
     assert 0 < outside.sum() < 100
     assert wrong[outside].mean() <= 0.05
     narrower = np.abs(p - 0.5) >= np.abs(p[~outside] - 0.5).max()
     assert wrong[narrower].mean() > 0.05
-    assert calibrate.doubt(y, p, 0.5, 1.0) == (0.5, 0.5)
+    assert calibrate.abstention_band(y, p, 0.5, 1.0) == (0.5, 0.5)
 
 
 def test_verdicts(rng):
