@@ -43,6 +43,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
         )
         config = uvicorn.Config(
             made,
+            log_config=None,  # its own would close the handlers of absl
             log_level="warning",
             access_log=False,
             proxy_headers=False,

@@ -91,7 +91,9 @@ def test_ctrl_c_ends_it_in_peace(facts, temporary, monkeypatch, capsys, eventual
     assert told.out.startswith(f"http://{host}:")
     *warnings, last = told.err.splitlines()
     assert last == "loading a run"
-    assert [text.partition(" can be reached")[0] for text in warnings] == ["warning: 0.0.0.0"] * (host == "0.0.0.0")
+    assert [text.partition(" without")[0] for text in warnings] == ["warning: other machines can reach 0.0.0.0"] * (
+        host == "0.0.0.0"
+    )
     assert not list(temporary.iterdir())
 
 
