@@ -1,7 +1,11 @@
-"""From a video to clips of its faces: choose ranges of frames, decode once, find shots, detect, track, crop."""
+"""From a video to clips of its faces: choose ranges of frames, decode once, find shots, detect, track, crop.
+
+Where a data set publishes a mask beside a forged video, the face under the mask is the one that was forged.
+"""
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import time
@@ -13,8 +17,7 @@ from fusion_dfd import config
 from fusion_dfd.faces import track
 from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.faces.detector import Detector
-from fusion_dfd.faces.mask import track_under
-from fusion_dfd.faces.video import Decoder, Picture, VideoInfo, probe
+from fusion_dfd.faces.video import Decoder, Picture, Reader, VideoInfo, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8
@@ -31,6 +34,8 @@ SHOT_RATIO = 3.5
 camera or of people lasts longer than a frame, and a flash changes the picture twice."""
 SHOT_NEIGHBOURS = 2
 """Pairs of frames on each side."""
+WHITE = 128
+"""Minimum value, 0..255, of the brightest channel of a marked pixel: masks are black and white, but compressed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +70,7 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     than track.FAR from where it was last seen begins another clip. Such a clip has no information about time.
 
     In both cases at least one detection of a face must reach ``options.threshold``. Only track 0 is returned, unless
-    ``options.all_tracks``. If there are several faces and ``mask`` (path of a video, see :mod:`fusion_dfd.faces.mask`)
+    ``options.all_tracks``. If there are several faces and ``mask`` (path of a video, see :func:`track_under`)
     can be used, track 0 is the face under the mask; otherwise it is the face with the most frames, among equal ones the
     largest. One range of frames is held in memory at a time.
 
@@ -203,6 +208,57 @@ def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Dete
     """Faces of each picture, at most ``most`` of them held as RGB at a time."""
     chunks = [pictures[start : start + most] for start in range(0, len(pictures), most)]
     return [faces for chunk in chunks for faces in detector.detect(np.stack([picture.rgb() for picture in chunk]))]
+
+
+def track_under(
+    path: str, clips: Sequence[FaceTrack], looked: Sequence[int], frames: int, size: tuple[int, int], time_limit: float
+) -> int:
+    """Number of the track with the highest intersection over union with the mask; of equal ones the lowest.
+
+    Intersection and union of the marked pixels and the boxes of a face are summed over the frames ``looked``. So a face
+    that covers the marked pixels for longer or more tightly wins.
+
+    Args:
+      path: the mask, a video.
+      clips: of all faces of the forged video.
+      looked: numbers of the frames that the detector ran on, ascending.
+      frames: of the forged video, as :func:`fusion_dfd.faces.video.probe` counts them.
+      size: height and width of its frames.
+      time_limit: seconds.
+
+    Raises :class:`DataError` for a mask that cannot be read, is damaged, of other length or size than the video, or
+    marks no pixel of any of the faces.
+    """
+    length = probe(path, time_limit).frames
+    if length != frames:
+        raise DataError(f"{path}: {length} frames where the video has {frames}, copy or download both again")
+    inside, area = collections.Counter(), collections.Counter()
+    marked = seen = 0
+    mask = Reader(path, looked, time_limit)
+    for index, picture in mask:
+        if picture.shape[:2] != size:
+            (height, width), (h, w) = size, picture.shape[:2]
+            raise DataError(
+                f"{path}: {w} x {h} pixels where the video has {width} x {height}, give the mask in that size"
+            )
+        white, seen = picture.max(-1) >= WHITE, seen + 1
+        marked += int(white.sum())
+        for clip in clips:
+            for box in clip.boxes[clip.indices == index]:
+                covered = white[_inside(box)]
+                inside[clip.track] += int(covered.sum())
+                area[clip.track] += covered.size
+    if mask.damaged or seen < len(looked):
+        raise DataError(f"{path}: damaged, copy or download it again")
+    if not any(inside.values()):
+        raise DataError(f"{path}: marks no pixel of a face that was found, check that it belongs to the video")
+    return max(sorted(area), key=lambda track: inside[track] / max(marked + area[track] - inside[track], 1))
+
+
+def _inside(box: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of a frame that a box covers."""
+    x0, y0, x1, y1 = np.maximum(np.round(box), 0).astype(int)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def longest_shot(small: np.ndarray) -> range:
