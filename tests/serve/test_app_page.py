@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from fusion_dfd.config import Synthetic
 from fusion_dfd.explain import sentences
 from fusion_dfd.predict import detector as detectors
+from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
@@ -113,7 +114,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
 
         return scoring.score(detector, path, directory, held)
 
-    with chromium.served(score, scoring.gather(run, detector), LIMITS) as address:
+    with chromium.served(score, scoring.gather(Run(run), detector), LIMITS) as address:
         page = opened(address)
         page.get_by_label(CHOOSE).set_input_files(str(path))
         expect(page.get_by_text("1 of 6 steps")).to_be_visible(timeout=60_000)
