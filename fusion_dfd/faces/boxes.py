@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 
 
@@ -25,7 +26,7 @@ class Detections:
         return len(self.boxes)
 
 
-def overlap(a: np.ndarray, b: np.ndarray, measure: str = "union") -> np.ndarray:
+def overlap(a: np.ndarray | jax.Array, b: np.ndarray | jax.Array, measure: str = "union") -> np.ndarray | jax.Array:
     """Intersection over union [m, n] of boxes a [m, 4] and b [n, 4]; with measure ``min``, over the smaller box.
 
     Works on arrays of numpy and of JAX.

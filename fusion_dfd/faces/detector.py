@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from fusion_dfd.faces.retinaface import RetinaFace
 from fusion_dfd.types import DataError
 
 
+@runtime_checkable
 class Detector(Protocol):
     def detect(self, frames: np.ndarray) -> list[Detections]:
         """Faces of each frame. ``frames`` is uint8 [n, h, w, 3] RGB; any n, also 0, and frames of any size."""

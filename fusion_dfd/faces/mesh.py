@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -87,7 +87,7 @@ class FaceMesh:
         self._network = _load()
         self._weights = jax.device_put(prepared(self._network))
 
-    def find(self, frames: np.ndarray, boxes: np.ndarray, landmarks: np.ndarray) -> Meshes:
+    def find(self, frames: np.ndarray | Sequence[np.ndarray], boxes: np.ndarray, landmarks: np.ndarray) -> Meshes:
         """Points of one face a frame.
 
         Args:

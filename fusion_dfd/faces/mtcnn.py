@@ -44,7 +44,7 @@ MULTIPLE = 32
 """Mosaic sides are multiples of this, so that videos of similar size share a compiled program."""
 GREY = (127, 127, 127)
 
-Arrays = tuple[np.ndarray, ...]
+Arrays = tuple[np.ndarray | jax.Array, ...]
 
 WHEEL = Wheel(
     "mtcnn",

@@ -11,7 +11,7 @@ import functools
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import cv2
 import jax
@@ -35,6 +35,7 @@ class Frames(NamedTuple):
     dtype: type
 
 
+@runtime_checkable
 class Fill(Protocol):
     def __call__(self, number: int, batch: Batch, first: int) -> None:
         """Write element ``number`` into the rows of ``batch`` from ``first`` on; every field is written."""

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import jax
@@ -154,6 +154,7 @@ class WindowRequest(NamedTuple):
     params: augment.Params
 
 
+@runtime_checkable
 class WindowSource(Protocol):
     """Reads windows of clips."""
 

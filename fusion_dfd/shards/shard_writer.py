@@ -6,13 +6,14 @@ import contextlib
 import os
 import types
 from collections.abc import Callable, Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, plan, records, tfrecord
 from fusion_dfd.types import DataError, FaceTrack, Video
 
 
+@runtime_checkable
 class Extracted(Protocol):
     """What an extraction returns, see :class:`fusion_dfd.faces.extract.Extraction`."""
 

@@ -70,7 +70,7 @@ def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
     return root
 
 
-def _agrees(root: str, name: str, made: dict) -> bool:
+def _agrees(root: str, name: str, made: dict | list) -> bool:
     """Whether the file ``name`` exists and holds ``made``. Raises DataError if it holds anything else."""
     path = os.path.join(root, name)
     try:
