@@ -21,11 +21,11 @@ ALL_BIN := $(VENV)-all/bin
 
 # What has no marker: the core, without any optional package.
 test: $(VENV)/.test
-	$(BIN)/python $(PYTEST) -n $(WORKERS) --dist loadgroup -m "not (slow or extras or tensorflow or parity or browser or docs)"
+	$(BIN)/python $(PYTEST) -n $(WORKERS) -m "not (slow or extras or tensorflow or parity or browser or docs or manual)"
 
 # Trainings in processes of their own, eight devices, benchmarks.
 test-slow: $(VENV)/.test
-	REQUIRE_ALL=1 $(BIN)/python $(PYTEST) -n $(WORKERS) --dist loadgroup -m slow
+	REQUIRE_ALL=1 $(BIN)/python $(PYTEST) -n $(WORKERS) -m slow
 
 # What wants optional packages: an environment with all of them, 4 GB. TensorFlow and PyTorch do not meet in one process.
 test-extras: $(VENV)-all/.done

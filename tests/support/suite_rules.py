@@ -40,18 +40,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """With ``--dist loadgroup`` the tests of a folder, which share fixtures and programs, are one worker's."""
-    item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """The tests of a folder share fixtures and programs: they are one worker's. (xdist's groups ask for markers.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class FolderScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return os.path.dirname(nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return FolderScheduling(config, log)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     twice = [item.nodeid for item in items if len(_markers(item)) > 1]
     if twice:
         raise pytest.UsageError(f"a test has one marker of tests/support/suite_rules.py at most: {twice}")
-    return (yield)
 
 
 def _markers(item: pytest.Item) -> set[str]:
