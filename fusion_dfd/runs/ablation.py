@@ -1,9 +1,8 @@
 """Named configurations, trained one after another, in one table.
 
 Rows are a mapping from a name to a configuration. They come from :func:`branches` (every subset of a fusion's
-branches), from :func:`grid` (every combination of options), from ``evaluation.protocols.leave_one_out``, from a
-configuration's file (``configs/baselines.py:all``), or from anywhere else; :func:`seeded` gives each its seeds and a
-folder.
+branches), :func:`grid` (every combination of options), :func:`fusion_dfd.runs.protocols.leave_one_out`, a configuration
+file with several (``configs/baselines.py:all``), or anywhere else. :func:`seeded` gives each its seeds and a folder.
 """
 
 from __future__ import annotations
