@@ -17,6 +17,8 @@ train: $(VENV)/.core
 # Each test is in one of these targets, by its marker (tests/support/suite_rules.py); .ci/run has them all. What JAX
 # compiles is kept below build/, for the processes that the tests start, for the other targets and for the next time.
 PYTEST := -m pytest --durations=15
+# Warnings are errors in the core, but not where others' packages give them.
+PYTEST_ALL := $(PYTEST) -W default
 ALL_BIN := $(VENV)-all/bin
 
 # What has no marker: the core, without any optional package.
@@ -29,20 +31,20 @@ test-slow: $(VENV)/.test
 
 # What wants optional packages: an environment with all of them, 4 GB. TensorFlow and PyTorch do not meet in one process.
 test-extras: $(VENV)-all/.done
-	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m extras
-	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m tensorflow
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) -m extras
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) -m tensorflow
 
 # Every backbone beside Keras's and timm's.
 test-parity: $(VENV)-all/.done
-	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) --timeout 1500 -m parity
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) --timeout 1500 -m parity
 
 # The page in the browser, driven in a headless Chromium of the system.
 test-app: $(VENV)-all/.done
-	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) -m browser
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) -m browser
 
 # Every command of README and docs, as a reader types them, on small data.
 test-docs: $(VENV)-all/.done
-	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST) --timeout 1500 -m docs
+	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) --timeout 1500 -m docs
 
 # Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
 # its own, 3 GB (SIZE=full: another, with CUDA, for a GPU). RUN=FOLDER is a trained run for predict, MEDIA=FOLDER and
