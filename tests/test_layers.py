@@ -16,7 +16,16 @@ LAYERS = [
     "configs", "serve", "commands", "cli",
 ]  # fmt: skip
 """A module imports from its own layer and from those before it."""
-ENTRANCES = ["cli", "configs.*", "commands.*", "export.onnx.walk", "serve.server", "shards.beam", "*.registry"]
+ENTRANCES = [
+    "cli",
+    "configs.*",
+    "commands.*",
+    "export.onnx.walk",
+    "quality.check",
+    "serve.server",
+    "shards.beam",
+    "*.registry",
+]
 """Modules that people or other programs start, or that are chosen by name."""
 REGISTRIES = ["datasets.registry", "models.registry", "backbones.registry", "faces.detector", "export.onnx.primitives"]
 """What one of these imports is an entrance too: it is chosen by name."""

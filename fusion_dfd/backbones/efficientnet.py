@@ -27,7 +27,7 @@ from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.inverted import BlockGroup, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
 from fusion_dfd.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, Spec, WeightsFile, timm
-from fusion_dfd.weights.wheel import Wheel
+from fusion_dfd.weights.sources import Wheel
 
 STYLE = Style("same", 1e-3, 0.99)
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3

@@ -19,7 +19,7 @@ from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.inverted import BlockGroup, InvertedResiduals, blocks, timm_names
 from fusion_dfd.backbones.layers import Style
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, WeightsFile, keras
-from fusion_dfd.weights.wheel import Wheel
+from fusion_dfd.weights.sources import Wheel
 
 GROUPS = (
     BlockGroup(1, 16, 1, 1),

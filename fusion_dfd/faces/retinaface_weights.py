@@ -19,7 +19,7 @@ import numpy as np
 
 from fusion_dfd.faces.retinaface_networks import NETWORKS, PER_PLACE, STRIDES, Weights, layers
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import array_files, onnx_file, torch_file
+from fusion_dfd.weights import array_files, torch_file
 
 PUBLISHED_NAME = re.compile(r"(body|fpn|ssh\d|\w+Head)\.")
 EPSILON = 1e-5
@@ -141,7 +141,7 @@ def _read(path: str) -> tuple[dict[str, np.ndarray], Recipe]:
     """Arrays by published name, and what the file states of its training."""
     kind = os.path.splitext(path)[1].lower()
     if kind == ".onnx":
-        graph = onnx_file.read(path)
+        graph = array_files.read_onnx(path)
         leaky = [node for node in graph.nodes if node.operation == "LeakyRelu"]
         slopes = {round(node.numbers.get("alpha", (0.01,))[0], 4) for node in leaky} or {0.0}  # 0.01: ONNX's default
         shown = {"slope": str(*slopes)} if len(slopes) == 1 else {}
@@ -184,7 +184,7 @@ def _settle(path: str, known: Recipe, asked: Recipe) -> Recipe:
     return Recipe(**chosen)
 
 
-def _named(path: str, graph: onnx_file.OnnxModel) -> dict[str, np.ndarray]:
+def _named(path: str, graph: array_files.OnnxModel) -> dict[str, np.ndarray]:
     """The graph's arrays by published name.
 
     An exporter that folds BatchNorm gives the results numbers for names. They are then known by their convolution's

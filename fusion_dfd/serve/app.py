@@ -16,7 +16,7 @@ from fastapi.staticfiles import StaticFiles
 
 from fusion_dfd.predict.verdict import Verdict
 from fusion_dfd.reports import pages
-from fusion_dfd.serve import jobs, private_folder, upload
+from fusion_dfd.serve import jobs, upload
 from fusion_dfd.serve.request_guard import Guard
 from fusion_dfd.serve.scoring import ModelFacts, Score
 
@@ -76,7 +76,7 @@ def create(score: Score, facts: ModelFacts, limits: upload.Limits, loopback: boo
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Not around the server: uvicorn re-raises SIGTERM after this context, and the process ends.
-        with private_folder.folder() as root, jobs.JobQueue(score, root, limits.time_limit, limits.queue) as queue:
+        with upload.private_folder() as root, jobs.JobQueue(score, root, limits.time_limit, limits.queue) as queue:
             app.state.jobs = queue
             yield
 

@@ -1,11 +1,15 @@
-"""Receives an upload and checks that it is a video that may be scored."""
+"""Receives uploads into a private folder and checks that they are videos that may be scored."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import fcntl
 import os
-from collections.abc import AsyncGenerator
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 
 from fastapi import HTTPException
 
@@ -20,6 +24,10 @@ PIXELS = 4096 * 2304
 RATES = (25.0, 240.0)
 """Frames per second: assumed if a file states none, and most that is believed (frame counts can be trusted more)."""
 LONGEST_NAME = 200
+PREFIX = "fusion_dfd_serve_"
+"""Of the name of a server's temporary folder."""
+LOCK = "lock"
+"""A file in that folder, locked while its server runs. The lock of a killed process is released too."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,3 +92,39 @@ def shown(name: str) -> str:
 
 def _too_large(limits: Limits) -> HTTPException:
     return HTTPException(413, f"larger than {limits.max_mb} MB, the most this server takes; cut or re-encode it")
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[str]:
+    """A new temporary folder of mode 0700, removed at the end. Folders of killed servers are removed first."""
+    sweep()
+    path = tempfile.mkdtemp(prefix=f".{PREFIX}")
+    try:
+        with open(os.path.join(path, LOCK), "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Renamed last: another server, which sweeps when it starts, must never see the folder unlocked.
+            made, path = path, os.path.join(os.path.dirname(path), os.path.basename(path)[1:])
+            os.rename(made, path)
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove the folders of this user's servers that are no longer running."""
+    with os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if entry.name.startswith(PREFIX) and entry.is_dir(follow_symlinks=False) and _abandoned(entry):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _abandoned(entry: os.DirEntry) -> bool:
+    try:
+        if entry.stat(follow_symlinks=False).st_uid != os.getuid():
+            return False
+        with open(os.path.join(entry.path, LOCK), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        # Locked by a running server, removed meanwhile by another, or not made by a server.
+        return False
+    return True

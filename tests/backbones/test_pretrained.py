@@ -11,7 +11,7 @@ from fusion_dfd import config
 from fusion_dfd.backbones import convert, pretrained, registry
 from fusion_dfd.backbones.spec import WeightsFile
 from fusion_dfd.types import DataError
-from fusion_dfd.weights.wheel import Wheel
+from fusion_dfd.weights.sources import Wheel
 
 OPTIONS = config.Backbone("resnet18", width=4)
 

@@ -15,7 +15,7 @@ from tflite_writer import Writer
 from fusion_dfd.faces import align, mesh
 from fusion_dfd.faces.mtcnn import MTCNN
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import tflite_file, wheel
+from fusion_dfd.weights import sources, tflite_file
 
 CORNERS = np.array([[96, 96, 0], [0, 0, -8], [192, 0, 4], [0, 192, 2]], np.float32)
 """The first points of the stand-in, in pixels of the crop: its centre and three corners."""
@@ -156,7 +156,7 @@ def real() -> mesh.FaceMesh:
 def peer():
     """TensorFlow Lite's interpreter of the same file: uint8 [192, 192, 3] -> points [468, 3], score."""
     tensorflow = pytest.importorskip("tensorflow")
-    net = tensorflow.lite.Interpreter(model_content=wheel.read(mesh.WHEEL, mesh.FILE))
+    net = tensorflow.lite.Interpreter(model_content=sources.read(mesh.WHEEL, mesh.FILE))
     net.allocate_tensors()
 
     def ask(crop: np.ndarray) -> tuple[np.ndarray, float]:

@@ -16,7 +16,7 @@ from fusion_dfd.faces.boxes import overlap
 from fusion_dfd.faces.mtcnn import MTCNN
 from fusion_dfd.synthetic import footage
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import wheel
+from fusion_dfd.weights import sources
 
 REFERENCE_BOX = np.array([[57.706, 45.336, 144.436, 164.317]])
 REFERENCE_LANDMARKS = [[81.226, 93.83], [117.643, 94.687], [99.944, 119.985], [86.073, 138.87], [114.041, 139.213]]
@@ -161,9 +161,9 @@ def test_the_weights_are_the_known_ones():
 
 
 def test_altered_weights_are_refused_before_they_are_unpickled(tmp_path, monkeypatch):
-    real = pathlib.Path(wheel.fetch(mtcnn.WHEEL, "mtcnn/assets/weights/pnet.lz4"))
+    real = pathlib.Path(sources.fetch(mtcnn.WHEEL, "mtcnn/assets/weights/pnet.lz4"))
     copy = tmp_path / "pnet.lz4"
-    monkeypatch.setattr(wheel, "_installed", lambda *_: str(copy))
+    monkeypatch.setattr(sources, "_installed", lambda *_: str(copy))
     content = bytearray(real.read_bytes())
     copy.write_bytes(content)
     fresh = mtcnn.load.__wrapped__

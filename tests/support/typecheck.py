@@ -12,8 +12,8 @@ import numpy as np
 from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 
 CONTAINERS = ("Batch", "Features", "Outputs", "TrainState", "Split")
-"""Classes whose fields are not checked: JAX rebuilds the first four with whatever a tree function returns (None, shardings,
-shapes); of a sequence beartype checks an item, and an item of ``Split.source`` is read from a file."""
+"""Classes whose fields are not checked. JAX rebuilds the first four with whatever a tree function returns (None,
+shardings, shapes). Of a sequence beartype checks an item, and an item of ``Split.source`` is read from a file."""
 
 _lenient = beartype(
     conf=BeartypeConf(

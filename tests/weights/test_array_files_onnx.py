@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import onnx_file
+from fusion_dfd.weights import array_files
 
 
 def field(number: int, content: bytes | int) -> bytes:
@@ -41,7 +41,7 @@ MODEL = (
 def test_the_fields_are_where_the_standard_puts_them(tmp_path):
     path = tmp_path / "a.onnx"
     path.write_bytes(MODEL)
-    graph = onnx_file.read(str(path))
+    graph = array_files.read_onnx(str(path))
     (node,) = graph.nodes
     assert (node.operation, node.inputs) == ("Conv", ("x", "w"))
     assert node.numbers == {"strides": (2, 3), "group": (4,), "alpha": (0.25,)}
@@ -54,7 +54,7 @@ def test_the_fields_are_where_the_standard_puts_them(tmp_path):
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(DataError, match=r"a\.onnx: .* pip install 'fusion-dfd\[onnx\]'"):
-        onnx_file.read("a.onnx")
+        array_files.read_onnx("a.onnx")
 
 
 BAD = {
@@ -72,9 +72,9 @@ def test_a_bad_file_is_one_sentence(tmp_path, kind):
     path = tmp_path / "bad.onnx"
     path.write_bytes(BAD[kind])
     with pytest.raises(DataError, match=rf"^{path}: [^\n]+ again$"):
-        onnx_file.read(str(path))
+        array_files.read_onnx(str(path))
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.onnx: cannot be read"):
-        onnx_file.read(str(tmp_path / "none.onnx"))
+        array_files.read_onnx(str(tmp_path / "none.onnx"))

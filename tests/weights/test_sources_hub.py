@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fusion_dfd.types import DataError
-from fusion_dfd.weights import hub
+from fusion_dfd.weights import sources
 
 REPOSITORY, FILE, REMEDY = "timm/a.b", "model.safetensors", "download it by hand"
 
@@ -35,30 +35,30 @@ def store(cache, content: bytes, name: str):
 @pytest.mark.extras
 def test_a_stored_file_is_used(cache):
     link = store(cache, b"weights", hashlib.sha256(b"weights").hexdigest())
-    assert hub.fetch(REPOSITORY, FILE, REMEDY) == str(link)
+    assert sources.fetch_from_hub(REPOSITORY, FILE, REMEDY) == str(link)
 
 
 @pytest.mark.extras
 def test_other_bytes_than_the_hub_stated_are_refused(cache):
     store(cache, b"weighty", hashlib.sha256(b"weights").hexdigest())
     with pytest.raises(DataError, match=f"is damaged, its SHA-256 is not [0-9a-f]{{64}}; remove it, or {REMEDY}"):
-        hub.fetch(REPOSITORY, FILE, REMEDY)
+        sources.fetch_from_hub(REPOSITORY, FILE, REMEDY)
 
 
 @pytest.mark.extras
 def test_a_file_stored_without_its_hash_is_refused(cache):
     store(cache, b"weights", "a" * 40)
     with pytest.raises(DataError, match=f"keeps no hash to check the file by; {REMEDY}"):
-        hub.fetch(REPOSITORY, FILE, REMEDY)
+        sources.fetch_from_hub(REPOSITORY, FILE, REMEDY)
 
 
 @pytest.mark.extras
 def test_without_network_and_copy_the_remedy_is_named(cache):
     with pytest.raises(DataError, match=rf"^{FILE} of {REPOSITORY} .*cannot be fetched \(\w+\); {REMEDY}$"):
-        hub.fetch(REPOSITORY, FILE, REMEDY)
+        sources.fetch_from_hub(REPOSITORY, FILE, REMEDY)
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(DataError, match=rf"pip install 'fusion-dfd\[hub\]'; or {REMEDY}"):
-        hub.fetch(REPOSITORY, FILE, REMEDY)
+        sources.fetch_from_hub(REPOSITORY, FILE, REMEDY)

