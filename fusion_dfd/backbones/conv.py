@@ -18,6 +18,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
@@ -173,7 +174,10 @@ def convolve_channels(
 
 
 def convolve(
-    x: Float[Array, "n h w i"], kernel: Float[Array, "s1 s2 i o"], stride: int, padding: str = "symmetric"
+    x: Float[Array, "n h w i"],
+    kernel: Float[Array | np.ndarray, "s1 s2 i o"],
+    stride: int,
+    padding: str = "symmetric",
 ) -> Float[Array, "n h2 w2 o"]:
     """Cross-correlation with zero padding."""
     if kernel.shape[:2] == (1, 1):

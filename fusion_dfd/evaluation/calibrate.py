@@ -226,12 +226,12 @@ def load(path: str, step: int) -> Calibration | None:
     try:
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
-        found = Calibration(**values)
-        knots, band = tuple(map(tuple, found.knots)), tuple(found.abstain)
+        pairs = {"knots": tuple(map(tuple, values["knots"])), "abstain": tuple(values["abstain"])}
+        found = Calibration(**values | pairs)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is no calibration of this version ({error}); {again}") from error
     if found.step != step:
         raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")
-    return dataclasses.replace(found, knots=knots, abstain=band)
+    return found

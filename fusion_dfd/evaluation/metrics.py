@@ -9,7 +9,7 @@ is never 0.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn import metrics as sk
@@ -67,7 +67,9 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.abs(gap).sum() / len(labels))
 
 
-def expected_calibration_error(probabilities: np.ndarray, n: int = 1000, seed: int = 0) -> tuple[float, float, float]:
+def expected_calibration_error(
+    probabilities: Sequence[float] | np.ndarray, n: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
     """Mean, 2.5th and 97.5th percentile of the :func:`calibration_error` were the probabilities exactly right.
 
     ``n`` times, labels are drawn by ``probabilities`` [m] (consistency resampling: Bröcker and Smith, Weather and

@@ -188,7 +188,9 @@ def cells(names: Sequence[str] = tuple(ALL)) -> list[tuple[str, int]]:
     return [(name, level) for name in names for level in range(1, len(ALL[name].parameters) + 1)]
 
 
-def apply(name: str, level: int, frames: np.ndarray, video: str, indices: Sequence[int], seed: int = 0) -> np.ndarray:
+def apply(
+    name: str, level: int, frames: np.ndarray, video: str, indices: Sequence[int] | np.ndarray, seed: int = 0
+) -> np.ndarray:
     """Frames uint8 [t, h, w, 3] under a perturbation at a level from 1.
 
     Args:

@@ -66,8 +66,8 @@ _INSTALL = "pip install 'fusion-dfd[parquet]'"
 PARQUET_ABSENT = f"The scores were written as CSV only. For Parquet files as well: {_INSTALL}"
 
 
-def probability(logits) -> np.ndarray:
-    """float64 [n] in 0..1, the sigmoid of ``logits`` [n]; NaN stays NaN."""
+def probability(logits) -> np.ndarray | float:
+    """float64 in 0..1, the sigmoid of one logit or of ``logits`` [n]; NaN stays NaN."""
     return special.expit(np.asarray(logits, dtype=np.float64))
 
 

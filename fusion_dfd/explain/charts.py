@@ -129,7 +129,7 @@ def _unbroken(timeline: Sequence[tuple[int, float]]) -> list[list[tuple[int, flo
     return runs
 
 
-def _whole_seconds(axes, seconds: Sequence[int]) -> None:
+def _whole_seconds(axes, seconds: Sequence[int] | np.ndarray) -> None:
     """From the first second to the end of the last, with marks at whole ones."""
     axes.set_xlim(min(seconds, default=0), max(seconds, default=0) + 1)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -32,7 +32,7 @@ class Tap(nnx.Module):
     If the part returns more than its maps, the maps come first.
     """
 
-    def __init__(self, inner: nnx.Module, delta: Array | None, record: Callable[[Array], None]):
+    def __init__(self, inner: Callable, delta: Array | None, record: Callable[[Array], None]):
         self.inner, self.delta, self.record = inner, delta, record
 
     def __call__(self, *inputs):

@@ -105,7 +105,7 @@ def flow_pictures(frames: UInt8[Array, "b t h w 3"]) -> Float[Array, "b t-1 h w 
 
 
 @jax.jit
-def anomaly(pictures: Float[Array, "b t h w 3"], valid: Bool[Array, "b t"]) -> Float[Array, "b t"]:
+def anomaly(pictures: Float[Array, "b t h w c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t"]:
     """How unusual the flow of each time step is within its window; 0 where not valid.
 
     The Mahalanobis distance (1936) with a diagonal covariance, per feature: the root of the mean of

@@ -55,7 +55,9 @@ def smooth(
     return jnp.einsum("bts,bspx->btpx", weight, landmarks, precision="highest")
 
 
-def similarity(source: Float[Array, "5 2"] | np.ndarray, target: Float[Array, "*n 5 2"]) -> Float[Array, "*n 2 3"]:
+def similarity(
+    source: Float[Array, "5 2"] | np.ndarray, target: Float[Array | np.ndarray, "*n 5 2"]
+) -> Float[Array, "*n 2 3"]:
     """The rotation, scale and shift that map ``source`` to ``target`` with the least squared error.
 
     Umeyama 1991 without reflection, in closed form for two dimensions: for centred points,

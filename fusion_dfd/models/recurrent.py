@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -74,7 +75,7 @@ class _Recurrent(nnx.Module):
         return jnp.concatenate([rows[:, :, :1], jnp.flip(rows[:, :, 1:], axis=0)], axis=2)
 
 
-def _project(x: Float[Array, "b t c"], kernel: Float[Array, "c d g"]) -> Float[Array, "t b d g"]:
+def _project(x: Float[Array, "b t c"], kernel: Float[Array | np.ndarray, "c d g"]) -> Float[Array, "t b d g"]:
     """The inputs of all gates, by one plain matrix product: on CPUs, XLA is up to three times slower for an einsum."""
     rows = jnp.dot(x.reshape(-1, x.shape[-1]), kernel.reshape(kernel.shape[0], -1))
     return jnp.swapaxes(rows.reshape(*x.shape[:2], *kernel.shape[1:]), 0, 1)

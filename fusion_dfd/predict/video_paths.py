@@ -5,13 +5,12 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
 
 from fusion_dfd.datasets.files import EXTENSIONS, is_video
 from fusion_dfd.types import DataError
 
 
-def expand(words: Sequence[str], listing: TextIO | None = None) -> list[str]:
+def expand(words: Sequence[str], listing: Iterable[str] | None = None) -> list[str]:
     """Paths of videos, each once, in the order of the words; those of a folder or pattern by name.
 
     A word is a file, a folder (searched with all below it), a pattern (``'clips/*.mp4'``, ``**`` for any depth) or
@@ -25,7 +24,7 @@ def expand(words: Sequence[str], listing: TextIO | None = None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _of(word: str, listing: TextIO | None) -> Iterable[str]:
+def _of(word: str, listing: Iterable[str] | None) -> Iterable[str]:
     if word == "-":
         return _some([line.rstrip("\r\n") for line in listing or () if line.strip()], "-: no paths on standard input")
     if os.path.isdir(word):

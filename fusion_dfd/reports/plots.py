@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib
 import numpy as np
 from markupsafe import Markup, escape
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import special
 from sklearn.metrics import DetCurveDisplay
@@ -57,6 +56,7 @@ STYLE = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }
+Numbers = Sequence[float] | np.ndarray
 
 
 def svg(figure: Figure, name: str, label: str) -> Markup:
@@ -75,8 +75,8 @@ def svg(figure: Figure, name: str, label: str) -> Markup:
     return Markup(drawn.strip())
 
 
-def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of ``width`` x ``height`` inches and its axes, side by side."""
+def canvas(width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:
+    """A figure of ``width`` x ``height`` inches and its axes [columns], side by side."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
@@ -94,7 +94,7 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> Markup:
 
 
 @matplotlib.rc_context(STYLE)
-def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Markup:
+def det(curves: Mapping[str, tuple[Numbers, Numbers]]) -> Markup:
     """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
 
     ``curves`` maps names to (false, true positive rates). That scale has no place for rates of 0 and 1: there the curve
@@ -111,7 +111,7 @@ def det(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Markup
 
 
 @matplotlib.rc_context(STYLE)
-def precision_recall(curves: Mapping[str, tuple[Sequence[float], Sequence[float], float]], fakes: float) -> Markup:
+def precision_recall(curves: Mapping[str, tuple[Numbers, Numbers, float]], fakes: float) -> Markup:
     """Precision over recall; ``curves`` maps names to (recall, precision, AP), ``fakes`` is chance's precision."""
     figure, (axes,) = canvas(4.6, 4.2)
     axes.axhline(fakes, color=MUTED, linestyle=":", linewidth=1)

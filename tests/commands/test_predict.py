@@ -17,11 +17,11 @@ def run(monkeypatch, tmp_path):
     """``run(words, **flags)``: exit code of the command, whose detector finds no face anywhere."""
 
     def write(loaded, path, directory, told):
-        assert loaded == ("RUN", 16, "auto")
+        assert loaded.given == ("RUN", 16, "auto")
         verdict = Verdict(path, "none", None, (), "no face found")
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
-    monkeypatch.setattr(detector, "load", lambda *given: given)
+    monkeypatch.setattr(detector, "load", lambda *given: types.SimpleNamespace(given=given))
     monkeypatch.setattr(page, "write", write)
     (tmp_path / "out").mkdir()
 

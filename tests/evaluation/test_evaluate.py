@@ -11,6 +11,7 @@ import pytest
 from rich.progress import Progress
 
 from fusion_dfd.evaluation import evaluate, summary
+from fusion_dfd.input.sampling import WindowList
 from fusion_dfd.types import Batch, DataError, Outputs
 
 
@@ -28,17 +29,8 @@ def world():
         label=np.array([0, 1, 1]),
         start=np.array([10, 20, 40]),
     )
-    windows = _Windows(np.array([0, 0, 1, 2]), np.array([0, 4, 1, 2]))
+    windows = WindowList(np.array([0, 0, 1, 2]), np.array([0, 4, 1, 2]))
     return table, windows
-
-
-@dataclasses.dataclass
-class _Windows:
-    rows: np.ndarray
-    starts: np.ndarray
-
-    def __len__(self):
-        return len(self.rows)
 
 
 def _batch(rows, lengths=None):

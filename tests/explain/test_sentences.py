@@ -1,6 +1,7 @@
 """What is said, and what is not."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def facts(*sets: str) -> dict:
 
 
 def test_rendered_data_is_said_where_nothing_else_was_trained_on():
-    assert "rendered (drawn) faces only" in sentences.warnings(JUDGE, facts("sample/c23"), "run")[0]
+    assert "rendered (drawn) faces only" in sentences.warnings(JUDGE, facts("sample/c23"), types.SimpleNamespace())[0]
     assert not sentences.rendered(facts("sample/c23", "faceforensics/c23"))
     assert not sentences.rendered(None)
 

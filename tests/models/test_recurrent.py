@@ -73,7 +73,7 @@ def test_gradients_are_the_slopes_of_the_values(kind, rng):
     with jax.enable_x64(True):
 
         def loss(given):
-            return jnp.sum(nnx.merge(graph, given[0])(given[1], jnp.asarray(LENGTHS)) * slope)
+            return jnp.sum(nnx.merge(graph, given[0])(jnp.asarray(given[1]), jnp.asarray(LENGTHS)) * slope)
 
         gradient = jax.tree.leaves(jax.grad(loss)(jax.tree.map(jnp.asarray, given)))
         leaves, tree = jax.tree.flatten(given)

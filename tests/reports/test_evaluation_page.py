@@ -5,6 +5,7 @@ import html.parser
 import json
 import pathlib
 import re
+import types
 
 import cv2
 import numpy as np
@@ -151,7 +152,7 @@ def test_contact_sheet_shows_the_surest_mistakes_first(make):
 
 
 def test_pictures_keep_their_colours_and_fit_the_page(make):
-    one = sections.Mistake(None, make.score(0.0))
+    one = sections.Mistake(types.SimpleNamespace(), make.score(0.0))
     uri = sections.picture(one, lambda _: np.tile(np.array([250, 10, 10], np.uint8), (20, 3000, 1)))
     jpeg = np.frombuffer(base64.b64decode(uri.removeprefix("data:image/jpeg;base64,")), np.uint8)
     image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR_RGB)
