@@ -155,7 +155,7 @@ class _Process:
     channel: Any
     stop: Any
     patience: float
-    heard: float | None = None
+    last_sign: float | None = None
     """When the last message was sent, on the monotonic clock; None before the first message of a task."""
 
 
@@ -176,13 +176,13 @@ def _call(work: Callable, task: Any) -> Any:
     except _Stopped:
         return None  # nobody waits for it
     finally:
-        _process.heard = None
+        _process.last_sign = None
 
 
 def _report(message: Any) -> None:
     if _process.stop.value:
         raise _Stopped
-    _process.heard = time.monotonic()
+    _process.last_sign = time.monotonic()
     _process.channel.put(message)
 
 
@@ -195,6 +195,6 @@ def _watch() -> None:
         over = over or (now if _process.stop.value else None)
         if over and now - over > GRACE:
             break
-        if _process.heard is not None and now - _process.heard > _process.patience:
+        if _process.last_sign is not None and now - _process.last_sign > _process.patience:
             break
     os._exit(1)

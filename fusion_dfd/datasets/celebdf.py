@@ -13,8 +13,8 @@ The official list is only a test set: most of its fakes have their target clip o
 remaining videos are no training set for it. ``protocol="official"`` gives the list alone, for comparison with papers;
 ``protocol="identity_disjoint"`` splits all videos by whole components of the swap graph, for training.
 
-That v1's list looks like v2's is [from memory]. How ++ names videos of its talking faces is not documented: of every
-name the first ``idN`` and the first number of four digits are taken for the target clip, all ``idN`` for people in it.
+That v1's list has the form of v2's is [from memory]. How ++ names videos of its talking faces is not documented: the
+first ``idN`` and the first number of four digits of a name are taken for the target clip, all ``idN`` for people in it.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _check(listed: list[Video]) -> None:
         count = collections.Counter(map(key, listed))
         if twice := sorted(video.path for video in listed if count[key(video)] > 1):
             raise DataError(
-                f"{files.some(twice)} have one {what}, so that they cannot be told apart; rename or remove one"
+                f"{files.some(twice)} have the same {what}, so they cannot be distinguished; rename or remove one"
             )
     if len({bool(video.split) for video in listed}) > 1:
         first = next(video.path for video in listed if not video.split)

@@ -5,8 +5,8 @@ group, so every metric is a function of weighted rows: metrics of the order of t
 the others through sums taken once per group. Percentile method: Efron and Tibshirani, An Introduction to the Bootstrap,
 1993, ch. 13.
 
-Two systems are compared by :func:`differences` (both on the same resamples) and by :func:`delong`, which takes videos
-for independent.
+Two systems are compared by :func:`differences`, on the same resamples for both, and by :func:`delong`, which assumes
+independent videos.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVEL = 0.95
 """Share of the resamples inside an interval."""
 
 MOST_UNDEFINED = 0.05
-"""An interval is given up when a larger share of the resamples has no value (a class is missing from them)."""
+"""There is no interval when a larger share of the resamples has no value, because a class is missing from them."""
 
 
 def intervals(
@@ -226,7 +226,7 @@ def differences(
     """Every metric of the second probabilities minus that of the first, with interval and p-value over groups.
 
     Both are resampled together: each of the ``n`` resamples holds the same groups for both. The p-value is twice the
-    smaller share of resamples on one side of 0, each counted with one more that lies there (Davison and Hinkley,
+    smaller share of resamples on one side of 0, with one added to each count (Davison and Hinkley,
     Bootstrap Methods and their Application, 1997, eq. 4.11), so that it is never 0.
 
     Args:

@@ -1,8 +1,8 @@
 """Calibrates video probabilities, and chooses the decision threshold and the abstention band; all on val alone.
 
-The map is monotone, so that the order of the videos, and with it every metric of the ROC curve, stays as it is (but for
-the ties that a staircase makes). It applies to the probability of a whole video, after aggregation; clips and frames
-keep what the model said.
+The map is monotone: it keeps the order of the videos, and with it every metric of the ROC curve, except that isotonic
+regression makes ties. It applies to the probability of a whole video, after aggregation; the probabilities of windows
+and frames stay uncalibrated.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class Calibration:
     offset: float
     """A calibrated logit is logit / temperature + offset."""
     knots: tuple[tuple[float, ...], tuple[float, ...]]
-    """Of the staircase: probabilities, ascending, and what they become; two empty tuples for the other kinds."""
+    """Of isotonic regression: probabilities, ascending, and their calibrated values; two empty tuples otherwise."""
     threshold: float
     """On the calibrated probability, 0..1."""
     target: str
     abstain: tuple[float, float]
-    """From and to which calibrated probability a video is left undecided; both the threshold where all are decided."""
+    """Bounds of the abstention band, on the calibrated probability; equal where every video gets a verdict."""
     aggregate: str
     tracks: str
-    """How the probabilities were aggregated that it was fitted to; it holds for no others."""
+    """``aggregate`` and ``tracks``: how the probabilities it was fitted to were aggregated. It holds for no others."""
     step: int
-    """Of the checkpoint that scored val; -1 where nobody says."""
+    """Of the checkpoint that scored val; -1 if unknown."""
     data: str
     """Where val came from."""
     val: dict[str, Any]
@@ -96,12 +96,12 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
     """Fit map, threshold and abstention band to the videos of a val split.
 
     ``temperature`` (Guo et al., ICML 2017) and ``affine`` (Platt 1999) minimise the log loss against Platt's softened
-    labels (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keep the answer finite where val is told apart without a mistake.
+    labels (n1 + 1) / (n1 + 2) and 1 / (n0 + 2), which keep the fit finite where val is separated perfectly.
 
     Args:
-      rows: uncalibrated, of val: whoever calls answers for that.
+      rows: uncalibrated; the caller must see to it that they are of val.
       options: aggregation of the rows; calibration, target and abstain.
-      data: where they come from, for the record.
+      data: where they come from; stored in the calibration.
       step: of the checkpoint.
 
     Raises :class:`DataError` when the rows lack a class or a score is NaN.
@@ -169,7 +169,7 @@ def _affine(p: np.ndarray, y: np.ndarray, soft: np.ndarray):
 
 
 def _isotonic(p: np.ndarray, y: np.ndarray, soft: np.ndarray):
-    # Nothing is certain after n videos: the stairs end where Platt's labels do.
+    # n videos make nothing certain: the lowest and highest step are Platt's softened labels.
     stairs = IsotonicRegression(y_min=soft.min(), y_max=soft.max(), out_of_bounds="clip").fit(p, y)
     return 1.0, 0.0, (tuple(stairs.X_thresholds_.tolist()), tuple(stairs.y_thresholds_.tolist()))
 
@@ -180,8 +180,8 @@ _FITS: dict[str, Callable] = {"temperature": _temperature, "affine": _affine, "i
 def threshold(y: np.ndarray, p: np.ndarray, target: str) -> float:
     """The threshold, 0..1, that serves ``target`` best on rows ``y`` [n], ``p`` [n]; a row above it is called fake.
 
-    It lies in the middle between the two neighbouring probabilities, of equally good ones nearest to .5. Both classes
-    must occur. With fewer than 100 real rows, ``fpr_1`` allows no false alarm at all.
+    It lies midway between two neighbouring probabilities; of equally good ones the nearest to 0.5 is taken. Both
+    classes must occur. With fewer than 100 real rows, ``fpr_1`` allows no false alarm at all.
     """
     levels = np.unique(p)
     between = np.concatenate([[levels[0] / 2], (levels[1:] + levels[:-1]) / 2, [(levels[-1] + 1) / 2]])
@@ -201,7 +201,8 @@ def threshold(y: np.ndarray, p: np.ndarray, target: str) -> float:
 def abstention_band(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float, float]:
     """The narrowest band around the threshold ``at`` outside of which at most a share ``wrong`` is called wrong.
 
-    Its halves are equally wide in probability, within 0..1 (El-Yaniv and Wiener, JMLR 2010: the risk of the decided).
+    It is symmetric in probability, clipped to 0..1. The criterion is the selective risk of El-Yaniv and Wiener, JMLR
+    2010.
     """
     distance = np.abs(p - at)
     mistaken = (p > at) != (y == 1)

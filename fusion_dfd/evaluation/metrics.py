@@ -1,9 +1,8 @@
 """Exact functions of labels and probabilities, and what each of them means.
 
 Every metric reads ``labels`` int [n] (0 = real, 1 = fake) and ``probabilities`` float [n] in 0..1 (1 = surely fake).
-Fake is the positive class. A row is *called fake* when its probability is above the threshold, as a logit above 0 says
-fake. A metric that has no value for the given rows is ``None`` in :func:`compute`, and :func:`undefined` says why; it
-is never 0.
+Fake is the positive class. A row is *called fake* when its probability is above the threshold. A metric
+without a value for the given rows is ``None`` in :func:`compute`, never 0; :func:`undefined` says why.
 """
 
 from __future__ import annotations
@@ -70,10 +69,11 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
 def expected_calibration_error(
     probabilities: Sequence[float] | np.ndarray, n: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """Mean, 2.5th and 97.5th percentile of the :func:`calibration_error` were the probabilities exactly right.
+    """Mean, 2.5th and 97.5th percentile of the :func:`calibration_error` if the probabilities were exactly right.
 
     ``n`` times, labels are drawn by ``probabilities`` [m] (consistency resampling: Bröcker and Smith, Weather and
-    Forecasting 2007). Over few rows the error of a perfect model is far from 0: only beyond these it shows anything.
+    Forecasting 2007). Over few rows the error of a perfect model is far from 0; only an error outside of this range
+    is evidence of miscalibration.
     """
     p = np.asarray(probabilities, dtype=np.float64)
     rng = np.random.default_rng(seed)
@@ -173,7 +173,7 @@ METRICS: dict[str, Metric] = {
 
 def checked(labels, probabilities) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays, int [n] and float64 [n]. Raises :class:`DataError` unless labels are 0 or 1 and probabilities in
-    0..1 (NaN passes: it makes metrics undefined, which is said there)."""
+    0..1. NaN passes; :func:`undefined` reports it."""
     y, p = np.asarray(labels, dtype=int), np.asarray(probabilities, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape:
         raise DataError(f"metrics want one probability per label, got shapes {y.shape} and {p.shape}")

@@ -1,8 +1,8 @@
-"""Perturbations of whole frames, at five levels, and what sharing a video does to it.
+"""Perturbations of whole frames at five levels, and chains of them as when a video is shared on social media.
 
 The seven types are those of DeeperForensics-1.0 (Jiang et al., CVPR 2020), on which LipForensics and RealForensics
-report; the two chains are ours. All are functions of frames uint8 [t, h, w, 3] in RGB that keep shape and type, and of
-seeds: a frame has its own random numbers, so that it is perturbed alike in whatever clip it lies.
+report; the two chains are ours. All map frames uint8 [t, h, w, 3] in RGB to frames of the same
+shape and type. Each frame has random numbers of its own, so it is perturbed the same in every clip that holds it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,8 @@ def compression(frames: np.ndarray, p: int, draws: Draws) -> np.ndarray:
 def h264(frames: np.ndarray, crf: int) -> np.ndarray:
     """Frames uint8 [t, h, w, 3] through the encoder x264 (medium preset, 4:2:0, no macroblock tree) and back.
 
-    An odd height or width is made even by its last row or column, for the encoder's sake, and cut again.
+    The encoder needs an even height and width: an odd one is padded by repeating its last row or column, and cropped
+    after decoding.
     """
     height, width = frames.shape[1:3]
     even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], "edge")
@@ -138,7 +139,7 @@ def _picture(frame: np.ndarray, number: int) -> av.VideoFrame:
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """One upload: made smaller, saved as JPEG, encoded as video; then shown at the old size, where the faces are."""
+    """One upload: made smaller, saved as JPEG, encoded as video, then resized back, so that face boxes still fit."""
 
     scale: float
     quality: int
@@ -172,13 +173,13 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "pixelation": Perturbation("Pixelation", (2, 3, 4, 5, 6), pixelation),
     "compression": Perturbation("Video compression", (30, 32, 35, 38, 40), compression),
 }
-"""The seven types. Pixelation is called JPEG compression by the data set, which it is not."""
+"""The seven types. The data set calls pixelation JPEG compression, which it is not."""
 
 CHAINS: dict[str, Perturbation] = {
     "post": Perturbation("Shared: 3/4 size, JPEG 75, H.264 CRF 28, twice", ((Share(0.75, 75, 28),) * 2,), _chain),
     "messenger": Perturbation("Shared: half size, JPEG 50, H.264 CRF 32, twice", ((Share(0.5, 50, 32),) * 2,), _chain),
 }
-"""What social media do to a video, one level each; the numbers are ours."""
+"""Chains as on social media, one level each; their parameters are this project's own."""
 
 ALL = PERTURBATIONS | CHAINS
 
@@ -197,8 +198,9 @@ def apply(
       name: of :data:`ALL`.
       level: from 1.
       frames: RGB, of one video.
-      video: its key, and
-      indices: the frames' numbers [t] in it, which with ``seed`` determine what is random.
+      video: its key. Key, frame number and ``seed`` determine the random numbers.
+      indices: numbers [t] of the frames in the video.
+      seed: see ``video``.
     """
     perturbation = ALL[name]
     draws = [np.random.default_rng([seed, zlib.crc32(f"{name}/{video}".encode()), level, int(i)]) for i in indices]

@@ -19,9 +19,6 @@ from scipy import special
 from fusion_dfd import atomic, config
 from fusion_dfd.types import DataError, Score
 
-VIDEO_KEY = ("dataset", "method", "compression")
-"""What a video's key opens with, before its id: FaceForensics++ uses one file name for all its methods."""
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FrameScore(Score):
@@ -33,7 +30,7 @@ class FrameScore(Score):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class About:
+class VideoFacts:
     """What is known of a video whatever its score."""
 
     video: str
@@ -43,11 +40,11 @@ class About:
     compression: str
     group: str
     label: int
-    """0 or 1; -1 where nobody knows."""
+    """0 or 1; -1 if unknown."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class VideoScore(About):
+class VideoScore(VideoFacts):
     """One scored video: its clips, aggregated."""
 
     clips: int

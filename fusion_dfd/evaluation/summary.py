@@ -4,19 +4,19 @@ Layout of a summary::
 
     threshold, rule, tracks, bootstrap {n, seed, level, over}
     calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
-    undecided    {real, fake, wrong}: videos in the band of doubt, and the share called wrong of the others; None
-                 without calibration
+    undecided    {real, fake, wrong}: videos in the abstention band, and the share called wrong of the others;
+                 None without calibration
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
-             units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos nobody could
-             score counted at 0.5); clip; frame
+             units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos that
+             could not be scored, counted at 0.5); clip; frame
     unscored {real, fake, failed: {real, fake}, faceless: {real, fake}, videos: [{video, method, label, kind, reason}]}
 
     block    counts {rows, real, fake, groups}
              metrics {name: {value, low, high, note}}    value None = undefined, low None = no interval; note says why
              confusion {tn, fp, fn, tp}, roc {fpr, tpr}, reliability [{low, high, count, probability, fakes}],
              histogram {edges, real, fake}               each None where it cannot be drawn
-             ece_if_right {mean, low, high}              of a model whose probabilities were exactly right, on as many
-                                                         rows; None as those
+             ece_if_right {mean, low, high}              the ECE over as many rows of a model whose probabilities are
+                                                         exactly right; None where the others are
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 
 from fusion_dfd.evaluation import metrics
-from fusion_dfd.evaluation import scores as tables
 from fusion_dfd.evaluation.bootstrap import LEVEL, intervals
 from fusion_dfd.evaluation.calibrate import Calibration
+from fusion_dfd.evaluation.scores import FrameScore, VideoFacts, VideoScore, probability, videos
 from fusion_dfd.types import LABELS, DataError, Score
 
 Summary = dict[str, Any]
@@ -50,7 +50,7 @@ _DRAWS = 200  # behind the calibration error of an ideal model
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unscored(tables.About):
+class Unscored(VideoFacts):
     """A video of the split without a score."""
 
     kind: str
@@ -78,7 +78,7 @@ class _Rows:
 
 def summarise(
     scores: Sequence[Score],
-    frame_scores: Sequence[tables.FrameScore] | None = None,
+    frame_scores: Sequence[FrameScore] | None = None,
     unscored: Sequence[Unscored] = (),
     bootstrap: int = 1000,
     threshold: float = 0.5,
@@ -89,15 +89,15 @@ def summarise(
 ) -> Summary:
     """Statistics by clip, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
 
-    Each fake method is measured against all real rows of its data set and compression. Of clips and frames only those
-    of track 0 count: nobody says which further faces of a fake video were manipulated.
+    Each fake method is measured against all real rows of its data set and compression. Of windows and frames only
+    those of track 0 count: data sets do not say which further faces of a fake video were manipulated.
 
     Args:
-      scores: one row per clip.
+      scores: one row per window.
       frame_scores: one row per frame, where there are any.
       unscored: videos of the same split that have no score.
       bootstrap: resamples over groups behind each interval.
-      threshold: above it a row is called fake; with a calibration, videos go by its threshold, the rest by 0.5.
+      threshold: above it a row is called fake. With a calibration, its threshold is used for videos, 0.5 for the rest.
       rule: one of :data:`fusion_dfd.config.RULES`.
       seed: of the resamples.
       tracks: one of :data:`fusion_dfd.config.TRACKS`.
@@ -108,19 +108,19 @@ def summarise(
     """
     if not scores:
         raise DataError("there are no scores to evaluate: the split holds no clip")
-    raw = tables.videos(scores, rule, tracks)
-    videos, at, rest = raw, threshold, threshold
+    raw = videos(scores, rule, tracks)
+    scored, at, rest = raw, threshold, threshold
     if calibration:
         _agrees(calibration, rule, tracks)
-        videos, at, rest = calibration.videos(raw), calibration.threshold, 0.5
-    units = {"video": (_videos(videos), at)}
+        scored, at, rest = calibration.videos(raw), calibration.threshold, 0.5
+    units = {"video": (_video_rows(scored), at)}
     if calibration:
-        units["video_uncalibrated"] = (_videos(raw), rest)
+        units["video_uncalibrated"] = (_video_rows(raw), rest)
     if unscored:
-        units["video_with_unscored"] = (_videos(videos, unscored), at)
-    units["clip"] = (_scored(scores), rest)
+        units["video_with_unscored"] = (_video_rows(scored, unscored), at)
+    units["clip"] = (_rows(scores), rest)
     if frame_scores:
-        units["frame"] = (_scored(frame_scores), rest)
+        units["frame"] = (_rows(frame_scores), rest)
     options = {"n": bootstrap, "seed": seed}
     return {
         "threshold": at,
@@ -128,7 +128,7 @@ def summarise(
         "tracks": tracks,
         "calibration": calibration
         and {**json.loads(json.dumps(dataclasses.asdict(calibration))), "sentence": calibration.sentence()},
-        "undecided": calibration and _undecided(videos, calibration),
+        "undecided": calibration and _undecided(scored, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
         "units": {
             name: {"title": TITLES[name], "threshold": limit, **_unit(rows, options | {"threshold": limit})}
@@ -146,8 +146,8 @@ def _agrees(calibration: Calibration, rule: str, tracks: str) -> None:
         )
 
 
-def _undecided(videos: Sequence[tables.VideoScore], calibration: Calibration) -> dict:
-    calls = [(row.label, calibration.verdict(row.probability)) for row in videos]
+def _undecided(scored: Sequence[VideoScore], calibration: Calibration) -> dict:
+    calls = [(row.label, calibration.verdict(row.probability)) for row in scored]
     mistaken = [LABELS[label] != call for label, call in calls if call != "uncertain"]
     return {
         **{name: calls.count((label, "uncertain")) for label, name in enumerate(LABELS)},
@@ -168,14 +168,14 @@ def _lost(unscored: Sequence[Unscored]) -> dict:
     }
 
 
-def _videos(videos: Sequence[tables.VideoScore], unscored: Sequence[Unscored] = ()) -> _Rows:
+def _video_rows(scored: Sequence[VideoScore], unscored: Sequence[Unscored] = ()) -> _Rows:
     lost = [(row.label, 0.5, row) for row in unscored]
-    return _columns([(row.label, row.probability, row) for row in videos] + lost)
+    return _columns([(row.label, row.probability, row) for row in scored] + lost)
 
 
-def _scored(scores: Sequence[Score]) -> _Rows:
+def _rows(scores: Sequence[Score]) -> _Rows:
     kept = [row for row in scores if row.track == 0]
-    probabilities = tables.probability([row.logit for row in kept])
+    probabilities = probability([row.logit for row in kept])
     return _columns([(row.label, p, row) for row, p in zip(kept, probabilities, strict=True)])
 
 

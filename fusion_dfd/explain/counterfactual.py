@@ -101,8 +101,8 @@ def without_regions(detector: DeepfakeDetector, windows: Sequence[Window]) -> di
 def hide(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The frames uint8 [t, s, s, 3] with ``mask`` bool [t, s, s] filled from the clip's own average, blurred.
 
-    The average over time takes the motion away, the blur what the part looks like; the edge is soft. Where the mask is
-    empty a frame stays as it is.
+    The average over time removes the motion, the blur removes the part's appearance; the edge is soft. A frame with an
+    empty mask stays as it is.
     """
     size = frames.shape[1]
     fill = cv2.GaussianBlur(frames.mean(0, dtype=np.float32), (0, 0), BLUR * size)

@@ -11,7 +11,7 @@ from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
 from fusion_dfd.predict.verdict import THRESHOLD, Face, Verdict, VerdictRules
 from fusion_dfd.runs.run import Run
-from fusion_dfd.shards.synthetic import NAME as SYNTHETIC
+from fusion_dfd.shards import synthetic
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
 SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Undecided", "none": "Not judged"}
@@ -44,7 +44,7 @@ def branch(name: str) -> str:
 
 def rendered(facts: TrainingData | None) -> bool:
     """Whether a run was trained on nothing but the synthetic, rendered data set."""
-    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {SYNTHETIC}
+    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {synthetic.NAME}
 
 
 def warnings(rules: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:

@@ -11,24 +11,26 @@ import numpy as np
 from flax import nnx
 
 from fusion_dfd import config as c
-from fusion_dfd.predict import detector as predict
+from fusion_dfd.predict.detector import DeepfakeDetector, batch
 from fusion_dfd.predict.verdict import Window
 from fusion_dfd.training import state
 
 
-def on_windows(program: Callable, detector: predict.DeepfakeDetector, windows: Sequence[Window]) -> np.ndarray:
-    """What ``program(graph, weights, frames, landmarks, length)`` gives for at most BATCH windows.
+def on_windows(program: Callable, detector: DeepfakeDetector, windows: Sequence[Window]) -> np.ndarray:
+    """What ``program(graph, weights, frames, landmarks, length)`` returns for at most BATCH windows.
 
-    Its axis over rows has BATCH rows, of which the first are the windows'.
+    The result has BATCH rows; the first ones are the windows' in order, the others are padding.
     """
-    batch = predict.batch(windows, detector.config.data)
+    rows = batch(windows, detector.config.data)
     graph, weights = evaluating(detector.config), detector.trained.weights
-    return jax.device_get(program(graph, weights, batch.frames, batch.landmarks, batch.length))
+    return jax.device_get(program(graph, weights, rows.frames, rows.landmarks, rows.length))
 
 
 def evaluating(config: c.Config) -> nnx.GraphDef:
-    """The model's structure without dropout and recomputation; built once per configuration, so that what is compiled
-    for one video serves the next."""
+    """The model's structure without dropout and rematerialisation.
+
+    It is built once per configuration, so that what is compiled for one video serves the next.
+    """
     return _built(c.to_json(config))
 
 

@@ -182,7 +182,7 @@ def crop(frame: np.ndarray, square: tuple[int, int, int], size: int) -> np.ndarr
 def crop_clips(
     tracks: Sequence[Track], frame: Callable[[int], np.ndarray], shape: tuple[int, int], options: config.Faces
 ) -> list[FaceTrack]:
-    """The clip of each face of one window; ``frame(number)`` is uint8 [h, w, 3] and ``shape`` its h and w.
+    """The clip of each face of one range of frames; ``frame(number)`` is uint8 [h, w, 3] and ``shape`` its h and w.
 
     A dense clip has every frame from the first detection to the last. A uniform clip has only frames with a detection,
     because the positions of a face seconds apart say nothing of the time between. Each frame is read once.
@@ -217,17 +217,17 @@ def _cropper(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> 
     return lambda picture: crop(picture, square, options.size)
 
 
-def number_tracks(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
-    """Number the faces of a video: ``track`` of each clip, the same for the same face in different windows.
+def number_tracks(ranges: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack]]:
+    """The clips of each range of frames of a video with ``track`` set: the same for the same face in all ranges.
 
     Faces are matched by position and size: box centres within one box side of the last position, box sides within a
-    factor of GROWTH. This also joins the clips of a face that leaves and returns within one window. If a video shows
+    factor of GROWTH. This also joins the clips of a face that leaves and returns within one range. If a video shows
     only one face at a time, it is taken for the same face at any position. Number 0 is the face with the largest boxes
     among those with nearly the longest track (ENOUGH); the others follow.
     """
     people: list[list[FaceTrack]] = []
     owners = []
-    for clips in windows:
+    for clips in ranges:
         alone = len(people) == len(clips) == 1
         owner = {}
         for turn in _turns(clips):
@@ -242,12 +242,12 @@ def number_tracks(windows: Sequence[Sequence[FaceTrack]]) -> list[list[FaceTrack
     number = {k: place for place, k in enumerate(_order(people))}
     return [
         [dataclasses.replace(clip, track=number[k]) for clip, k in zip(clips, owner, strict=True)]
-        for clips, owner in zip(windows, owners, strict=True)
+        for clips, owner in zip(ranges, owners, strict=True)
     ]
 
 
 def _turns(clips: Sequence[FaceTrack]) -> list[list[int]]:
-    """Places in a window of its clips, those that begin after another has ended in a later turn than that one."""
+    """The clips of one range, as positions, in turns: a clip that begins after another has ended is in a later turn."""
     turn: dict[int, int] = {}
     for k in sorted(range(len(clips)), key=lambda k: clips[k].indices[0]):
         over = [turn[other] for other in turn if clips[other].indices[-1] < clips[k].indices[0]]
@@ -255,10 +255,10 @@ def _turns(clips: Sequence[FaceTrack]) -> list[list[int]]:
     return [sorted(k for k in turn if turn[k] == number) for number in range(max(turn.values(), default=-1) + 1)]
 
 
-def promote(windows: Sequence[Sequence[FaceTrack]], number: int) -> list[list[FaceTrack]]:
-    """The named faces of a video with ``number`` as 0 and those before it one further; the others stay."""
+def promote(ranges: Sequence[Sequence[FaceTrack]], number: int) -> list[list[FaceTrack]]:
+    """The clips of a video with track ``number`` as track 0 and those before it one higher; the others stay."""
     order = {number: 0, **{before: before + 1 for before in range(number)}}
-    return [[dataclasses.replace(clip, track=order.get(clip.track, clip.track)) for clip in clips] for clips in windows]
+    return [[dataclasses.replace(clip, track=order.get(clip.track, clip.track)) for clip in clips] for clips in ranges]
 
 
 def _place_cost(people: list[list[FaceTrack]], clips: Sequence[FaceTrack]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 folder/report.html     everything, self-contained: no request leaves the page
 folder/metrics.json    the summary (layout: :mod:`fusion_dfd.evaluation.summary`)
-folder/scores.csv      one row per clip; frames.csv per frame; videos.csv per video, calibrated where the run is;
+folder/scores.csv      one row per window; frames.csv per frame; videos.csv per video, calibrated where the run is;
                        each of them also as .parquet where pyarrow is installed
 """
 
@@ -20,10 +20,17 @@ import jax
 from markupsafe import Markup
 
 from fusion_dfd import __version__, atomic
-from fusion_dfd.evaluation import scores as tables
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
-from fusion_dfd.evaluation.scores import FrameScore, VideoScore
+from fusion_dfd.evaluation.scores import (
+    PARQUET_ABSENT,
+    FrameScore,
+    VideoScore,
+    parquet_available,
+    videos,
+    write_csv,
+    write_parquet,
+)
 from fusion_dfd.evaluation.summary import Summary, headline
 from fusion_dfd.reports import pages, plots, sections
 from fusion_dfd.reports.terminal import remarks
@@ -78,28 +85,28 @@ def write(
     Args:
       folder: older files of the same names are replaced, each whole.
       summary: of ``scores``, from :func:`fusion_dfd.evaluation.summary.summarise`.
-      scores: one row per clip.
+      scores: one row per window.
       frame_scores: one row per frame, where there are any.
       about: the run behind the scores.
 
     Raises :class:`DataError` when a file cannot be written.
     """
     folder, about = os.fspath(folder), about or AboutRun()
-    videos = tables.videos(scores, summary["rule"], summary["tracks"])
-    videos = about.calibration.videos(videos) if about.calibration else videos
-    files = {"scores": (scores, Score), "videos": (videos, VideoScore), "frames": (frame_scores or (), FrameScore)}
+    scored = videos(scores, summary["rule"], summary["tracks"])
+    scored = about.calibration.videos(scored) if about.calibration else scored
+    files = {"scores": (scores, Score), "videos": (scored, VideoScore), "frames": (frame_scores or (), FrameScore)}
     for name, (rows, kind) in files.items():
         if rows:
-            tables.write_csv(os.path.join(folder, f"{name}.csv"), rows, kind)
-            if tables.parquet_available():
-                tables.write_parquet(os.path.join(folder, f"{name}.parquet"), rows, kind)
+            write_csv(os.path.join(folder, f"{name}.csv"), rows, kind)
+            if parquet_available():
+                write_parquet(os.path.join(folder, f"{name}.parquet"), rows, kind)
     atomic.write_text(os.path.join(folder, "metrics.json"), json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    return atomic.write_text(os.path.join(folder, "report.html"), _page(summary, scores, videos, about))
+    return atomic.write_text(os.path.join(folder, "report.html"), _page(summary, scores, scored, about))
 
 
-def _page(summary: Summary, scores: Sequence[Score], videos: Sequence[VideoScore], about: AboutRun) -> str:
+def _page(summary: Summary, scores: Sequence[Score], scored: Sequence[VideoScore], about: AboutRun) -> str:
     counted = [row for row in scores if row.track == 0 or summary["tracks"] == "max"]
-    wrong = sections.find_mistakes(counted, videos, summary["threshold"])
+    wrong = sections.find_mistakes(counted, scored, summary["threshold"])
     return pages.render(
         "evaluation",
         TITLE,
@@ -107,7 +114,7 @@ def _page(summary: Summary, scores: Sequence[Score], videos: Sequence[VideoScore
         classification=sections.classification(summary),
         confusion=summary["units"]["video"]["overall"]["confusion"],
         curves=sections.curves(summary),
-        files_note="" if tables.parquet_available() else tables.PARQUET_ABSENT,
+        files_note="" if parquet_available() else PARQUET_ABSENT,
         headline=headline(summary),
         labels=LABELS,
         learning=plots.learning(about.history),

@@ -12,8 +12,7 @@ import tempfile
 import uvicorn
 
 from fusion_dfd.config import ConfigError, Synthetic
-from fusion_dfd.predict import detector as detectors
-from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.detector import DeepfakeDetector, load
 from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import app, scoring
 from fusion_dfd.serve.request_guard import is_loopback
@@ -36,7 +35,7 @@ def serve(run: str, host: str, port: int, limits: Limits) -> None:
                 "videos scored"
             )
         _say(f"loading {run}")
-        detector = detectors.load(run)
+        detector = load(run)
         warm(detector)
         made = app.create(
             functools.partial(scoring.score, detector), scoring.gather(Run(run), detector), limits, is_loopback(host)

@@ -21,8 +21,9 @@ STALLED = 30.0
 """Seconds without data after which an upload is aborted."""
 PIXELS = 4096 * 2304
 """Most pixels of a frame: all frames of a clip are held in memory at once."""
-RATES = (25.0, 240.0)
-"""Frames per second: assumed if a file states none, and most that is believed (frame counts can be trusted more)."""
+USUAL_RATE, HIGHEST_RATE = 25.0, 240.0
+"""Frames per second: assumed if a file states none, and the most that is plausible. A file that states more must not
+get past the limit of seconds by it."""
 LONGEST_NAME = 200
 PREFIX = "fusion_dfd_serve_"
 """Of the name of a server's temporary folder."""
@@ -72,8 +73,7 @@ def check(path: str, name: str, limits: Limits) -> None:
         info = video.probe(path, limits.time_limit)
     except DataError as error:
         raise HTTPException(422, str(error).replace(os.fspath(path), name)) from error
-    usual, most = RATES
-    seconds = info.frames / min(info.fps or usual, most)
+    seconds = info.frames / min(info.fps or USUAL_RATE, HIGHEST_RATE)
     if seconds > limits.max_seconds:
         raise HTTPException(
             422, f"{name}: {seconds:.0f} seconds long, {limits.max_seconds} are allowed; cut out the part in question"

@@ -7,8 +7,8 @@ A run folder holds::
     checkpoints/best/N/    averaged weights and configuration of the best step on val: what evaluates and predicts
 
 A save goes to a temporary folder that Orbax renames when it is complete, so a killed run leaves the previous one. The
-steps taken are the position in the data. Of several processes all save and restore, together; what they wrote is read
-by any number of them.
+number of steps taken gives the position in the data. Several processes of a run must all save and restore together;
+what they wrote can be read by any number of processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from jax.sharding import Sharding
 
 from fusion_dfd import config as c
 from fusion_dfd.models import old_paths
-from fusion_dfd.training import state as s
+from fusion_dfd.training.state import TrainState, abstract_variables
 from fusion_dfd.types import DataError
 
 FOLDER = "checkpoints"
@@ -46,7 +46,7 @@ class Checkpoints:
     def last_step(self) -> int | None:
         return self._last.latest_step()
 
-    def save_last(self, state: s.TrainState, progress: dict[str, Any]) -> None:
+    def save_last(self, state: TrainState, progress: dict[str, Any]) -> None:
         """Save what a stopped run continues from; does nothing when this step is saved already."""
         step = int(state.step)
         if step == self.last_step:
@@ -55,14 +55,14 @@ class Checkpoints:
         with _writing(self.workdir):
             self._last.save(step, args=_args(ocp.args.StandardSave(state), ocp.args.JsonSave(meta)), force=True)
 
-    def save_best(self, state: s.TrainState, metrics: dict[str, Any]) -> None:
+    def save_best(self, state: TrainState, metrics: dict[str, Any]) -> None:
         """Save the averaged weights as the run's best."""
         meta = {"config": c.to_json(self.config), "metrics": metrics, "paths": old_paths.VERSION}
         with _writing(self.workdir):
             args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
             self._best.save(int(state.step), args=args, force=True)
 
-    def restore_last(self, state: s.TrainState) -> tuple[s.TrainState, dict[str, Any]]:
+    def restore_last(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """The newest state, onto the shardings of ``state``, and the progress.
 
         Raises:
@@ -101,7 +101,7 @@ def load_best(folder: str, sharding: Sharding) -> TrainedModel:
     with _reading_best(folder) as (manager, step, meta):
         config = _saved_config(meta, folder)
         target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), s.abstract_variables(config.model)
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), abstract_variables(config.model)
         )
         weights = _restore(manager, step, target, meta, config)
     return TrainedModel(config, weights, step, meta["metrics"])
@@ -117,7 +117,7 @@ def describe_best(folder: str) -> tuple[c.Config, int, dict[str, Any]]:
 def _reading_best(folder: str) -> Iterator[tuple[ocp.CheckpointManager, int, dict[str, Any]]]:
     """The manager of the best checkpoint, its step, and what was saved beside its weights.
 
-    What goes wrong while it is read becomes a DataError.
+    Errors while it is read become a DataError.
     """
     folder = os.path.abspath(folder)
     if not os.path.isdir(os.path.join(folder, FOLDER, "best")):
@@ -141,7 +141,7 @@ def _reading_best(folder: str) -> Iterator[tuple[ocp.CheckpointManager, int, dic
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, target: Any, meta: dict, config: c.Config) -> Any:
-    """What was saved, in the form of ``target``; a checkpoint of an earlier version has other parameter paths."""
+    """What was saved, in the form of ``target``. Parameter paths of earlier versions are translated."""
     system, old = config.model.system, meta.get("paths", 1) < old_paths.VERSION
     wanted = old_paths.former(target, system) if old else target
     saved = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted)))["state"]
@@ -178,7 +178,7 @@ def _writing(workdir: str) -> Iterator[None]:
 
 
 def _same_run(saved: c.Config, wanted: c.Config, workdir: str) -> None:
-    """What shapes the state or the data order must be equal; how long, how often and where may change."""
+    """Refuses another model, optimiser, data or batch size; evaluation, logging and folders may change."""
     differing = [
         f"{name}: {old!r} there, {new!r} here"
         for (name, old), (_, new) in zip(_identity(saved), _identity(wanted), strict=True)

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import NamedSharding
 
 from fusion_dfd import config as c
-from fusion_dfd.training import optim as groups
+from fusion_dfd.training.optim import stop_frozen
 from fusion_dfd.training.state import Graphs, TrainState
 from fusion_dfd.types import Batch, Outputs
 
@@ -102,7 +102,7 @@ def _gradient(
     """Gradient, new BatchNorm statistics and terms of one micro-batch."""
 
     def loss_fn(params: dict) -> tuple[jax.Array, tuple[Terms, dict]]:
-        model = nnx.merge(graph, groups.stop_frozen(optim.parsed_groups, params), stats)
+        model = nnx.merge(graph, stop_frozen(optim.parsed_groups, params), stats)
         outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
         loss, terms = total(outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary)
         return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))

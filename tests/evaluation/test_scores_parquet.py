@@ -30,7 +30,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path):
 
 
 def test_without_pyarrow_csv_is_written_and_it_is_said(tmp_path, make, monkeypatch):
-    monkeypatch.setattr(scores, "parquet_available", lambda: False)
+    monkeypatch.setattr(evaluation_page, "parquet_available", lambda: False)
     clips = make.table()
     path = evaluation_page.write(tmp_path, summary.summarise(clips, bootstrap=0), clips)
     assert not list(tmp_path.glob("*.parquet"))

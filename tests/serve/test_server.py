@@ -75,7 +75,7 @@ def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_ctrl_c_ends_it_in_peace(facts, temporary, monkeypatch, capsys, eventually, host):
-    monkeypatch.setattr(server.detectors, "load", lambda run: None)
+    monkeypatch.setattr(server, "load", lambda run: None)
     monkeypatch.setattr(server, "warm", lambda detector: None)
     monkeypatch.setattr(server.scoring, "gather", lambda run, detector: facts)
 
