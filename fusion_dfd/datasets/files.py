@@ -116,7 +116,7 @@ def account(root: str, listed: Sequence[Video]) -> None:
         _log.warning("%d of %d videos are missing under %s: %s", len(missing), len(listed), root, names)
 
 
-def some(names, limit: int = 5) -> str:
+def some(names: Iterable[str], limit: int = 5, separator: str = ", ") -> str:
     """The first names of many, and how many more there are."""
     names = list(names)
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")
+    return separator.join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

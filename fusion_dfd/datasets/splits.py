@@ -45,7 +45,7 @@ def findings(videos: Iterable[Video]) -> list[str]:
     problems = [problem for video in videos for problem in _odd_fields(video)][:1]
     twice = [key for key, count in collections.Counter(video.key for video in videos).items() if count > 1]
     if twice:
-        problems.append(f"{len(twice)} videos are listed twice: {_some(twice)}; list each once")
+        problems.append(f"{len(twice)} videos are listed twice: {files.some(twice)}; list each once")
     for what, identity in (
         ("groups", lambda video: (video.dataset, video.group)),
         ("source clips", lambda video: (video.dataset, video.source)),
@@ -56,7 +56,8 @@ def findings(videos: Iterable[Video]) -> list[str]:
             splits[identity(video)].setdefault(video.split, video)
         shared = {name: videos_of for name, videos_of in splits.items() if len(videos_of) > 1}
         if shared:
-            problems.append(f"{len(shared)} {what} lie in more than one split: {_some(map(_leak, shared.items()))}")
+            leaks = files.some(map(_leak, shared.items()), separator="; ")
+            problems.append(f"{len(shared)} {what} lie in more than one split: {leaks}")
     return problems
 
 
@@ -75,11 +76,6 @@ def _odd_fields(video: Video) -> list[str]:
 def _leak(item: tuple[tuple[str, ...], dict[str, Video]]) -> str:
     name, by_split = item
     return f"{'/'.join(name)} ({', '.join(f'{split}: {video.key}' for split, video in by_split.items())})"
-
-
-def _some(names: Iterable[str], limit: int = 5) -> str:
-    names = list(names)
-    return "; ".join(names[:limit]) + (f"; and {len(names) - limit} more" if len(names) > limit else "")
 
 
 def draw_splits(videos: Sequence[Video], seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> list[Video]:

@@ -1,7 +1,7 @@
-"""How a window looks, whoever it shows: a few numbers about its light, colours, detail and flicker.
+"""The appearance of a window, whoever it shows: statistics of its light, colours, detail and flicker.
 
-They tell cameras, codecs, sizes and renderers apart. :mod:`fusion_dfd.evaluation.familiarity` compares them with those
-of the windows a model was trained on.
+They differ between cameras, codecs, sizes and renderers. :mod:`fusion_dfd.evaluation.familiarity` compares them with
+those of the windows a model was trained on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fusion_dfd.types import LUMA
 BANDS = 8
 """Of spatial frequency, evenly spaced in its logarithm up to half a cycle a pixel."""
 MOTION_BANDS = ((0, 3), (3, 6), (6, 8))
-"""Bands that are taken together for what changes from frame to frame."""
+"""First and last band (exclusive) of the groups over which the power of the change between frames is averaged."""
 
 
 def statistics(frames: np.ndarray) -> np.ndarray:

@@ -31,11 +31,11 @@ def score_windows(
     Args:
       predict: the model; may return before the device is done.
       batches: with ``row`` pointing into ``windows``; rows of weight 0 are filling. Any order.
-      windows: row of ``table`` and first frame in the stored clip, of each window.
+      windows: the row of ``table`` and the first frame in the stored clip of each window.
       table: what is known of each stored clip.
       progress: a running progress display, which gets a bar with the number of windows.
 
-    A NaN logit is kept: the metrics say so. Raises :class:`DataError` when the batches do not hold every window.
+    A NaN logit is kept; the metrics report it. Raises :class:`DataError` when the batches do not hold every window.
     """
     collected = _Collected(len(windows))
     task = progress.add_task("scoring windows", total=len(windows)) if progress else None
@@ -104,7 +104,7 @@ def _row(windows: WindowList, table: ClipTable, number: int) -> dict:
 
 
 def unscored(folder: str | os.PathLike, split: str) -> list[Unscored]:
-    """Videos of ``split`` that a prepared folder holds no clip of, by its manifest: unreadable, then faceless.
+    """Videos of ``split`` without a clip in a prepared folder, by its manifest: unreadable, then faceless.
 
     Raises :class:`DataError` when the manifest is missing, damaged, or does not say split, label and group of each.
     """

@@ -21,7 +21,7 @@ says where the landmarks lie). Where two overlap, the first named has the pixel.
 FACE = (0.50, 0.58, 0.50, 0.62)
 """The whole face. What of it is in no ellipse above is its outer part: temples, jaw, chin."""
 CORE = (0.50, 0.58, 0.38, 0.48)
-"""What no longer counts as the outer part."""
+"""The inner face, which is not part of the outer part."""
 OUTER, BACKGROUND = "outer face", "background"
 FACIAL = (*ELLIPSES, OUTER)
 """The parts of a face, in the order of :func:`masks`, which adds the background."""
@@ -31,7 +31,7 @@ def masks(landmarks: np.ndarray, size: int) -> dict[str, np.ndarray]:
     """Each part as bool [t, size, size], by name; no pixel is in two.
 
     Args:
-      landmarks: float [t, 5, 2], pixels of the frames. Five equal points are no face: all its masks are empty then.
+      landmarks: float [t, 5, 2], pixels of the frames. Five equal points are no face: all masks are then empty.
       size: side of the frames, pixels.
     """
     where = _on_template(np.asarray(landmarks, np.float64), size)

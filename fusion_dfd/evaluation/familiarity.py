@@ -1,9 +1,9 @@
-"""Whether a window is like those a run was trained on: a verdict on anything else is a guess.
+"""Whether a window resembles those that a run was trained on: a verdict on any other is a guess.
 
 A window is described by its appearance (:mod:`fusion_dfd.evaluation.appearance`). Its distance is the Mahalanobis
 distance to the nearer of the two classes' means, with the covariance that both share. Lee et al. (NeurIPS 2018)
-recognise unfamiliar inputs so by a network's features; those of our branches did not tell real footage from rendered
-faces. Means and covariance are fitted on train; distances are in units of what is usual on val.
+detect unfamiliar inputs in this way, from a network's features; those of our branches did not separate real footage
+from rendered faces. Means and covariance are fitted on train; distances are in units of what is usual on val.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Familiarity:
     whiten: np.ndarray
     """float64 [d, d]; ``x @ whiten`` has unit covariance within the classes."""
     limit: float
-    """Distance that the share USUAL of val's windows stay below."""
+    """The USUAL quantile of the distances of val's windows."""
 
     def distances(self, appearances: np.ndarray) -> np.ndarray:
         """float64 [n] >= 0 of windows' ``appearances`` [n, d]; 1 is the farthest that is usual.
 
-        Raises :class:`DataError` where the run describes appearance by other numbers than this version.
+        Raises :class:`DataError` where the run has another number of features than this version.
         """
         if appearances.shape[1] != self.means.shape[1]:
             raise DataError(
-                f"domain.npz of the run holds {self.means.shape[1]} numbers a window where this version has "
+                f"domain.npz of the run holds {self.means.shape[1]} features per window, this version has "
                 f"{appearances.shape[1]}; delete it to do without, or train again"
             )
         return _nearest(appearances, self.means, self.whiten) / self.limit
@@ -49,7 +49,7 @@ def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Familiarity:
     Raises :class:`DataError` where a class or val is missing, or a number is not finite.
     """
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
-        raise DataError("clips whose pixels give no finite numbers cannot be compared; prepare the data set again")
+        raise DataError("windows whose appearance is not finite cannot be compared; prepare the data set again")
     if set(np.unique(labels)) != {0, 1} or not len(val):
         raise DataError("train needs clips of both classes, val any; prepare a data set that has them")
     train, val = np.asarray(train, np.float64), np.asarray(val, np.float64)

@@ -1,10 +1,9 @@
-"""Whether a face moves as the faces of real videos do, whatever the model thinks of it.
+"""Whether a face moves as the faces of real videos do, independent of the model.
 
 A window of a video is described by how fast each part of the stabilised face moves, how much it is strained (Shreve et
-al. 2011) and how abruptly its motion changes. Its distance is the Mahalanobis distance from the
-real windows of train. How rare a distance is follows from the real windows of val, which took no part in the fit: it is
-the share of them that lie as far, a conformal p-value (Laxhammar and Falkman 2010; Bates et al., Annals of Statistics
-2023). Neither uses a fake video.
+al. 2011) and how abruptly its motion changes. Its distance is the Mahalanobis distance from the real windows of train.
+The rarity of a distance is the share of the real windows of val, which took no part in the fit, that lie as far: a
+conformal p-value (Laxhammar and Falkman 2010; Bates et al., Annals of Statistics 2023). Neither uses a fake video.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from fusion_dfd.types import LUMA, DataError
 SIZE = 64
 """Side of the stabilised face, pixels."""
 LEAST = 3
-"""Frames a window must have: a change of motion takes three."""
+"""Minimum number of frames of a window: a change of motion takes three."""
 KINDS = ("speed", "strain", "abruptness")
 FEATURES = len(KINDS) * len(face_regions.FACIAL)
 _FLOOR = 1e-3
@@ -43,9 +42,9 @@ class Reference:
     """float64 [m], distances of the real windows of val, ascending."""
 
     def distances(self, motions: np.ndarray) -> np.ndarray:
-        """float64 [n] >= 0 of windows' ``motions`` [n, FEATURES], NaN where those are; real ones lie at about 1.
+        """float64 [n] >= 0 of windows' ``motions`` [n, FEATURES]; NaN where those are.
 
-        The root of the mean square of the whitened features.
+        It is the root mean square of the whitened features, about 1 for real windows.
         """
         away = (np.asarray(motions, np.float64) - self.mean) @ self.whiten
         return np.sqrt(np.square(away).mean(-1))
@@ -109,5 +108,5 @@ def load(path: str) -> Reference | None:
     if found is None:
         return None
     if found[0].shape != (FEATURES,) or found[1].shape != (FEATURES, FEATURES):
-        raise whitening.outdated(path, what, f"{found[0].shape} numbers a window where this version has {FEATURES}")
+        raise whitening.outdated(path, what, f"{found[0].shape} features per window, this version has {FEATURES}")
     return Reference(*found)

@@ -1,4 +1,4 @@
-"""What a run was trained and selected on, kept in its folder: an evaluation says what it shares with that."""
+"""What a run was trained and selected on, kept in its folder, so that an evaluation can report an overlap."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def load(path: str) -> TrainingData | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path} cannot be read ({error!r}); delete it, and evaluations will say they miss it"
+            f"{path} cannot be read ({error!r}); delete it: evaluations then warn that the training data are unknown"
         ) from error
 
 
 def warnings(found: TrainingData | None, scores: Iterable[Score]) -> list[str]:
     """What scored rows share with the data of the run that scored them, a sentence for each of train and val."""
     if found is None:
-        return ["The run does not say what it was trained on: whether these videos were among it was not checked."]
+        return ["The run does not say what it was trained on: an overlap with these videos could not be checked."]
     of_group: dict[str, set[str]] = {}
     for row in scores:
         of_group.setdefault(f"{row.dataset}/{row.group}", set()).add(row.video)

@@ -1,4 +1,4 @@
-"""The spread of rows of features, as Mahalanobis distances need it, and files of what was fitted to them."""
+"""The whitening matrix behind Mahalanobis distances, and the ``.npz`` files of what was fitted with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save(fitted: Any, path: str) -> str:
 def load(path: str, names: Sequence[str], what: str) -> list[np.ndarray] | None:
     """The arrays ``names`` of a file; None where there is no file.
 
-    Raises :class:`DataError` where the file is not such a one; it calls the content ``what``.
+    Raises :class:`DataError` where the file has other content; the message calls the content ``what``.
     """
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -1,4 +1,4 @@
-"""Which files the words of a command line mean."""
+"""Expands the words of a command line to paths of videos."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from fusion_dfd.types import DataError
 
 
 def expand(words: Sequence[str], listing: Iterable[str] | None = None) -> list[str]:
-    """Paths of videos, each once, in the order of the words; those of a folder or pattern by name.
+    """Paths of videos, each once, in the order of the words; within a folder or pattern sorted by name.
 
-    A word is a file, a folder (searched with all below it), a pattern (``'clips/*.mp4'``, ``**`` for any depth) or
-    ``-``: paths, one a line, from ``listing``. A file that is named itself may be called anything; what is no folder
-    and no pattern is taken as it is, existing or not: the verdict on it will say so.
+    A word is a file with any name, a folder (searched recursively), a pattern (``'clips/*.mp4'``, ``**`` for any depth)
+    or ``-``, which stands for the lines of ``listing``. A word that is neither folder nor pattern is returned as it is,
+    even if there is no such file: the verdict on it then says so.
 
     Raises:
-      DataError: a folder without videos, a pattern that nothing fits, ``-`` without a single path.
+      DataError: a folder without videos, a pattern that matches no file, ``-`` without any path.
     """
-    found = [path for word in words for path in _of(word, listing)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(path for word in words for path in _expand_word(word, listing)))
 
 
-def _of(word: str, listing: Iterable[str] | None) -> Iterable[str]:
+def _expand_word(word: str, listing: Iterable[str] | None) -> Iterable[str]:
     if word == "-":
-        return _some([line.rstrip("\r\n") for line in listing or () if line.strip()], "-: no paths on standard input")
+        lines = [line.rstrip("\r\n") for line in listing or () if line.strip()]
+        return _not_empty(lines, "-: no paths on standard input")
     if os.path.isdir(word):
-        return _some(sorted(_below(word)), f"{word}: no videos in this folder, nor below it ({' '.join(EXTENSIONS)})")
+        kinds = " ".join(EXTENSIONS)
+        return _not_empty(sorted(_below(word)), f"{word}: no videos in this folder, nor below it ({kinds})")
     if os.path.exists(word) or not glob.has_magic(word):
         return [word]
-    return _some(sorted(filter(os.path.isfile, glob.iglob(word, recursive=True))), f"{word}: no file fits this pattern")
+    matches = sorted(filter(os.path.isfile, glob.iglob(word, recursive=True)))
+    return _not_empty(matches, f"{word}: no file matches this pattern")
 
 
 def _below(folder: str) -> Iterator[str]:
@@ -39,7 +41,7 @@ def _below(folder: str) -> Iterator[str]:
         yield from (os.path.join(root, name) for name in names if is_video(name))
 
 
-def _some(paths: list[str], otherwise: str) -> list[str]:
+def _not_empty(paths: list[str], otherwise: str) -> list[str]:
     if not paths:
         raise DataError(otherwise)
     return paths

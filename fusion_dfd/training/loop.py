@@ -44,6 +44,8 @@ class Progress:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
+    """Where a training ended."""
+
     progress: Progress
     step: int
     finished: bool
@@ -63,20 +65,22 @@ def signals_as_request() -> Iterator[Callable[[], bool]]:
     def request(number, frame):
         nonlocal requested
         requested = True
-        for one, old in before.items():
-            signal.signal(one, old)
+        restore()
 
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    def restore():
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)}
     try:
-        for one in before:
-            signal.signal(one, request)
+        for kind in before:
+            signal.signal(kind, request)
     except ValueError:  # not in the main thread, as in a notebook or a test: the handlers stay as they are
         before = {}
     try:
         yield lambda: requested
     finally:
-        for one, old in before.items():
-            signal.signal(one, old)
+        restore()
 
 
 def fit(
@@ -93,21 +97,16 @@ def fit(
 
     Args:
       after_evaluation: called with the step and the metrics of val after every evaluation and its checkpoint. An
-        exception that it raises ends the training in order.
+        exception that it raises ends the training orderly and is passed on.
       make_train_step: as :func:`fusion_dfd.training.step.make_train_step`.
-      stop_signal: a context manager that gives a function: whether an orderly stop has been requested.
+      stop_signal: a context manager that yields a function, which returns whether a stop has been requested.
 
     Raises:
       DataError: the folder holds another run; the loss was not finite for :data:`GIVE_UP` steps; the disk is full.
     """
     mesh = state.data_mesh()
     replicated, split_batch = state.shardings(mesh)
-    multiple = jax.device_count() * 2 * config.optim.accumulate
-    if config.train.batch_size % multiple:
-        raise DataError(
-            f"train.batch_size={config.train.batch_size} cannot be split into real-fake pairs over "
-            f"{jax.device_count()} devices x {config.optim.accumulate} micro-batches; use a multiple of {multiple}"
-        )
+    _check_batch_size(config)
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
@@ -135,7 +134,7 @@ def fit(
     if resumed:
         writer.say(f"continuing {workdir} from step {start}")
     try:
-        run = _Run(
+        training = _Loop(
             config=config,
             train_step=make_train_step(graphs, tx, config.optim, replicated),
             validate=validate,
@@ -147,14 +146,25 @@ def fit(
             any_asks=distributed.AnyAsks(split_batch, replicated),
         )
         with stop_signal() as stop_requested:
-            return run.loop(now, iter(batches), stop_requested)
+            return training.run(now, iter(batches), stop_requested)
     finally:
         writer.close()
         checkpoints.close()
 
 
+def _check_batch_size(config: c.Config) -> None:
+    multiple = jax.device_count() * 2 * config.optim.accumulate
+    if config.train.batch_size % multiple:
+        raise DataError(
+            f"train.batch_size={config.train.batch_size} cannot be split into real-fake pairs over "
+            f"{jax.device_count()} devices x {config.optim.accumulate} micro-batches; use a multiple of {multiple}"
+        )
+
+
 @dataclasses.dataclass
-class _Run:
+class _Loop:
+    """The loop and what it works with; the fields behind an underscore change from step to step."""
+
     config: c.Config
     train_step: step.TrainStep
     validate: Validate
@@ -169,7 +179,7 @@ class _Run:
     _clock: tuple[int, float] = (0, 0.0)
     _val_text: str = ""
 
-    def loop(self, now: state.TrainState, batches: Iterator, stop_requested: Callable[[], bool]) -> Fitted:
+    def run(self, now: state.TrainState, batches: Iterator, stop_requested: Callable[[], bool]) -> Fitted:
         train = self.config.train
         key = jax.random.key(self.config.seed)
         at = start = int(now.step)
@@ -220,7 +230,7 @@ class _Run:
         self.checkpoints.save_last(now, dataclasses.asdict(self.progress))
 
     def _flush(self) -> None:
-        """Read the values of the previous step, while the device is busy with the next one."""
+        """Read and log the values of the previous step, while the device computes the next one."""
         if self._pending is None:
             return
         at, terms = self._pending

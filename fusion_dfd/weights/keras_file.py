@@ -1,7 +1,8 @@
-"""Arrays out of Keras models: the older ``.h5`` (with names of layers) and ``.keras``; read with h5py alone.
+"""Reads the arrays of Keras models, ``.keras`` and the older ``.h5`` with layer names, using h5py alone.
 
-Layouts: keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py. A ``.weights.h5`` alone names
-layers by kind and number; which is which only the configuration in a ``.keras`` tells, so that it is not read.
+Layouts: keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py. A ``.weights.h5`` alone cannot
+be read: it numbers the layers of each kind, and only the configuration in a ``.keras`` says which layer has which
+number.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _REMEDY = "take the file from its source again"
 
 
 def read(path: str) -> dict[str, np.ndarray]:
-    """The arrays by layer and place, as in ``block1_conv1/0``: kernel, bias; or scale, bias, mean, variance.
+    """The arrays by layer and position, as in ``block1_conv1/0``: kernel, bias; or scale, bias, mean, variance.
 
-    What an array is called within its layer differs between versions of Keras, the order does not. Layers named by
-    kind and number (``conv2d``, ``conv2d_7``) become ``conv2d#0``, ``conv2d#1`` .. in the order of their numbers, which
-    is the order they were made in; where the numbers start depends on what else was made before.
+    Names of arrays within a layer differ between versions of Keras, their order does not. Layers named by kind and
+    number (``conv2d``, ``conv2d_7``) become ``conv2d#0``, ``conv2d#1`` .. in the order of their numbers, which is the
+    order of their creation; the first number depends on what the process had created before.
 
     Raises :class:`DataError` for a missing or damaged file, one without names of layers, and where h5py is missing.
     """
@@ -33,9 +34,9 @@ def read(path: str) -> dict[str, np.ndarray]:
 
 
 def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
-    """As :func:`read`, of a model and of the models within its layers.
+    """As :func:`read`, for a model and for the models that its layers wrap.
 
-    ``""`` holds the model's own layers; ``time_distributed`` those of the model that the layer of that name wraps.
+    ``""`` has the model's own layers, ``time_distributed`` those of the model that the layer of that name wraps.
     """
     try:
         import h5py
@@ -54,18 +55,18 @@ def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
         reason = error.strerror or "no HDF5 file"
         raise DataError(f"{path}: cannot be read ({reason}), check the path or {_REMEDY}") from error
     except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError) as error:
-        raise DataError(f"{path}: no whole model of Keras ({type(error).__name__}), {_REMEDY}") from error
+        raise DataError(f"{path}: no complete Keras model ({type(error).__name__}), {_REMEDY}") from error
     if not any(found.values()):
         raise DataError(f"{path}: names no layers; save the model as .keras, or by model.save as .h5")
-    return {within: _counted(layers) for within, layers in found.items()}
+    return {wrapper: _by_name(layers) for wrapper, layers in found.items()}
 
 
-Found = dict[str, dict[str, list[np.ndarray]]]
-"""Arrays in their order, by layer, by the layer around the model they are of."""
+Layers = dict[str, dict[str, list[np.ndarray]]]
+"""Arrays in order, by name of the layer, by name of the layer that wraps their model (``""`` for none)."""
 
 
-def _legacy(root) -> Found:
-    found: Found = {"": {}}
+def _legacy(root) -> Layers:
+    found: Layers = {"": {}}
     for layer in _strings(root, "layer_names"):
         arrays = [(name.split("/"), root[layer][name][()]) for name in _strings(root[layer], "weight_names")]
         inner = {path[-2] for path, _ in arrays if len(path) > 1}
@@ -79,7 +80,7 @@ def _legacy(root) -> Found:
 
 
 def _strings(group, name: str) -> list[str]:
-    """An attribute that is a list of strings, which Keras cuts into numbered parts where it is long."""
+    """An attribute that is a list of strings; Keras splits a long one into numbered attributes."""
     parts = [name] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:
         parts.append(f"{name}{len(parts)}")
@@ -87,9 +88,9 @@ def _strings(group, name: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _archived(groups, layers: list[dict]) -> Found:
-    """``layers`` is the model's configuration, which says what the numbered groups are called."""
-    found: Found = {"": {}}
+def _archived(groups, layers: list[dict]) -> Layers:
+    """``layers`` of the model's configuration say the names of the numbered groups."""
+    found: Layers = {"": {}}
     seen: collections.Counter[str] = collections.Counter()
     for layer in layers:
         kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"])).lower()
@@ -110,21 +111,21 @@ def _archived(groups, layers: list[dict]) -> Found:
 
 def _stored(group) -> list[np.ndarray]:
     stored = group.get("vars", {})
-    return [stored[str(place)][()] for place in range(len(stored))]
+    return [stored[str(index)][()] for index in range(len(stored))]
 
 
-def _counted(found: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """One array a name, layers that were named automatically by their order."""
+def _by_name(found: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by ``layer/position``; layers that Keras named automatically are numbered in order."""
     numbered = collections.defaultdict(list)
     for layer, arrays in found.items():
         if arrays and (match := _AUTOMATIC.fullmatch(layer)):
             kind = "conv2d" if match[1].startswith("conv") else "batch_normalization"
             numbered[kind].append((int(match[2] or 0), layer))
     renamed = {
-        layer: f"{kind}#{place}" for kind, layers in numbered.items() for place, (_, layer) in enumerate(sorted(layers))
+        layer: f"{kind}#{index}" for kind, layers in numbered.items() for index, (_, layer) in enumerate(sorted(layers))
     }
     return {
-        f"{renamed.get(layer, layer)}/{place}": array
+        f"{renamed.get(layer, layer)}/{index}": array
         for layer, arrays in found.items()
-        for place, array in enumerate(arrays)
+        for index, array in enumerate(arrays)
     }

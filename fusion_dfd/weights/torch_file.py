@@ -1,8 +1,8 @@
-"""Arrays out of files written by ``torch.save``, without PyTorch and without running what a pickle asks for.
+"""Reads the arrays of files written by ``torch.save``, without PyTorch and without running code from a pickle.
 
-Two formats: a ZIP archive (PyTorch 1.6 and later) and the older sequence of pickles (torch/serialization.py). Both
-describe tensors by a pickle; the values lie beside it. Of a pickle's calls, three kinds are known here, and each makes
-plain data: an ordered dictionary, a tensor's description, the name of a value type. Any other ends the reading.
+Two formats: a ZIP archive (PyTorch 1.6 and later) and the older sequence of pickles (torch/serialization.py). In both,
+a pickle describes the tensors, and their values lie beside it. Three kinds of calls in a pickle are allowed, and each
+makes plain data: an ordered dictionary, the description of a tensor, the name of a dtype. Any other is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A view of a storage; places and strides count values."""
+    """A view of a storage; start and strides count values, not bytes."""
 
     storage: _Storage
     start: int
@@ -45,10 +45,10 @@ class _Tensor(NamedTuple):
 
 
 def read(path: str) -> dict[str, np.ndarray]:
-    """The arrays of a state dict by name, also of one that lies under ``state_dict`` in a checkpoint.
+    """The arrays of a state dict by name, also if it lies under ``state_dict`` in a checkpoint.
 
-    Raises :class:`DataError` for a file that is missing, damaged, of another kind or holds no array, and for one whose
-    pickle asks for anything but tensors; nothing of it is run.
+    Raises :class:`DataError` for a file that is missing, damaged, of another kind or without arrays, and for a pickle
+    that calls for anything but tensors; no code of it is run.
     """
     try:
         content = pathlib.Path(path).read_bytes()
@@ -65,9 +65,9 @@ def read(path: str) -> dict[str, np.ndarray]:
     except _Refused as error:
         raise DataError(f"{path}: its pickle asks for {error}, which no tensor needs; {REMEDY}") from error
     except Exception as error:  # a damaged pickle can fail in any way
-        raise DataError(f"{path}: no whole file of torch.save ({type(error).__name__}), {REMEDY}") from error
+        raise DataError(f"{path}: no complete file of torch.save ({type(error).__name__}), {REMEDY}") from error
     if not arrays:
-        raise DataError(f"{path}: holds no arrays by name, give a state dict")
+        raise DataError(f"{path}: holds no named arrays, give a state dict")
     return arrays
 
 
@@ -101,7 +101,7 @@ def _describe(storage, start, shape, strides, *_) -> _Tensor:
 def _unpickle(file: io.BytesIO):
     """The next pickle of a file."""
     start, size = file.tell(), file.getbuffer().nbytes
-    # A memo of n entries costs the unpickler 8 n bytes, also where a damaged file names entry four billion alone.
+    # The unpickler allocates 8 n bytes for a memo up to entry n, even if a damaged file has only entry four billion.
     for code, argument, _ in pickletools.genops(file):
         if "PUT" in code.name and argument > size:
             raise ValueError(argument)
@@ -110,7 +110,7 @@ def _unpickle(file: io.BytesIO):
 
 
 def _archive(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """What was saved, and the storages by key, of the ZIP format."""
+    """The saved object, and the storages by key, from the ZIP format."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("compressed")
@@ -126,7 +126,7 @@ def _archive(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def _sequence(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
-    """The same of the older format: magic number, version, machine, what was saved, keys; then each storage."""
+    """The same from the older format: magic number, version, machine, saved object, keys; then each storage."""
     file = io.BytesIO(content)
     if _unpickle(file) != _MAGIC or _unpickle(file) != _PROTOCOL or not _unpickle(file)["little_endian"]:
         raise ValueError("head")

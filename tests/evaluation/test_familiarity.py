@@ -64,7 +64,7 @@ def test_it_is_kept_with_the_run(world, tmp_path):
 
 def test_the_appearance_of_another_version_are_refused(world):
     *_, val, fitted = world
-    with pytest.raises(DataError, match="holds 5 numbers a window where this version has 4"):
+    with pytest.raises(DataError, match="holds 5 features per window, this version has 4"):
         fitted.distances(val[:, :4])
 
 
@@ -79,5 +79,5 @@ def test_what_cannot_be_fitted_is_said(rng):
     train = rng.normal(size=(10, 3))
     with pytest.raises(DataError, match="both classes"):
         familiarity.fit(train, np.zeros(10, int), train)
-    with pytest.raises(DataError, match="finite numbers"):
+    with pytest.raises(DataError, match="not finite"):
         familiarity.fit(np.full((10, 3), np.nan), np.arange(10) % 2, train)

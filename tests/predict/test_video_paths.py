@@ -39,7 +39,7 @@ def test_a_list_is_read_line_by_line(tree):
 
 
 @pytest.mark.parametrize(
-    ("word", "text"), [("deep/none*", "no file fits"), ("-", "standard input"), ("bare", "no videos")]
+    ("word", "text"), [("deep/none*", "no file matches"), ("-", "standard input"), ("bare", "no videos")]
 )
 def test_what_means_nothing_is_refused(tree, word, text):
     (tree / "bare").mkdir()

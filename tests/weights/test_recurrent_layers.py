@@ -15,7 +15,7 @@ def test_what_is_no_such_layer_is_refused(rng):
         from_keras("gru", [kernel, recurrent, np.zeros(3 * UNITS)])
     with pytest.raises(DataError, match="not 2 in all"):
         from_keras("gru", [kernel, recurrent])
-    with pytest.raises(DataError, match="want 4 gates a unit"):
+    with pytest.raises(DataError, match="want 4 gates per unit"):
         from_keras("lstm", [kernel, recurrent, np.zeros(3 * UNITS)])
     with pytest.raises(DataError, match="no weight_ih_l1, weight_hh_l1"):
         from_torch("lstm", {"weight_ih_l0": kernel}, layer=1)
