@@ -25,9 +25,9 @@ SYSTEMS = {
 }
 """What ``model.system`` may be; :mod:`fusion_dfd.models.registry` builds them."""
 RULES = {
-    "mean_probability": "the mean of its clips' probabilities",
-    "mean_logit": "the sigmoid of the mean of its clips' logits",
-    "max": "the largest of its clips' probabilities",
+    "mean_probability": "the mean of its windows' probabilities",
+    "mean_logit": "the sigmoid of the mean of its windows' logits",
+    "max": "the largest of its windows' probabilities",
 }
 """What ``evaluate.aggregate`` may be, and how each reads after "A face's probability is"."""
 TRACKS = {"first": "that of its first face track alone", "max": "that of its most suspicious face"}
@@ -36,8 +36,8 @@ CALIBRATIONS = {"temperature": "temperature", "affine": "temperature and offset"
 TARGETS = {
     "eer": "as many misses as false alarms",
     "youden": "the fewest misses and false alarms together",
-    "fpr_1": "the most fakes found at 1 % false alarms",
-    "fpr_5": "the most fakes found at 5 % false alarms",
+    "fpr_1": "the most fakes found at 1% false alarms",
+    "fpr_5": "the most fakes found at 5% false alarms",
 }
 
 SEEDS = 2**31 - 1
@@ -86,7 +86,7 @@ class Faces:
     size: int = option(256, "Side of the stored crop, pixels.", 16, 2048)
     align: bool = option(
         False,
-        "Turn, scale and shift the crop so that eyes, nose and mouth of every clip lie at the same places; one "
+        "Rotate, scale and shift the crop so that eyes, nose and mouth of every clip lie at the same places; one "
         "transform per clip.",
     )
     sampling: str = option(
@@ -273,11 +273,11 @@ class Optim:
 
 @dataclasses.dataclass
 class Train:
-    """How long is trained, and how often is looked."""
+    """Length of the training, and how often it is evaluated and logged."""
 
     steps: int = option(20000, "Optimiser steps.", 1)
     batch_size: int = option(
-        32, "Clips per batch over all devices; even, because a batch is made of real-fake pairs.", 2
+        32, "Windows per batch over all devices; even, because a batch is made of real-fake pairs.", 2
     )
     eval_every: int = option(1000, "Steps between evaluations on val, each followed by a checkpoint.", 1)
     patience: int = option(0, "Stop after this many evaluations without a better val AUC; 0 = never.", 0)

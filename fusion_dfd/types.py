@@ -136,7 +136,7 @@ class Outputs:
     """float32 [b, t, h', w'] in 0..1, attention to motion: of the micro-expression branch, on the stabilised face, or
     of the flow system, on the flow into each frame (0 at the first)."""
     motion_anomaly: jax.Array | None = None
-    """float32 [b, t] >= 0, how far the flow into each frame lies from what is usual in its clip (1); 0 on the first
+    """float32 [b, t] >= 0, how far the flow into each frame lies from what is usual in its window (1); 0 on the first
     frame and on padding. See :func:`fusion_dfd.models.flow_lstm.anomaly`."""
     micro_frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention of the micro-expression branch."""
@@ -149,13 +149,14 @@ class Outputs:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Score:
-    """One scored clip: a row of every table of scores."""
+    """One scored window: a row of every table of scores."""
 
     video: str
     """``Video.key``."""
     clip: int
-    """Number of the clip in its video."""
+    """Number in its video of the stored clip that holds the window."""
     track: int
+    """Which face of the video; 0 is the main one."""
     dataset: str
     method: str
     compression: str
@@ -164,4 +165,4 @@ class Score:
     """0 or 1; -1 where it is unknown (prediction)."""
     logit: float
     start: int = 0
-    """First frame of the clip in the source video."""
+    """First frame of the window in the source video."""

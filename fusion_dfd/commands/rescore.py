@@ -20,7 +20,7 @@ def define(values: flags.FlagValues) -> None:
     seeds = "the tables are seeds of one system: mean and spread instead of comparisons"
     flags.DEFINE_bool("seeds", False, seeds, flag_values=values)
     flags.DEFINE_enum("protocol", None, list(PROTOCOLS), "fill this table instead", flag_values=values)
-    rule = "how the scores of clips become a face's"
+    rule = "how the scores of windows become a face's"
     flags.DEFINE_enum("aggregate", "mean_probability", list(config.RULES), rule, flag_values=values)
     flags.DEFINE_enum("tracks", "first", list(config.TRACKS), "how faces become a video's score", flag_values=values)
     flags.DEFINE_string("out", "report-scores", "folder of the reports; made if missing", flag_values=values)

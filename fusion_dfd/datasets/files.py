@@ -7,7 +7,7 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fusion_dfd.types import LABELS, DataError, Video
 

@@ -51,7 +51,7 @@ def fit(train: np.ndarray, labels: np.ndarray, val: np.ndarray) -> Familiarity:
     if not (np.isfinite(train).all() and np.isfinite(val).all()):
         raise DataError("windows whose appearance is not finite cannot be compared; prepare the data set again")
     if set(np.unique(labels)) != {0, 1} or not len(val):
-        raise DataError("train needs clips of both classes, val any; prepare a data set that has them")
+        raise DataError("train needs windows of both classes, val at least one; prepare a data set that has them")
     train, val = np.asarray(train, np.float64), np.asarray(val, np.float64)
     means = np.stack([train[labels == label].mean(0) for label in (0, 1)])
     whiten = whitening.matrix(train - means[labels])

@@ -1,4 +1,4 @@
-"""Rows of scores: from clips to videos, CSV in and out, and Parquet where pyarrow is installed (extra ``parquet``).
+"""Rows of scores: from windows to videos, CSV in and out, and Parquet where pyarrow is installed (extra ``parquet``).
 
 Scores come first, statistics after: a model is run once, and every number of a report is a function of these rows.
 """
@@ -25,8 +25,8 @@ class FrameScore(Score):
     """One scored frame: a row of the table of frames. ``logit`` is the opinion of that frame alone."""
 
     frame: int = 0
-    """Number of the frame in the source video, in decode order from 0; where the frames of a clip lie apart
-    (``config.Faces.sampling``), ``start`` and the frame's place in the window, added."""
+    """Number of the frame in the source video, in decode order from 0; where the frames of a clip are
+    spread over the video (``config.Faces.sampling``), ``start`` plus the frame's position in the window."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class VideoFacts:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class VideoScore(VideoFacts):
-    """One scored video: its clips, aggregated."""
+    """One scored video: its windows, aggregated."""
 
     clips: int
-    """Clips behind the probability; 0 for a video that could not be scored."""
+    """Number of windows behind the probability; 0 for a video that could not be scored."""
     probability: float
-    """Probability of fake, 0..1; NaN if a clip's is."""
+    """Probability of fake, 0..1; NaN if that of a window is."""
 
 
 Row = TypeVar("Row", bound=Score | VideoScore)
@@ -69,7 +69,7 @@ def probability(logits) -> np.ndarray | float:
 
 
 def face_probability(logits: np.ndarray, rule: str) -> float:
-    """Probability 0..1 of a face of the ``logits`` [n] of its clips, by a rule of :data:`fusion_dfd.config.RULES`."""
+    """Probability 0..1 of a face of the ``logits`` [n] of its windows, by a rule of :data:`fusion_dfd.config.RULES`."""
     match rule:
         case "mean_probability":
             return float(probability(logits).mean())
@@ -81,22 +81,23 @@ def face_probability(logits: np.ndarray, rule: str) -> float:
 
 
 def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str = "first") -> list[VideoScore]:
-    """One row per video key, in order of first appearance: clips to faces by ``rule``, faces to videos by ``tracks``.
+    """One row per video key, in order of first appearance: windows to faces by ``rule``, faces to videos by ``tracks``.
 
-    Raises :class:`DataError` where a clip occurs twice, where a video's rows disagree about what it is, or where a key
-    does not open with dataset, method and compression (two videos of one file name would become one).
+    Raises :class:`DataError` where a window occurs twice, where a video's rows disagree about its data set, method,
+    compression, group or label, or where a key does not begin with dataset, method and compression (two videos of one
+    file name would become one).
     """
     if tracks not in config.TRACKS:
         raise DataError(f"no aggregation over faces {tracks!r}: choose one of {', '.join(config.TRACKS)}")
     of_video: dict[str, list[Score]] = {}
     seen = set()
     for row in scores:
-        clip = (row.video, row.track, row.clip, row.start)
-        if clip in seen:
+        window = (row.video, row.track, row.clip, row.start)
+        if window in seen:
             raise DataError(
                 f"clip {row.clip} at frame {row.start} of {row.video} is scored twice: merge no tables of scores"
             )
-        seen.add(clip)
+        seen.add(window)
         if row.track == 0 or tracks == "max":
             of_video.setdefault(row.video, []).append(row)
     return [_video(key, rows, rule) for key, rows in of_video.items()]
@@ -106,7 +107,7 @@ def _video(key: str, rows: list[Score], rule: str) -> VideoScore:
     facts = {(row.dataset, row.method, row.compression, row.group, row.label) for row in rows}
     if len(facts) > 1:
         raise DataError(
-            f"the clips of {key} disagree about dataset, method, compression, group or label: {sorted(facts)}"
+            f"the windows of {key} disagree about dataset, method, compression, group or label: {sorted(facts)}"
         )
     dataset, method, compression, group, label = facts.pop()
     opening = "/".join((dataset, method, compression, ""))

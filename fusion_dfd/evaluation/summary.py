@@ -8,7 +8,7 @@ Layout of a summary::
                  None without calibration
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
              units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos that
-             could not be scored, counted at 0.5); clip; frame
+             could not be scored, counted at 0.5); clip, whose rows are windows; frame
     unscored {real, fake, failed: {real, fake}, faceless: {real, fake}, videos: [{video, method, label, kind, reason}]}
 
     block    counts {rows, real, fake, groups}
@@ -40,7 +40,7 @@ TITLES = {
     "video": "Video",
     "video_uncalibrated": "Video, uncalibrated",
     "video_with_unscored": "Video, unscored at 0.5",
-    "clip": "Clip",
+    "clip": "Window",
     "frame": "Frame",
 }
 
@@ -87,7 +87,7 @@ def summarise(
     tracks: str = "first",
     calibration: Calibration | None = None,
 ) -> Summary:
-    """Statistics by clip, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
+    """Statistics by window, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
 
     Each fake method is measured against all real rows of its data set and compression. Of windows and frames only
     those of track 0 count: data sets do not say which further faces of a fake video were manipulated.
@@ -107,7 +107,7 @@ def summarise(
     as :func:`scores.videos` does.
     """
     if not scores:
-        raise DataError("there are no scores to evaluate: the split holds no clip")
+        raise DataError("there are no scores to evaluate: the split holds no window")
     raw = videos(scores, rule, tracks)
     scored, at, rest = raw, threshold, threshold
     if calibration:

@@ -99,7 +99,7 @@ def without_regions(detector: DeepfakeDetector, windows: Sequence[Window]) -> di
 
 
 def hide(frames: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The frames uint8 [t, s, s, 3] with ``mask`` bool [t, s, s] filled from the clip's own average, blurred.
+    """The frames uint8 [t, s, s, 3] with ``mask`` bool [t, s, s] filled with the blurred average of the window.
 
     The average over time removes the motion, the blur removes the part's appearance; the edge is soft. A frame with an
     empty mask stays as it is.

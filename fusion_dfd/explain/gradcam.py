@@ -1,12 +1,12 @@
 """Grad-CAM (Selvaraju et al., ICCV 2017): where in a frame the backbone's last maps push the logit up.
 
-Of every frame, with its maps ``A_k`` (k over channels) and the clip's logit ``y``::
+Of every frame, with its maps ``A_k`` (k over channels) and the window's logit ``y``::
 
-    weight_k = mean over places of dy / dA_k          map = ReLU(sum over k of weight_k A_k)
+    weight_k = mean over positions of dy / dA_k          map = ReLU(sum over k of weight_k A_k)
 
-The gradient is taken from the logit of the whole clip, so that through the branches that relate frames each frame's
-map also says what the frame does in its sequence. What reaches the logit past the backbone (the micro-expression
-branch) is not in it.
+The gradient is that of the logit of the whole window. So the map of a frame also shows, through the branches that
+relate frames, what the frame contributes to its sequence. It does not include what bypasses the backbone, the
+micro-expression branch.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Tap(nnx.Module):
 
 
 def has_maps(model: c.Model) -> bool:
-    """Whether a system has maps with a place in the picture before its logit."""
+    """Whether a system has spatial maps before its logit."""
     if model.system == "fusion":
         return bool({"spatial", "temporal"} & set(model.branches))
     return model.system != "timesformer"
@@ -78,7 +78,7 @@ def heat(
             model.backbone = Tap(model.backbone, delta, seen.append)
         else:
             model.stages[-1][-1] = Tap(model.stages[-1][-1], delta, seen.append)
-        # Rows do not mix, so that the gradient of the sum holds the gradient of each.
+        # Rows do not interact, so the gradient of the sum is the gradient of each.
         return jnp.sum(model(frames, landmarks, length).logit), seen[0]
 
     shape = jax.eval_shape(lambda: logit(None)[1])

@@ -172,7 +172,7 @@ class TemporalBranch(nnx.Module):
     def _standardise(self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t d"]:
         """The sequence (its level) and its change from the frame before, each scaled to unit variance.
 
-        A person's identity varies far more between clips than anything varies within one. Unscaled, the recurrent
+        A person's identity varies far more between windows than anything varies within one. Unscaled, the recurrent
         layers would see that level alone for the first thousands of steps. The scaling is a linear re-weighting.
         """
         change = jnp.diff(x, axis=1, prepend=x[:, :1])

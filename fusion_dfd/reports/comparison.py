@@ -31,8 +31,9 @@ class Cost(NamedTuple):
 
     parameters: int
     flops: float
-    """Floating-point operations per clip."""
+    """Floating-point operations per window."""
     clips_per_second: float
+    """Windows, in spite of the name: earlier runs stored the value under it."""
 
 
 class Comparison(NamedTuple):
@@ -56,7 +57,7 @@ class Comparison(NamedTuple):
 
     @property
     def csv(self) -> str:
-        """A line a run, numbers in full; a cell is empty where there is no number."""
+        """One line per run, numbers in full precision; a cell is empty where there is no number."""
         metric, also, methods = (self.table[name] for name in ("metric", "also", "methods"))
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -101,7 +102,7 @@ def comparison(
     table = {"unit": unit, "metric": metric, "also": list(also), "methods": methods, "rows": rows}
     header = ["run", f"{unit} {METRICS[metric].title} [95% interval]", *(METRICS[name].title for name in also)]
     header += ["minus the first [95% interval], p"] if against is not None else []
-    header += ["parameters", "GFLOPs a clip", "clips a second"] if costs is not None else []
+    header += ["parameters", "GFLOPs per window", "windows per second"] if costs is not None else []
     lines = []
     for name, row in rows.items():
         line = [name, cell(row["overall"]), *(cell({**entry, "low": None}) for entry in row["also"].values())]

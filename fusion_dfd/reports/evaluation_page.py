@@ -70,7 +70,7 @@ class AboutRun:
     """Sentences that must stand on top of the page."""
     robustness: Sequence[RobustnessTable] = ()
     thumbnails: sections.Thumbnails | None = None
-    """Gives the frames of a clip; where it raises :class:`DataError`, the clip is listed without a picture."""
+    """Gives the frames of a window; where it raises :class:`DataError`, the window is listed without a picture."""
 
 
 def write(

@@ -24,7 +24,7 @@ _LISTED = 50  # unscored videos named on the page; metrics.json has all
 _WIDTH = 1200  # pixels of a strip in the page: readable on a wide screen, and about 100 kB
 
 Thumbnails = Callable[[Score], np.ndarray | None]
-"""A clip's score -> uint8 [h, w, 3], a strip of its frames, RGB; None where there is nothing to show."""
+"""A window's score -> uint8 [h, w, 3], a strip of its frames, RGB; None where there is nothing to show."""
 
 
 # By method
@@ -144,27 +144,27 @@ class Mistake:
     """A video on the wrong side of the threshold."""
 
     video: VideoScore
-    clip: Score
-    """Its most misleading clip."""
+    window: Score
+    """Its most misleading window."""
 
 
 def find_mistakes(scores: Sequence[Score], videos: Sequence[VideoScore], threshold: float) -> list[Mistake]:
     """The videos on the wrong side of ``threshold``, the farthest from it first.
 
-    ``scores``: the clips that ``videos`` were aggregated from.
+    ``scores``: the windows that ``videos`` were aggregated from.
     """
-    clips: dict[str, list[Score]] = {}
+    windows: dict[str, list[Score]] = {}
     for row in scores:
-        clips.setdefault(row.video, []).append(row)
+        windows.setdefault(row.video, []).append(row)
     wrong = [v for v in videos if np.isfinite(v.probability) and (v.probability > threshold) != (v.label == 1)]
     wrong.sort(key=lambda video: (-abs(video.probability - threshold), video.video))
-    return [Mistake(v, (min if v.label else max)(clips[v.video], key=lambda row: row.logit)) for v in wrong]
+    return [Mistake(v, (min if v.label else max)(windows[v.video], key=lambda row: row.logit)) for v in wrong]
 
 
 def picture(mistake: Mistake, thumbnails: Thumbnails | None) -> str | None:
-    """The frames of a mistake's clip as a ``data:`` URI of a JPEG; None where the frames cannot be had."""
+    """The frames of a mistake's window as a ``data:`` URI of a JPEG; None where the frames cannot be had."""
     try:
-        strip = thumbnails(mistake.clip) if thumbnails else None
+        strip = thumbnails(mistake.window) if thumbnails else None
     except DataError:  # a lost shard must not cost the report
         return None
     if strip is None:
@@ -193,8 +193,8 @@ def notes(summary: Summary) -> Mapping[str, list[str]]:
         f"Video: a face's probability is {config.RULES[summary['rule']]}, a video's is "
         f"{config.TRACKS[summary['tracks']]}. A video "
         "is known by data set, method, compression and file, because data sets use one file name for several methods.",
-        "Clip and frame: every clip, every frame of the first face track by itself. Numbers over different units are "
-        "not comparable.",
+        "Window and frame: every window, every frame of the first face track by itself. Numbers over different units "
+        "are not comparable.",
         f"Intervals: {boot['level']:.0%} percentile bootstrap, {boot['n']} resamples of whole groups (videos that "
         f"share an identity or a source clip), seed {boot['seed']}.",
         "By method: the fakes of that method against all reals of the same data set and compression.",

@@ -62,7 +62,7 @@ def undecided(summary: Summary) -> str:
     """How many videos lie in the abstention band, in a sentence."""
     found = summary["undecided"]
     wrong = "" if found["wrong"] is None else f"; of the others {found['wrong']:.1%} are called wrong"
-    rest = "Clips and frames are not calibrated: their threshold is 0.5."
+    rest = "Windows and frames are not calibrated: their threshold is 0.5."
     return f"Undecided videos: {found['real']} real, {found['fake']} fake{wrong}. {rest}"
 
 

@@ -12,7 +12,7 @@ Columns, in any order; others are ignored::
     compression  optional
     group        optional; videos that share a person or a source clip have the same. Without it each video is its own
                  group, and intervals are too narrow where videos do share any
-    clip         optional number of the clip in its video: several rows of a video are its clips, and are aggregated
+    clip         optional number of the clip in its video: several rows of a video are its windows, and are aggregated
     track        optional number of the face in its video, 0 without it
     start        optional first frame of the clip
     reason       optional, why a video has no score

@@ -2,7 +2,7 @@
 
 out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
 out/about.json          what was perturbed and scored how; a run with other answers refuses the folder
-out/scores/*.csv        one row a clip, of each cell: a stopped suite continues from these
+out/scores/*.csv        one row per window, for each cell; an interrupted suite resumes from these
 """
 
 from __future__ import annotations

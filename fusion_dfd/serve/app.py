@@ -45,7 +45,7 @@ class JobStatus(pydantic.BaseModel):
     name: str = pydantic.Field(description="Name of the file, for display.")
     state: jobs.State
     position: int | None = pydantic.Field(description="Position in the queue, 1 is next; null if not queued.")
-    windows_done: int = pydantic.Field(description="Steps done: scored clips, then parts of the report.")
+    windows_done: int = pydantic.Field(description="Steps done: clips scored, then parts of the report.")
     windows: int = pydantic.Field(description="Steps in total; 0 before that is known.")
     seconds_left: float | None = pydantic.Field(description="Estimated remaining seconds while it runs.")
     verdict: Verdict | None = pydantic.Field(description="The verdict, once done.")

@@ -25,7 +25,7 @@ CALLS = 5
 def measure(config: c.Config) -> Cost:
     """Cost of the evaluation program of ``config``, with fresh weights, on batches of its evaluation.
 
-    Clips per second are those of the compiled program alone, without reading or decoding.
+    Windows per second are those of the compiled program alone, without reading or decoding.
     """
     replicated, split = state.shardings(state.data_mesh())
     made = jax.jit(lambda: state.variables(config.model, 0), out_shardings=replicated)()
@@ -94,9 +94,11 @@ def print_model_table(config: c.Config, console: Console) -> None:
     for column, text in zip(table.columns, ("all", *(f"{count:,}" for count in totals)), strict=False):
         column.footer = text
     console.print(table)
-    per_clip = flops(config)
-    if not math.isnan(per_clip):
-        console.print(f"{per_clip / 1e9:.2f} GFLOPs a clip of {config.data.frames} frames, forward", highlight=False)
+    per_window = flops(config)
+    if not math.isnan(per_window):
+        console.print(
+            f"{per_window / 1e9:.2f} GFLOPs per window of {config.data.frames} frames, forward", highlight=False
+        )
 
 
 def _rate(group: Group) -> str:

@@ -243,7 +243,7 @@ class _Loop:
         rate = (at - begun) * self.config.train.batch_size / max(time.monotonic() - since, 1e-9)
         self._clock = (at, time.monotonic())
         self.writer.log(at, values | {"lr": float(self.schedule(at)), "clips_per_second": round(rate, 2)})
-        self.writer.show(at, f"loss {values['loss']:.3f}  {self._val_text}  {rate:.0f} clips/s")
+        self.writer.show(at, f"loss {values['loss']:.3f}  {self._val_text}  {rate:.0f} windows/s")
 
     def _guard(self, at: int, values: dict[str, float]) -> None:
         self._skipped = self._skipped + 1 if values["skipped"] else 0
@@ -263,9 +263,9 @@ def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeli
 
     def validate(weights: dict) -> dict[str, Any]:
         batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch, read=read)
-        clips, _ = evaluate.score_windows(lambda batch: predict(weights, batch), batches, windows, val.table)
-        rows = scores.videos(clips)
-        values = metrics.compute([row.label for row in rows], [row.probability for row in rows])
+        rows, _ = evaluate.score_windows(lambda batch: predict(weights, batch), batches, windows, val.table)
+        videos = scores.videos(rows)
+        values = metrics.compute([video.label for video in videos], [video.probability for video in videos])
         return {"auc": values["auc"], "loss": values["log_loss"], "accuracy": values["accuracy"], "eer": values["eer"]}
 
     return validate

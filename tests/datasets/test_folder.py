@@ -106,7 +106,7 @@ def test_one_file_in_two_split_folders_is_a_leak(tmp_path):
         (["real/a.mp4", "videos/b.mp4"], "no folder under .* is named for fake videos"),
         (["real/a.txt", "fake/b.mp4"], "no folder under .* is named for real videos"),
         (["real/a.mp4", "real_and_fake/b.mp4"], "folder 'real_and_fake' says both real and fake"),
-        (["real/a.mp4", "real/a.avi", "fake/b.mp4"], "real/a.avi, .*real/a.mp4 have one name"),
+        (["real/a.mp4", "real/a.avi", "fake/b.mp4"], "real/a.avi, .*real/a.mp4 have the same name"),
     ],
 )
 def test_wrong_folders_are_explained(tmp_path, names, said):
@@ -236,8 +236,8 @@ def test_groups_of_a_table_stay_whole_when_splits_are_drawn(tmp_path):
         ("path,label\na.mp4,real\nb.mp4\n", "line 3 of .*videos.csv has 1 columns, the first has 2"),
         ("path,label,label\na.mp4,real,real\n", "names label twice"),
         ("path,label\n,real\n", "1 rows have no path"),
-        ("path,label\na.mp4,real\n./a.mp4,real\n", "have one name"),
-        ("path,label,id\na.mp4,real,1\n./a.mp4,real,2\n", "have one path"),
+        ("path,label\na.mp4,real\n./a.mp4,real\n", "have the same name"),
+        ("path,label,id\na.mp4,real,1\n./a.mp4,real,2\n", "have the same path"),
         ("path,label\nx.mp4,real\ny.mp4,fake\n", "none of the 1 real videos of split '.*' is under"),
         ("path,label,split\na.mp4,real,train\nb.mp4,fake,\n", "b.mp4 has none; give one to all or to none"),
     ],

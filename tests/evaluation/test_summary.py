@@ -190,7 +190,7 @@ def test_comparison_of_costs_and_further_metrics(make):
     summaries = {"a, <b>": summarise(strong, bootstrap=0), "blind": summarise(blind, bootstrap=0)}
     costs = {"a, <b>": comparison.Cost(31_505_325, 2.5e9, 12.34)}
     found = comparison.comparison(summaries, also=("accuracy", "f1"), costs=costs)
-    assert found.header[2:7] == ["Accuracy", "F1", "parameters", "GFLOPs a clip", "clips a second"]
+    assert found.header[2:7] == ["Accuracy", "F1", "parameters", "GFLOPs per window", "windows per second"]
     assert found.rows[0][4:7] == ["31,505,325", "2.5", "12.3"]
     assert found.rows[1][4:7] == ["-", "-", "-"]
     read = list(csv.DictReader(io.StringIO(found.csv)))

@@ -89,7 +89,7 @@ def test_file_names_shared_by_manipulations_do_not_become_one_video(tmp_path, ma
     rows = [make.score(logit, method, "000_003") for logit, method in zip((4, -4, 4, -4), make.methods, strict=True)]
     assert len(scores.videos(rows)) == 4
     named = [dataclasses.replace(row, video="000_003", clip=n) for n, row in enumerate(rows)]
-    with pytest.raises(DataError, match="the clips of 000_003 disagree about dataset, method"):
+    with pytest.raises(DataError, match="the windows of 000_003 disagree about dataset, method"):
         scores.videos(named)
     with pytest.raises(DataError, match="file name alone does not identify a video"):
         scores.videos(named[:1])

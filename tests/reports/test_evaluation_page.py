@@ -148,7 +148,7 @@ def test_contact_sheet_shows_the_surest_mistakes_first(make):
     ]  # fmt: skip
     found = sections.find_mistakes(rows, scores.videos(rows), 0.5)
     assert [one.video.video[-7:] for one in found] == ["c23/002", "c23/001", "004_005"]
-    assert found[2].clip.logit == -4.0
+    assert found[2].window.logit == -4.0
 
 
 def test_pictures_keep_their_colours_and_fit_the_page(make):

@@ -208,7 +208,7 @@ def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, m
     cells = ablation.seeded({"cnn + gru": tiny}, (0,), str(root))
     run = cells["cnn + gru"].workdir
     text = pathlib.Path(ablation.run(cells, str(root))).read_text()
-    assert "GFLOPs a clip" in text
+    assert "GFLOPs per window" in text
     assert [text.count("cnn + gru")] * 3 == [
         (root / f"ablation.{ending}").read_text().count("cnn + gru") for ending in ("json", "csv", "html")
     ]

@@ -27,7 +27,7 @@ def test_every_part_is_counted_and_what_is_frozen_is_said(tiny):
     frozen = state.count(params["backbone"]) - state.count(params["backbone"]["stages"])
     assert f"{state.count(params) - frozen:,}" in text
     assert "frozen, x 0.1 from step 500" in text
-    assert "GFLOPs a clip of 4 frames" in text
+    assert "GFLOPs per window of 4 frames" in text
 
 
 def test_a_group_that_fits_nothing_is_refused(tiny):
