@@ -2,7 +2,7 @@
 
     JAX_PLATFORMS=cpu python benchmarks/detectors.py [--media FOLDER] [--weights FILE]
 
-``media`` is a folder with ``faces.csv`` (column ``file``) and the pictures; without it, faces of the embedded data set.
+``media`` is a folder with ``faces.csv`` (column ``file``) and the pictures; without it, synthetic faces.
 ``weights`` is a file of RetinaFace's weights, which otherwise is left out. Each picture is scaled to 256 pixels a side.
 Ratios within one run can be trusted, times of different runs cannot.
 """

@@ -86,7 +86,7 @@ def score(detector: detectors.DeepfakeDetector, paths: list[str]) -> tuple[float
 
 
 def scoring(folder: str, paths: list[str]) -> tuple[dict, list[Window]]:
-    """Latency of the first video, throughput of all, shares of the stages; and clips of the first."""
+    """Latency of the first video, throughput of all, shares of the stages; and windows of the first."""
     detector = detectors.load(folder)
     (first,) = detector.score(paths[:1], keep=lambda window: True)
     alone, seconds, _ = min((score(detector, paths[:1]) for _ in range(3)), key=operator.itemgetter(0))
@@ -185,9 +185,9 @@ def targets(rows: list[dict]) -> list[dict]:
 
 
 def measure(folder: str, paths: list[str]) -> dict:
-    result, pieces = scoring(folder, paths)
-    if pieces:
-        batch = detectors.batch(pieces, Run(folder).config.data)
+    result, windows = scoring(folder, paths)
+    if windows:
+        batch = detectors.batch(windows, Run(folder).config.data)
         rows, missing = models(folder, batch)
         result |= {"clips_per_batch": len(batch.frames), "model_alone": rows, "targets": targets(rows)}
         result |= {"missing": missing}

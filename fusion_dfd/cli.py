@@ -7,8 +7,8 @@ one at least must be given; without it there are none. The scripts of the same n
 
 from __future__ import annotations
 
-import difflib
 import importlib
+import os
 import re
 import shutil
 import sys
@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from absl import flags, logging
 
+from fusion_dfd import __version__
 from fusion_dfd.commands import configurations
 from fusion_dfd.config import Config, ConfigError
 from fusion_dfd.options import walk
@@ -39,6 +40,9 @@ MOVED = {
 
 _NEEDED = "must have a value other than None"
 """Absl's words for a flag that is required."""
+_WITHOUT = "options of a configuration (add --config FILE to see its defaults):"
+_KEPT = "\0"
+"""A space at which no line ends."""
 _WARNING = Formatter("warning: %(message)s")
 """How a warning reaches a person: without time, process and line."""
 
@@ -46,17 +50,29 @@ _WARNING = Formatter("warning: %(message)s")
 def main() -> None:
     """The program ``fusion-dfd``: its first word is a verb."""
     verb, *words = sys.argv[1:] or [""]
+    if verb == "help" and words:
+        verb, words = words[0], [HELP[0]]
     if verb in (*HELP, "help"):
-        print(overview())
+        _show(overview())
+    if verb == "--version":
+        print(f"fusion_dfd {__version__}")
         sys.exit(0)
     if not verb:
         print(overview(), file=sys.stderr)
         sys.exit(2)
     if verb not in VERBS:
-        near = difflib.get_close_matches(verb, VERBS, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        _fail(f"no command {verb!r}; {meant}there are {', '.join(VERBS)}", 2)
+        near = configurations.meant(verb, VERBS)
+        _fail(f"no command {verb!r}; {near or 'there are ' + ', '.join(VERBS)}", 2)
     run(verb, words)
+
+
+def _show(text: str) -> NoReturn:
+    """Print and exit; a pager that is closed early is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at exit
+    sys.exit(0)
 
 
 def command(verb: str) -> None:
@@ -73,9 +89,9 @@ def run(verb: str, words: list[str]) -> NoReturn:
     try:
         _check_moved(verb, words)
         words = configurations.resolved(words)
+        configurations.check_options(words)
         if any(word in HELP for word in words):
-            print(help_text(verb, configurations.named(words)))
-            sys.exit(0)
+            _show(help_text(verb, configurations.named(words)))
     except ConfigError as error:
         _fail(error, 2)
     values = flags.FlagValues()
@@ -90,7 +106,8 @@ def load(verb: str) -> ModuleType:
 
 def overview() -> str:
     """The verbs, with a line for each."""
-    lines = [f"  {verb:13} {load(verb).__doc__.splitlines()[0].split('. ')[0].rstrip('.')}" for verb in VERBS]
+    said = {verb: load(verb).__doc__.splitlines()[0].split(". ")[0].rstrip(".") for verb in VERBS}
+    lines = [_filled(text, f"  {verb:13} ", " " * 16) for verb, text in said.items()]
     return "\n".join(
         ["usage: fusion-dfd COMMAND ...", "", *lines, "", "fusion-dfd COMMAND --help lists what a command takes."]
     )
@@ -101,9 +118,9 @@ def help_text(verb: str, config: Config | None = None) -> str:
     module, values = load(verb), flags.FlagValues()
     module.define(values)
     entries = [_entry(*_flag(values[name])) for name in values]
-    parts = [module.__doc__.strip(), "", "flags:", *entries]
+    parts = [_docstring(module.__doc__), "", "flags:", *entries]
     if configurations.FLAG in values:
-        parts += ["", "options of the configuration:"]
+        parts += ["", "options of the configuration:" if config else _WITHOUT]
         parts += [
             _entry(f"--config.{one.name}", f"{one.described} Default: {one.value!r}.")
             for one in walk(config or Config())
@@ -140,13 +157,40 @@ def _bounds(parser: flags.ArgumentParser) -> str:
     return f"{low} .. {high}" if high is not None else f"{low} or more"
 
 
+def _docstring(text: str) -> str:
+    """A verb's docstring in lines that the terminal has room for; a command and what it does stay apart."""
+    parts = []
+    for paragraph in text.strip().split("\n\n"):
+        lines = paragraph.splitlines()
+        if not lines[0].startswith("fusion-dfd "):
+            parts.append(_filled(" ".join(lines)))
+            continue
+        shown = []
+        for line in lines:
+            command, *meaning = [line] if len(line) <= _width() else re.split(r" {3,}", line)
+            command = re.sub(r"\[[^][]*\]", lambda found: found[0].replace(" ", _KEPT), command)
+            shown += [_filled(command, "", " " * 4), *(_filled(one, " " * 4, " " * 4) for one in meaning)]
+        parts.append("\n".join(shown).replace(_KEPT, " "))
+    return "\n\n".join(parts)
+
+
 def _entry(name: str, said: str) -> str:
-    width = min(shutil.get_terminal_size().columns, 100)
-    indent = " " * 6
-    filled = textwrap.fill(
-        said, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    return f"  {name}\n{_filled(said, ' ' * 6, ' ' * 6)}"
+
+
+def _filled(text: str, first: str = "", later: str = "") -> str:
+    return textwrap.fill(
+        text,
+        _width(),
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-    return f"  {name}\n{filled}"
+
+
+def _width() -> int:
+    return min(shutil.get_terminal_size().columns, 100)
 
 
 def _check_moved(verb: str, words: list[str]) -> None:
@@ -162,17 +206,20 @@ def _parse(module: ModuleType, values: flags.FlagValues, argv: list[str]) -> lis
     module.define(values)
     try:
         _, *rest = values(argv)
+    except flags.UnrecognizedFlagError as error:
+        near = configurations.meant(error.flagname, list(values), "--")
+        _fail(f"no flag --{error.flagname}; {near or f'see {argv[0]} --help'}", 2)
     except (flags.Error, KeyError, TypeError, ValueError, AttributeError) as error:
         # ml_collections reports an error inside a configuration file as a whole traceback: its last line says it.
         last = str(error.args[0] if error.args else error).strip().splitlines()[-1]
         if _NEEDED in last:
-            last = f"give {last.removeprefix('flag ').partition('=')[0]}; see --help"
+            last = f"give {last.removeprefix('flag ').partition('=')[0]}; see {argv[0]} --help"
         _fail(last.removeprefix("fusion_dfd.options.ConfigError: "), 2)
     wanted = getattr(module, "WORDS", None)
     if rest and wanted is None:
-        _fail(f"unexpected argument {rest[0]!r}; see --help", 2)
+        _fail(f"unexpected argument {rest[0]!r}; see {argv[0]} --help", 2)
     if not rest and wanted is not None:
-        _fail(f"give at least one {wanted}; see --help", 2)
+        _fail(f"give at least one {wanted}; see {argv[0]} --help", 2)
     return rest
 
 

@@ -295,8 +295,9 @@ class Evaluate:
     tracks: str = option("first", "What a video's probability is, of the faces stored.", words=TRACKS)
     calibration: str = option(
         "temperature",
-        "Map from a video's probability to a calibrated one, fitted on val; isotonic wants some hundred val videos.",
-        words=CALIBRATIONS,
+        "Map from a video's probability to a calibrated one, fitted on val: a temperature; affine: with an offset; "
+        "isotonic: isotonic regression, which wants some hundred val videos.",
+        words=tuple(CALIBRATIONS),
     )
     target: str = option("eer", "What the threshold is chosen for on val.", words=TARGETS)
     abstain: float = option(

@@ -9,6 +9,7 @@ import sys
 import pytest
 from absl import flags
 
+import fusion_dfd
 from fusion_dfd import cli, config, options
 from fusion_dfd.commands import configurations, source
 
@@ -78,11 +79,15 @@ def test_face_flags_say_what_the_fields_say(capsys):
         ("evaluate", ["--checkpoint=a", "--calibrate"], "--calibrate is a command of its own: fusion-dfd calibrate"),
         ("evaluate", ["--protocol=in_dataset"], "--protocol is a command of its own: fusion-dfd protocol"),
         ("prepare", ["--check"], "--check is a command of its own: fusion-dfd check"),
-        ("evaluate", ["--checkpoint", "a"], "give --data; see --help"),
-        ("train", [], "give --config; see --help"),
+        ("evaluate", ["--checkpoint", "a"], "give --data; see fusion-dfd evaluate --help"),
+        ("train", [], "give --config; see fusion-dfd train --help"),
         ("train", ["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: baselines.py, fusion.py"),
-        ("audit", ["word", "--root", "a"], "unexpected argument 'word'; see --help"),
-        ("rescore", [], "give at least one FILE; see --help"),
+        ("train", ["--config", "fusion.py", "--config.optim.lrr=1"], "no option optim.lrr; did you mean optim.lr?"),
+        ("train", ["--config", "fusion.py", "--config.zz=1"], "no option zz; docs/OPTIONS.md lists them"),
+        ("predict", ["a.mp4", "--chekpoint", "a"], "no flag --chekpoint; did you mean --checkpoint?"),
+        ("predict", ["a.mp4", "--zz"], "no flag --zz; see fusion-dfd predict --help"),
+        ("audit", ["word", "--root", "a"], "unexpected argument 'word'; see fusion-dfd audit --help"),
+        ("rescore", [], "give at least one FILE; see fusion-dfd rescore --help"),
         ("rescore", ["a.csv", "--aggregate", "sum"], "--aggregate=sum: value should be one of <mean_probability|"),
         ("sample", ["--root", "a", "--crf", "60"], "synthetic.crf=60: want 0 .. 51"),
         ("sample", ["--root", "a", "--pairs", "a,b"], "pairs=a,b: want numbers, by commas"),
@@ -99,7 +104,7 @@ def test_a_mistake_is_one_sentence(verb, words, said, capsys):
 
 
 def test_the_program_lists_its_verbs(capsys, monkeypatch):
-    for words, code in ((["--help"], 0), ([], 2), (["predikt"], 2)):
+    for words, code in ((["--help"], 0), ([], 2), (["zz"], 2)):
         monkeypatch.setattr(sys, "argv", ["fusion-dfd", *words])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
@@ -107,7 +112,30 @@ def test_the_program_lists_its_verbs(capsys, monkeypatch):
         told = capsys.readouterr()
         text = told.err if code else told.out
         assert all(verb in text for verb in cli.VERBS)
-    assert "did you mean predict?" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["predikt"], 2, "error: no command 'predikt'; did you mean predict?\n"),
+        (["help", "audit"], 0, "--root"),
+        (["--version"], 0, f"fusion_dfd {fusion_dfd.__version__}\n"),
+    ],
+)
+def test_what_people_try(words, code, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fusion-dfd", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == code
+    told = capsys.readouterr()
+    assert said in (told.err if code else told.out)
+
+
+@pytest.mark.parametrize("verb", ["", *cli.VERBS])
+def test_help_fits_into_the_terminal(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    told = cli.help_text(verb) if verb else cli.overview()
+    assert [line for line in told.splitlines() if len(line) > 80] == []
 
 
 def test_the_script_of_a_verb_runs_it():

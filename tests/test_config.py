@@ -180,7 +180,7 @@ def told(capsys, monkeypatch, verb: str, *words: str) -> str:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--config", "fusion.py", "--config.optim.lrr=3"], "Field lrr not found"),
+        (["--config", "fusion.py", "--config.optim.lrr=3"], "no option optim.lrr; did you mean optim.lr?"),
         (["--config", "fusion.py", "--config.seed=1.5"], "--config.seed=1.5"),
         (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want more than 0"),
         (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp, vgg16"),

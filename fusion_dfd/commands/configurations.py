@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import runpy
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from fusion_dfd import configs
+from fusion_dfd import configs, options
 from fusion_dfd.config import Config, ConfigError
 
 PACKAGED = os.path.dirname(configs.__file__)
@@ -52,6 +53,21 @@ def resolved(words: Sequence[str]) -> list[str]:
         after_flag = word in (f"--{FLAG}", f"-{FLAG}")
         out.append(word)
     return out
+
+
+def check_options(words: Sequence[str]) -> None:
+    """Refuse ``--config.NAME`` where no option has that name. Raises ConfigError."""
+    known = [one.name for one in options.walk(Config())]
+    for word in words:
+        name = word.lstrip("-").partition("=")[0].partition("[")[0].removeprefix(f"{FLAG}.")
+        if word.startswith((f"--{FLAG}.", f"-{FLAG}.")) and name not in known:
+            raise ConfigError(f"no option {name}; {meant(name, known) or 'docs/OPTIONS.md lists them'}")
+
+
+def meant(word: str, known: Sequence[str], before: str = "") -> str:
+    """The question whether the nearest of the known words was meant; empty where none is near."""
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {before}{near[0]}?" if near else ""
 
 
 def named(words: Sequence[str]) -> Config | None:

@@ -1,17 +1,15 @@
-"""The known systems besides the fusion, each a configuration of the same parts, trained by the same loop.
+"""The known systems besides the fusion, each a configuration of the same parts, trained by the same loop::
 
     fusion-dfd train --config baselines.py:mobilenet_lstm --config.data.dir=SHARDS
     fusion-dfd train --config baselines.py:mobilenet_lstm_small      on the synthetic data, for a CPU
     fusion-dfd ablate --config baselines.py:all                      every small one and the fusion, in one table
 
-| name           | what it is                                                                                       |
-|----------------|--------------------------------------------------------------------------------------------------|
-| mobilenet_lstm | 5 frames spread over the video, 224 px, MobileNetV2 -> LSTM 64 -> dropout .5 -> Dense 64 -> logit |
-| inception_gru  | 20 frames, 224 px, InceptionV3 -> GRU 64, 32, 16 with BatchNorm -> logit                          |
-| xception_lstm  | 30 frames, 299 px, Xception, trained end to end -> LSTM 256 -> dropout .5 -> logit                |
-| flow_lstm      | 16 frames, 224 px, dense optical flow -> EfficientNet-B0 on it -> LSTM 128 -> logit               |
-| r2plus1d       | 16 frames, 112 px, R(2+1)D-18 (Tran et al. 2018)                                                  |
-| timesformer    | 8 frames, 224 px, TimeSformer base, divided space-time attention (Bertasius et al. 2021)          |
+    mobilenet_lstm  5 frames spread over the video, 224 px, MobileNetV2 -> LSTM 64 -> dropout 0.5 -> Dense 64 -> logit
+    inception_gru   20 frames, 224 px, InceptionV3 -> GRU 64, 32, 16 with BatchNorm -> logit
+    xception_lstm   30 frames, 299 px, Xception, trained end to end -> LSTM 256 -> dropout 0.5 -> logit
+    flow_lstm       16 frames, 224 px, dense optical flow -> EfficientNet-B0 on it -> LSTM 128 -> logit
+    r2plus1d        16 frames, 112 px, R(2+1)D-18 (Tran et al. 2018)
+    timesformer     8 frames, 224 px, TimeSformer base, divided space-time attention (Bertasius et al. 2021)
 
 Where the original ends in a softmax over two classes, the logit is the difference of its two. Frames, sizes and layers
 are the originals'; the optimiser is that of all our runs, AdamW with warm-up and cosine. Shards want the same faces

@@ -49,7 +49,7 @@ def _bytes(picture: np.ndarray) -> np.ndarray:
 
 
 def _ycc(frame: np.ndarray) -> np.ndarray:
-    """float32 [h, w, 3], Y Cr Cb (BT.601) in 0..1; grey has chroma .5."""
+    """float32 [h, w, 3], Y Cr Cb (BT.601) in 0..1; grey has chroma 0.5."""
     return cv2.cvtColor(frame.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb)
 
 

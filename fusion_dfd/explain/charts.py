@@ -88,7 +88,7 @@ def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name
     axes.text(start, len(found) - 0.42, f"as it is: {baseline:.3f}", ha="center", va="bottom", color=INK)
     axes.set_yticks(list(places), names)
     low, high = min(0.0, start, *ends) - 0.5, max(0.0, start, *ends) + 0.5
-    axes.set(xlim=(low, high), ylim=(-0.6, len(found)), xlabel="probability of a forgery, on the scale of odds")
+    axes.set(xlim=(low, high), ylim=(-0.6, len(found)), xlabel="probability of being fake, on the scale of odds")
     ticks = [tick for tick in _TICKS if low <= special.logit(tick) <= high]
     axes.set_xticks(special.logit(ticks), [f"{tick:g}" for tick in ticks])
     axes.grid(axis="y", visible=False)

@@ -14,7 +14,8 @@ from fusion_dfd.runs.run import Run
 from fusion_dfd.shards import synthetic
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
-SAID = {"fake": "Looks forged", "real": "No sign of forgery", "uncertain": "Undecided", "none": "Not judged"}
+SAID = {"fake": "Looks fake", "real": "No forgery found", "uncertain": "No verdict", "none": "Could not be scored"}
+"""Also the words of the page in the browser, serve/static/app.js."""
 RENDERED = "This detector was trained on rendered (drawn) faces only. Its verdicts on real footage mean nothing."
 UNKNOWN = "It is not recorded what this detector was trained on."
 NO_RUN = "This detector does not belong to a run."
@@ -30,12 +31,12 @@ RARE = 0.05
 def headline(verdict: Verdict) -> str:
     if verdict.verdict == "none":
         return SAID["none"]
-    return f"{SAID[verdict.verdict]}: probability of a forgery {number(verdict.probability)}"
+    return f"{SAID[verdict.verdict]}: probability of being fake {number(verdict.probability)}"
 
 
 def burnt_in(verdict: Verdict) -> str:
     """ASCII, for the video."""
-    return f"{SAID[verdict.verdict]}, P(forged) {number(verdict.probability)}"
+    return f"{SAID[verdict.verdict]}, P(fake) {number(verdict.probability)}"
 
 
 def branch(name: str) -> str:

@@ -34,7 +34,7 @@ class ModelFacts:
     """Kind of model, a name of ``fusion_dfd.models.registry``."""
     threshold: float
     """Probabilities above it are called fake."""
-    doubt: tuple[float, float] | None
+    abstention: tuple[float, float] | None
     """The abstention band: probabilities in it get no verdict. None if the run is not calibrated."""
     trained_on: tuple[str, ...]
     """``dataset/compression`` of the training data; empty if unknown."""
@@ -82,7 +82,7 @@ def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
         version=__version__,
         system=detector.config.model.system,
         threshold=calibration.threshold if calibration else THRESHOLD,
-        doubt=calibration and tuple(calibration.abstain),
+        abstention=calibration and tuple(calibration.abstain),
         trained_on=sets,
         notices=(EVIDENCE, *sentences.warnings(detector.rules, found, run)),
     )

@@ -55,7 +55,7 @@ def test_leaks_are_named_and_fail(tmp_path, audit):
     [
         (["--dataset", "uadfv", "--compression", "c23"], 1, "data set 'uadfv' has no option compression; it has none"),
         (["--dataset", "folder", "--fractions", "a,b,c"], 2, "fractions=a,b,c: want numbers, by commas"),
-        (["--compresion", "c23"], 2, "Unknown command line flag 'compresion'"),
+        (["--compresion", "c23"], 2, "no flag --compresion; did you mean --compression?"),
     ],
 )
 def test_mistakes_end_in_one_sentence(tmp_path, audit, arguments, code, said):

@@ -54,7 +54,7 @@ def test_names_and_order_of_rows_do_not_matter_for_the_draw(rng):
 
 
 def test_covers_the_truth(rng):
-    # Accuracy of coin-like calls with truth .8: a 95 % interval misses it in 1 of 20 runs; with 60 runs of 40 groups,
+    # Accuracy of coin-like calls with truth 0.8: a 95% interval misses it in 1 of 20 runs; with 60 runs of 40 groups,
     # fewer than 50 hits has a chance below 1 in 1000.
     hits = 0
     for run in range(60):

@@ -122,13 +122,13 @@ def test_no_other_threshold_serves_the_target_better(rng, target):
 
 def test_threshold_by_hand():
     assert calibrate.threshold(np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.9]), "eer") == pytest.approx(0.4)
-    # One false alarm of 20 reals is 5 %: allowed for fpr_5, not for fpr_1.
+    # One false alarm of 20 reals is 5%: allowed for fpr_5, not for fpr_1.
     y, p = np.array([0] * 20 + [1, 1]), np.array([0.1] * 19 + [0.7, 0.6, 0.9])
     assert calibrate.threshold(y, p, "fpr_5") == pytest.approx(0.35)
     assert calibrate.threshold(y, p, "fpr_1") == pytest.approx(0.8)
 
 
-def test_the_band_of_doubt_is_the_narrowest_that_suffices(rng):
+def test_the_abstention_band_is_the_narrowest_that_suffices(rng):
     y = np.arange(100) % 2
     p = special.expit(2 * rng.normal(size=100) + 2 * (y - 0.5))
     low, high = calibrate.abstention_band(y, p, 0.5, 0.05)

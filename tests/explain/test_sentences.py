@@ -25,9 +25,11 @@ def test_rendered_data_is_said_where_nothing_else_was_trained_on():
     assert not sentences.rendered(None)
 
 
-def test_a_video_that_was_not_judged_has_no_number():
-    assert sentences.headline(Verdict("a.mp4", "none", None, (), "no face found")) == "Not judged"
-    assert sentences.headline(Verdict("a.mp4", "fake", 0.9991, (FACE,))).endswith("probability of a forgery above 0.99")
+def test_a_video_that_could_not_be_scored_has_no_number():
+    assert sentences.headline(Verdict("a.mp4", "none", None, (), "no face found")) == "Could not be scored"
+    assert sentences.headline(Verdict("a.mp4", "fake", 0.9991, (FACE,))).endswith(
+        "probability of being fake above 0.99"
+    )
 
 
 @pytest.mark.parametrize(

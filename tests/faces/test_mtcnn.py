@@ -137,7 +137,7 @@ def test_rendered_faces_are_found(finder):
 
 
 def test_photographs_of_one_face_each(media):
-    """The faces of 292 photographs: over 98 % give exactly one face, and its landmarks make sense."""
+    """The faces of 292 photographs: over 98% give exactly one face, and its landmarks make sense."""
     with open(media / "faces.csv", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file)]
     frames = np.zeros((len(names), 256, 256, 3), np.uint8)

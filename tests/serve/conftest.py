@@ -115,7 +115,7 @@ def config() -> c.Config:
 
 @pytest.fixture(scope="session")
 def run(config, tmp_path_factory) -> str:
-    """A run folder of fresh weights that says it was trained on the embedded data."""
+    """A run folder of fresh weights that says it was trained on the synthetic data."""
     import jax
 
     from fusion_dfd.runs.run import Run

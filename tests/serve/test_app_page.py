@@ -124,7 +124,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
         expect(said).to_be_visible(timeout=60_000)
         assert said.inner_text() in ("Looks fake", "No forgery found", "No verdict")
         expect(page.locator("#result-name")).to_have_text("rendered.mp4")
-        expect(page.get_by_text("seen on 20 frames")).to_be_visible()
+        expect(page.get_by_text("Seen on 20 frames")).to_be_visible()
         expect(page.get_by_role("img", name="By second, highest")).to_be_visible()
         for sentence in (scoring.EVIDENCE, sentences.RENDERED, sentences.UNCALIBRATED):
             expect(page.get_by_text(sentence)).to_be_visible()

@@ -47,12 +47,12 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_says_that(tmp_path):
     assert found.notices == (scoring.EVIDENCE, sentences.UNKNOWN)
 
 
-def test_threshold_and_doubt_are_the_calibration_s(tmp_path):
+def test_threshold_and_abstention_band_are_the_calibration_s(tmp_path):
     run = trained(tmp_path, "faceforensics/c23")
     calibrated = scoring.gather(run, detector(Calibration()))
-    assert (calibrated.threshold, calibrated.doubt) == (0.7, (0.6, 0.8))
+    assert (calibrated.threshold, calibrated.abstention) == (0.7, (0.6, 0.8))
     plain = scoring.gather(run, detector())
-    assert (plain.threshold, plain.doubt) == (0.5, None)
+    assert (plain.threshold, plain.abstention) == (0.5, None)
     assert sentences.UNCALIBRATED in plain.notices
 
 

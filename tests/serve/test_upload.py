@@ -15,15 +15,15 @@ from fusion_dfd.serve.upload import MEGABYTE, Limits
 pytestmark = pytest.mark.extras
 
 
-def received(pieces, path: pathlib.Path, too_large: bool = False) -> int:
-    """How many pieces were asked for."""
+def received(chunks, path: pathlib.Path, too_large: bool = False) -> int:
+    """How many chunks were asked for."""
     asked = 0
 
     async def body():
         nonlocal asked
-        for piece in pieces:
+        for chunk in chunks:
             asked += 1
-            yield piece
+            yield chunk
 
     async def receive():
         await upload.receive(body(), str(path), Limits(max_mb=1))
@@ -36,7 +36,7 @@ def received(pieces, path: pathlib.Path, too_large: bool = False) -> int:
 
 def test_a_body_is_written_piece_by_piece(tmp_path):
     received([b"ab", b"c", b"", b"d"], tmp_path / "video")
-    assert (tmp_path / "video").read_bytes() == b"abc", "an empty piece is the end"
+    assert (tmp_path / "video").read_bytes() == b"abc", "an empty chunk is the end"
 
 
 def test_up_to_the_limit_all_is_taken(tmp_path):
@@ -45,8 +45,8 @@ def test_up_to_the_limit_all_is_taken(tmp_path):
 
 
 def test_nothing_is_read_or_written_beyond_the_limit(tmp_path):
-    piece = bytes(MEGABYTE // 10)
-    assert received([piece] * 100, tmp_path / "video", too_large=True) == 11
+    chunk = bytes(MEGABYTE // 10)
+    assert received([chunk] * 100, tmp_path / "video", too_large=True) == 11
     assert (tmp_path / "video").stat().st_size == MEGABYTE
 
 

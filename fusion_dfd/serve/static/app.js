@@ -137,9 +137,9 @@ function show(job) {
   at("said").textContent = SAID[verdict.verdict];
   at("said").className = `verdict ${verdict.verdict}`;
   at("reason").textContent = verdict.reason || "";
-  const { threshold, doubt } = model.facts;
+  const { threshold, abstention } = model.facts;
   const known = typeof verdict.probability === "number";
-  at("gauge").replaceChildren(...(known ? [gauge(width(), verdict.probability, threshold, doubt)] : []));
+  at("gauge").replaceChildren(...(known ? [gauge(width(), verdict.probability, threshold, abstention)] : []));
   at("measure").textContent = known ? meaning(verdict) : "";
   at("report").hidden = !job.report;
   if (job.report) at("report").href = job.report;
@@ -155,7 +155,7 @@ function width() {
 }
 
 function meaning(verdict) {
-  const what = model.facts.doubt ? "Probability of being fake, calibrated" : "Score for being fake, not calibrated";
+  const what = model.facts.abstention ? "Probability of being fake, calibrated" : "Score for being fake, not calibrated";
   const length = verdict.seconds ? `; the video lasts ${verdict.seconds.toFixed(1)} s` : "";
   return `${what}. A video above the line is called fake${length}; scored in ${verdict.took.toFixed(1)} s.`;
 }
@@ -166,7 +166,7 @@ function person(face, verdict) {
   const value = typeof face.probability === "number" ? face.probability.toFixed(3) : "no number";
   made.append(element("h3", `${several ? `Person ${face.track + 1}: ` : ""}${SAID[face.verdict]} (${value})`));
   if (face.reason && several) made.append(element("p", face.reason));
-  const facts = [`seen on ${face.frames} frames`, `face ${Math.round(face.side)} pixels`];
+  const facts = [`Seen on ${face.frames} frames`, `face ${Math.round(face.side)} pixels wide`];
   if (face.distance !== null) facts.push(`distance from the training data ${face.distance.toFixed(2)} (above 1 is unusual)`);
   made.append(element("p", `${facts.join("; ")}.`, "meta"));
   if (face.timeline.length) {

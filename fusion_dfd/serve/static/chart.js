@@ -14,12 +14,13 @@ function drawing(width, height, label) {
 }
 
 /** A scale from 0 to 1 with the threshold, the abstention band (null: none) and the value. */
-export function gauge(width, value, threshold, doubt) {
+export function gauge(width, value, threshold, abstention) {
   const x = (p) => (4 + p * (width - 8)).toFixed(1);
   const made = drawing(width, 64, `${value.toFixed(3)} on a scale from 0, real, to 1, fake; the line is at ${threshold.toFixed(3)}`);
   made.append(node("rect", { class: "track", x: 4, y: 20, width: width - 8, height: 14, rx: 7 }));
-  if (doubt && doubt[1] > doubt[0]) {
-    const band = node("rect", { class: "doubt", x: x(doubt[0]), y: 20, width: (doubt[1] - doubt[0]) * (width - 8), height: 14 });
+  const [low, high] = abstention ?? [0, 0];
+  if (high > low) {
+    const band = node("rect", { class: "abstention", x: x(low), y: 20, width: (high - low) * (width - 8), height: 14 });
     band.append(node("title", {}, "no verdict is given in this band"));
     made.append(band);
   }
