@@ -16,7 +16,7 @@ def define(values: flags.FlagValues) -> None:
     text = flags.DEFINE_string
     text("checkpoint", None, source.RUN, required=True, flag_values=values)
     text("out", None, "folder to write", required=True, flag_values=values)
-    text("data", None, "shards whose val clips are compared; default: those of the run's training", flag_values=values)
+    text("data", None, "shards whose val windows are compared; default: those of training", flag_values=values)
     flags.DEFINE_bool("onnx", True, "also write model.onnx (extra onnx)", flag_values=values)
     text("push", None, "repository OWNER/NAME on the Hugging Face hub to upload to (extra hub)", flag_values=values)
 

@@ -1,4 +1,4 @@
-"""The video with boxes, verdict and timeline burnt in, small enough to lie inside a page."""
+"""The video with boxes, verdict and timeline drawn into its frames, small enough to be embedded in a page."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from fusion_dfd.predict.verdict import Face
 from fusion_dfd.types import DataError, FaceTrack
 
 SECONDS = 60
-"""Of a longer video only what was looked at is shown, and of that at most so much."""
+"""Longest annotated video. Of a longer one only the scored clips are shown, up to this length."""
 SHORT = 320, 480
-"""Least and most pixels of the picture's shorter side: small videos are enlarged, so that the writing can be read."""
+"""Least and most pixels of the picture's shorter side. Small videos are enlarged so that the text is legible."""
 LONG = 1280
 """Most pixels of the longer side."""
 FASTEST = 30
-"""Frames a second; of faster videos frames are left out."""
+"""Most frames per second; frames of faster videos are dropped."""
 UNKNOWN = 25
-"""Frames a second of a file that does not say."""
+"""Frames per second assumed of a file that does not state its frame rate."""
 RATE = 1_200_000
-"""Most bits a second: a minute is at most 9 MB."""
+"""Most bits per second: a minute is at most 9 MB."""
 
 COLOURS = {"fake": (217, 102, 43), "real": (33, 102, 172), "uncertain": (150, 130, 40), "none": (110, 110, 110)}
 """Of the reports' pages, RGB."""
@@ -36,13 +36,13 @@ _HEAD, _STRIP, _CLOCK = 30, 44, 64
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def wanted(info: VideoInfo, windows: Sequence[Sequence[FaceTrack]]) -> list[int]:
+def wanted(info: VideoInfo, clips: Sequence[Sequence[FaceTrack]]) -> list[int]:
     """Numbers of the frames that are shown: all of a short video, of a longer one those in which faces were scored."""
     fps = info.fps or UNKNOWN
     step, most = _step(fps), int(SECONDS * fps)
     if info.frames <= most:
         return list(range(0, info.frames, step))
-    looked = sorted({int(index) for faces in windows for face in faces for index in face.indices})
+    looked = sorted({int(index) for faces in clips for face in faces for index in face.indices})
     return looked[:most:step]
 
 
@@ -53,7 +53,7 @@ def _step(fps: float) -> int:
 def annotate(
     path: str,
     info: VideoInfo,
-    windows: Sequence[Sequence[FaceTrack]],
+    clips: Sequence[Sequence[FaceTrack]],
     tracks: dict[int, list[FaceTrack]],
     faces: Sequence[Face],
     said: str,
@@ -63,10 +63,10 @@ def annotate(
     Args:
       path: of the video.
       info: what the file says about it.
-      windows: its faces by window.
-      tracks: the same by person.
-      faces: what is said of each person, the one that speaks for the video first.
-      said: written above the picture, ASCII.
+      clips: the faces of each of its clips.
+      tracks: the clips of each person, by track number.
+      faces: verdicts on each person, first that of the person who speaks for the video.
+      said: text above the picture, ASCII.
 
     Raises :class:`fusion_dfd.types.DataError` where the file can no longer be read or FFmpeg has no encoder of H.264.
     """
@@ -76,7 +76,7 @@ def annotate(
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = None
-        for index, frame in _frames(path, wanted(info, windows)):
+        for index, frame in _frames(path, wanted(info, clips)):
             picture, scale = _resized(frame)
             if stream is None:
                 strip = _timeline(picture.shape[1], faces[0].timeline, length)
@@ -117,7 +117,7 @@ def _boxes(tracks: dict[int, list[FaceTrack]]) -> dict[int, dict[int, np.ndarray
 
 
 def _resized(frame: np.ndarray) -> tuple[np.ndarray, float]:
-    """The frame, its sides even, as H.264 wants them, and the scale from its pixels to the result's."""
+    """The frame with even sides, as H.264 requires, and the scale from its pixels to the result's."""
     short, long = sorted(frame.shape[:2])
     scale = min(min(max(short, SHORT[0]), SHORT[1]) / short, LONG / long)
     height, width = (max(2, round(side * scale / 2) * 2) for side in frame.shape[:2])
@@ -147,7 +147,7 @@ def _head(width: int, said: str, verdict: str) -> np.ndarray:
 
 
 def _timeline(width: int, timeline: Sequence[tuple[int, float]], length: float) -> np.ndarray:
-    """Bars of the probability by second of the person who speaks for the video; nothing where nobody looked."""
+    """Bars of the probability by second of the person who speaks for the video; nothing where no frame was scored."""
     bar = np.full((_STRIP, width, 3), _BACK, np.uint8)
     low, high = _STRIP - 6, 6
     cv2.line(bar, (0, (low + high) // 2), (width, (low + high) // 2), _LINE, 1)
@@ -161,7 +161,7 @@ def _timeline(width: int, timeline: Sequence[tuple[int, float]], length: float) 
 
 
 def _cursor(page: np.ndarray, second: float, length: float) -> None:
-    """Where in the video a frame is: a line in the strip, and the time at the right of the writing."""
+    """The position of a frame in the video: a line in the strip, and the time to the right of the text."""
     width = page.shape[1]
     x = min(int(second / length * width), width - 1)
     page[_HEAD : _HEAD + _STRIP, max(x - 1, 0) : x + 1] = (255, 255, 255)

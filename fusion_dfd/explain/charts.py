@@ -36,7 +36,7 @@ _HEAT, _SIGNED, _AMOUNT = colormaps["inferno"], colormaps["RdBu_r"], colormaps["
 
 @matplotlib.rc_context(STYLE)
 def timeline(faces: Sequence[Face]) -> Markup:
-    """Probability by second, a line a person; where nobody looked it is broken."""
+    """Probability by second, one line per person, with gaps where no frame was scored."""
     figure, (axes,) = canvas(8.6, 2.9)
     axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
     dashes = ("-", "--", ":")
@@ -73,8 +73,8 @@ def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: 
 def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name: str) -> Markup:
     """A bar from the probability as it is to what it would be without each of ``found``, called ``names``.
 
-    On the scale of the logit: a probability near 0 or 1 hardly moves on its own, however much its reasons change.
-    ``name`` is the figure's own on the page.
+    On the logit scale, because a probability near 0 or 1 hardly moves even if the evidence changes much. ``name`` is
+    unique among the figures of the page.
     """
     figure, (axes,) = canvas(8.6, 1.1 + 0.4 * len(found))
     start, *ends = np.clip(special.logit([baseline, *(effect.probability for effect in found)]), -_EDGE, _EDGE)
@@ -97,7 +97,7 @@ def effects(baseline: float, found: Sequence[Effect], names: Sequence[str], name
 
 @matplotlib.rc_context(STYLE)
 def pace(found: Pace) -> Markup:
-    """Distance of the motion by second beside the distances of real videos."""
+    """Distance of the motion by second, compared with the distances of real videos."""
     figure, (left, right) = canvas(8.6, 2.9, 2)
     usual = found.reference.usual
     seconds, distances = map(np.array, zip(*found.seconds, strict=True))

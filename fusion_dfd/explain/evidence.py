@@ -1,4 +1,4 @@
-"""All that is found out about one video, as numbers: what the page then says and draws."""
+"""The evidence on one video, as numbers, which its page states and draws."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from fusion_dfd.runs.run import MOTION
 from fusion_dfd.types import DataError, FaceTrack
 
 EXPLAINED = BATCH
-"""Windows of a video that are looked into: one call of each program."""
+"""Windows of a video that are explained: one call of each program."""
 PICTURED = 3
-"""Windows of them that are shown in pictures."""
+"""Windows among them that are shown in pictures."""
 HELD = 1 << 28
-"""Most bytes of frames that are held of one video."""
+"""Most bytes of frames of one video that are held in memory."""
 STEPS = 4
-"""What follows the scoring, as progress counts it: branches, regions, pictures, and the annotated video of the page."""
+"""Steps of progress after the scoring: branches, regions, pictures, and the page with its annotated video."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Effect:
-    """What the model would have said of the explained windows without something."""
+    """The model's answer on the explained windows if one thing were missing."""
 
     name: str
     """A branch, or a part of the face."""
     probability: float
-    """Aggregated and calibrated as the verdict's is, of the explained windows alone."""
+    """Of the explained windows, aggregated and calibrated as for the verdict."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How the face moves, beside how real ones do."""
+    """How the face moves, compared with real faces."""
 
     seconds: tuple[tuple[int, float], ...]
     """``(second of the video, distance)``, the mean over the windows that cover the second."""
@@ -60,15 +60,15 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Of a video with a face. All but ``tracks`` is about the person who speaks for it."""
+    """The evidence on a video with a face: on the person who speaks for it, except ``tracks``."""
 
     face: Face
     tracks: dict[int, list[FaceTrack]]
-    """Where each person is seen, without the frames."""
+    """The clips of each person, without their crops."""
     explained: list[Window]
-    """In the order of time; none where no answer of the model is a number."""
+    """In the order of time; empty if no logit is finite."""
     baseline: float = math.nan
-    """Probability of the explained windows together, to compare the effects with; NaN where there are none."""
+    """Probability of the explained windows together, which the effects are compared with; NaN without any."""
     branches: list[Effect] = dataclasses.field(default_factory=list)
     regions: list[Effect] = dataclasses.field(default_factory=list)
     seen: list[Seen] = dataclasses.field(default_factory=list)
@@ -80,14 +80,14 @@ class Evidence:
 def gather(
     detector: DeepfakeDetector, path: str, on_progress: OnProgress | None = None
 ) -> tuple[ScoredVideo, Verdict, Evidence | None]:
-    """Score a video once and look into the answer. There is no evidence where no face was scored.
+    """Score a video once, and explain the score; there is no evidence if no face was scored.
 
-    ``on_progress`` is called after the windows and then after each step that follows, counted as one more window.
+    ``on_progress`` is called after each clip and then after each of :data:`STEPS`, counted as one more clip.
     """
     reference, lacks = _reference(detector)
     keeper = Keeper(motion=reference is not None)
     progress = _Progress(path, on_progress or (lambda *_: None))
-    (video,) = detector.score([path], progress.window, keep=keeper)
+    (video,) = detector.score([path], progress.clip, keep=keeper)
     verdict = detector.rules.verdict(video, detector.config)
     if not verdict.faces:
         return video, verdict, None
@@ -100,25 +100,25 @@ def gather(
         motion_of = {id(window): motion for window, motion in zip(video.windows, keeper.motions, strict=True)}
         pace, lacks = _pace(windows, [motion_of[id(window)] for window in windows], video.scan.info.fps, reference)
     found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
-    return video, verdict, _looked_into(detector, found, progress) if explained else found
+    return video, verdict, _explained(detector, found, progress) if explained else found
 
 
 class _Progress:
     def __init__(self, path: str, on_progress: OnProgress):
         self._path, self._on_progress = path, on_progress
-        self._done = self._windows = 0
+        self._done = self._clips = 0
 
-    def window(self, path: str, done: int, windows: int) -> None:
-        self._done, self._windows = done, windows
-        self._on_progress(path, done, windows + STEPS)
+    def clip(self, path: str, done: int, clips: int) -> None:
+        self._done, self._clips = done, clips
+        self._on_progress(path, done, clips + STEPS)
 
     def step(self) -> None:
         self._done += 1
-        self._on_progress(self._path, self._done, self._windows + STEPS)
+        self._on_progress(self._path, self._done, self._clips + STEPS)
 
 
-def _looked_into(detector: DeepfakeDetector, found: Evidence, progress: _Progress) -> Evidence:
-    """With all that is learnt from running the model on the explained windows again."""
+def _explained(detector: DeepfakeDetector, found: Evidence, progress: _Progress) -> Evidence:
+    """With what running the model again on the explained windows shows."""
     windows = found.explained
     baseline = detector.rules.aggregated(np.array([float(window.outputs.logit) for window in windows]))
     branches = _effects(detector, counterfactual.without_branches(detector, windows))
@@ -131,12 +131,12 @@ def _looked_into(detector: DeepfakeDetector, found: Evidence, progress: _Progres
 
 
 def _explicable(window: Window) -> bool:
-    """Whether the frames are held and the model's answer is a number."""
+    """Whether its frames are held and its logit is finite."""
     return window.frames is not None and bool(np.isfinite(window.outputs.logit))
 
 
 def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None, str | None]:
-    """How real faces move, or why that is not known; neither where frames lie apart and show no motion."""
+    """How real faces move, or why that is unknown; both None if frames are sparsely sampled and show no motion."""
     if detector.config.faces.sampling == "uniform":
         return None, None
     found = None
@@ -147,9 +147,9 @@ def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None
     if found:
         return found, None
     return None, (
-        f"The run holds no {MOTION}, which says how the faces of real videos move: this face cannot be compared with "
-        "them. Start the run's training command again (a finished run trains no further and makes what is missing), or "
-        "call fusion_dfd.runs.references.learn_motion(Run(FOLDER), SHARDS)."
+        f"The run has no {MOTION}, the reference of how the faces of real videos move: this face cannot be compared "
+        "with them. Run the training command again (a finished run does not train further, it only adds what is "
+        "missing), or call fusion_dfd.runs.references.learn_motion(Run(FOLDER), SHARDS)."
     )
 
 
@@ -194,7 +194,7 @@ def _seen(detector: DeepfakeDetector, explained: Sequence[Window]) -> list[Seen]
 
 
 class Keeper:
-    """Is shown every scored window, keeps the frames of some and the motion of all."""
+    """Called with every scored window; keeps the frames of some and the motion of all."""
 
     def __init__(self, motion: bool):
         self._measures = motion
@@ -211,7 +211,7 @@ class Keeper:
         return any(one is window for one in self._kept)
 
     def _drop(self) -> None:
-        """Let go of the less suspicious of the two windows that are nearest in time, where most are held."""
+        """Drop the less suspicious of the two windows nearest in time, of the face with most windows held."""
         most, _ = collections.Counter(window.face for window in self._kept).most_common(1)[0]
         row = [window for window in self._kept if window.face == most]
         near = min(itertools.pairwise(row), key=lambda pair: pair[1].indices[0] - pair[0].indices[0], default=row[:1])
@@ -221,7 +221,7 @@ class Keeper:
 
 
 def choose(windows: Sequence[Window], count: int) -> list[Window]:
-    """At most ``count`` of the windows (in the order of time), the most suspicious of each of as many equal parts."""
+    """At most ``count`` of the windows (in the order of time): the most suspicious of each of ``count`` equal parts."""
     count = min(count, len(windows))
     parts = [windows[k * len(windows) // count : (k + 1) * len(windows) // count] for k in range(count)]
     return [max(part, key=_suspicion) for part in parts]

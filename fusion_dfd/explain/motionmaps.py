@@ -1,4 +1,4 @@
-"""The motion that a system looks at, as it looks at it, at the moment it looked at most."""
+"""The motion in a system's input, at the moment with the most attention."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Motion:
     attention: np.ndarray
     """float32 [h', w'] in 0..1."""
     part: tuple[str, float] | None
-    """The part of the face looked at most over the whole window, and its share of attention beside the average's; see
-    ``face_regions.strongest``."""
+    """The part of the face with the most attention over the whole window, and that attention relative to the average;
+    see ``face_regions.strongest``."""
 
 
 def of(window: Window, model: c.Model) -> Motion | None:

@@ -23,7 +23,7 @@ from fusion_dfd.predict.verdict import ScoredVideo, Verdict
 from fusion_dfd.reports import pages
 
 COMMAND = 1000
-"""Most letters of the command line that are shown: it may name thousands of files."""
+"""Most characters of the command line that are shown: it may name thousands of files."""
 TITLE = "Deepfake check of a video"
 INDEX = "index.html"
 
@@ -37,7 +37,7 @@ def write(
       detector: of :func:`fusion_dfd.predict.detector.load`; its frames are read and scored once.
       path: any file; one that cannot be scored gets a short page that says why.
       directory: pages of different paths never share a name in it.
-      on_progress: as in :meth:`DeepfakeDetector.predict_many`; ``evidence.STEPS`` more steps follow the windows.
+      on_progress: as in :meth:`DeepfakeDetector.predict_many`; ``evidence.STEPS`` more steps follow the clips.
 
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
@@ -66,12 +66,12 @@ def write(
 
 
 def printable(text: str) -> str:
-    """The text without the bytes of file names that are no UTF-8."""
+    """The text with the bytes of file names that are not UTF-8 replaced."""
     return text.encode("utf-8", "replace").decode()
 
 
 def file_name(path: str) -> str:
-    """A name without folder and ending that only this path has, of letters that every system allows."""
+    """A name without folder and ending, unique to this path, of characters that every system allows."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", os.path.splitext(os.path.basename(path))[0])[:60].strip(".") or "video"
     return f"{stem}-{hashlib.sha256(os.path.abspath(path).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
 

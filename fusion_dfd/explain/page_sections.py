@@ -21,7 +21,7 @@ from fusion_dfd.reports import evaluation_page
 from fusion_dfd.reports.pages import bytes_uri
 
 CLEARLY = 1.1
-"""How much more of the attention than the picture's average a part must have to be named."""
+"""Attention of a part, relative to the picture's average, from which on it is named."""
 COLOURS = {"fake": "--fake", "real": "--real", "uncertain": "--fifth", "none": "--muted"}
 """Variables of the style sheet."""
 Pictures = list[tuple[str, str]]
@@ -29,7 +29,7 @@ Pictures = list[tuple[str, str]]
 
 
 def head(verdict: Verdict, warnings: Sequence[str]) -> dict[str, Any]:
-    """What stands on top of every page, whether the video was scored or not."""
+    """The top of every page, whether the video was scored or not."""
     now = datetime.datetime.now(datetime.UTC)
     return {
         "colour": COLOURS[verdict.verdict],
@@ -86,7 +86,7 @@ def timeline(faces: Sequence[Face], speaks: Face) -> dict[str, Any] | None:
 
 
 def frames(seen: Sequence[Seen], fps: float) -> list[tuple[str, Pictures]]:
-    """Of each window when it is, and rows of its frames with what was attended to and what pushed the score up."""
+    """For each window its time, and rows of its frames: as they are, with attention, and with Grad-CAM."""
     shown = []
     for one in seen:
         window = one.window
@@ -119,7 +119,7 @@ def attention(explained: Sequence[Window], fps: float) -> Markup | None:
 
 
 def motion(seen: Sequence[Seen], fps: float) -> Pictures:
-    """The motion the model saw, at the moment it looked at most."""
+    """The motion in the model's input, at the moment with the most attention."""
     shown = []
     for one in seen:
         found = one.motion
@@ -134,7 +134,7 @@ def motion(seen: Sequence[Seen], fps: float) -> Pictures:
 
 
 def pace(found: Pace | None) -> dict[str, Any] | None:
-    """The motion beside that of real videos."""
+    """The motion compared with that of real videos."""
     if found is None:
         return None
     rarity = found.reference.rarity(np.array([distance for _, distance in found.seconds]))
@@ -150,13 +150,13 @@ def pace(found: Pace | None) -> dict[str, Any] | None:
 
 
 def branches(effects: Sequence[Effect], baseline: float) -> Markup | None:
-    """What the model would have said without each of its branches."""
+    """The probability without each of the branches."""
     names = [f"without {sentences.branch(effect.name)}" for effect in effects]
     return charts.effects(baseline, effects, names, "branches") if effects else None
 
 
 def regions(effects: Sequence[Effect], baseline: float) -> Markup | None:
-    """What the model would have said with each part of the face hidden."""
+    """The probability with each part of the face hidden."""
     names = [f"{effect.name} hidden" for effect in effects]
     return charts.effects(baseline, effects, names, "regions") if effects else None
 
@@ -164,7 +164,7 @@ def regions(effects: Sequence[Effect], baseline: float) -> Markup | None:
 def facts(
     detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str
 ) -> list[tuple[str, str]]:
-    """Names and values, for a reader who wants to check or repeat this."""
+    """Names and values for readers who want to check or repeat the result."""
     rules, rows = detector.rules, [("file", os.path.abspath(verdict.path))]
     if os.path.isfile(verdict.path):
         rows.append(("size", f"{os.path.getsize(verdict.path):,} bytes"))

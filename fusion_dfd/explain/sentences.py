@@ -1,4 +1,4 @@
-"""What a page says in sentences: what was found, how sure that is, and what it does not mean."""
+"""The sentences of a page: what was found, how certain it is, and what it does not mean."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNCALIBRATED = (
     "This detector is not calibrated: its probabilities may be far too confident. Use them to rank videos, not as odds."
 )
 SLIGHT = 0.05
-"""Changes of a probability that are not worth a word."""
+"""Changes of a probability below this are not mentioned."""
 RARE = 0.05
 """Share of real windows below which a motion is called unusual."""
 
@@ -49,7 +49,7 @@ def rendered(facts: TrainingData | None) -> bool:
 
 
 def warnings(rules: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:
-    """What a reader must know before anything else, of a detector of ``run``, trained on ``facts``."""
+    """What a reader must know first about a detector of ``run``, trained on ``facts``."""
     known = bool(facts and facts["train"]["sets"])
     said = {RENDERED: rendered(facts), UNKNOWN: run and not known, NO_RUN: not run, UNCALIBRATED: not rules.calibration}
     return [sentence for sentence, holds in said.items() if holds]
@@ -80,7 +80,7 @@ def _looked(verdict: Verdict, face: Face) -> str:
 
 
 def _others(verdict: Verdict, face: Face) -> list[str]:
-    """Of the other people those who look forged."""
+    """One sentence for each other person who looks forged."""
     return [
         f"Face {other.track}, which does not speak for the video, looks forged too ({number(other.probability)})."
         if face.verdict == "fake"
@@ -123,7 +123,7 @@ def _alone(face: Face) -> str | None:
 
 
 def leaning(effects: list[Effect], baseline: float) -> str | None:
-    """Which hidden part of the face moves the score most."""
+    """Which part of the face, hidden, changes the score most."""
     facial = [effect for effect in effects if effect.name != face_regions.BACKGROUND]
     if not facial:
         return None
@@ -167,7 +167,7 @@ def _not(face: Face) -> str:
 
 
 def number(value: float) -> str:
-    """Two decimals that never say certainty."""
+    """Two decimals, and never 0 or 1."""
     if math.isnan(value):
         return "not a number"
     return "above 0.99" if value > 0.995 else "below 0.01" if value < 0.005 else f"{value:.2f}"

@@ -37,7 +37,7 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
     Args:
       run: a run folder.
       out: a folder, created if missing; the files of an earlier export in it are replaced.
-      data: shards whose val clips are compared; None takes those that the run was trained on.
+      data: shards on whose val windows the programs are compared; None takes those that the run was trained on.
       onnx: also write ``model.onnx``, which needs onnx and onnxruntime.
 
     Raises DataError for a run that cannot be read, for a model without an ONNX form, and for an artefact that differs
@@ -45,7 +45,7 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
     """
     source = Run(run)
     trained = source.best()
-    clips = verify.val_clips(trained.config, data)
+    windows = verify.val_windows(trained.config, data)
     _prepare(out)
     _write_weights(trained, out)
     config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
@@ -59,7 +59,7 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
     for name in source.files():
         shutil.copyfile(source.path(name), os.path.join(out, name))
     _write_text(out, CARD, _card(source.model_card, config.name, onnx))
-    facts = _facts(trained, out, verify.compare(trained, out, clips, onnx))
+    facts = _facts(trained, out, verify.compare(trained, out, windows, onnx))
     _write_text(out, VERIFIED, json.dumps(facts, indent=1) + "\n")
     return facts
 

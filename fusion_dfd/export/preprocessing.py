@@ -110,7 +110,7 @@ def _inputs(data: c.Data) -> dict[str, Any]:
 
 def _outputs() -> dict[str, str]:
     return {
-        "logit": "float32 [batch]; P(fake) of the clip is 1 / (1 + exp(-logit))",
+        "logit": "float32 [batch]; P(fake) of the window is 1 / (1 + exp(-logit))",
         "branch_logits.*": "float32 [batch], the logit of one branch alone",
         "others": "attention of the model; shapes are in the program, meanings in fusion_dfd/types.py (Outputs)",
     }

@@ -61,7 +61,7 @@ def from_names(arrays: Arrays) -> Outputs:
 
 
 def inputs(data: c.Data) -> dict[str, jax.ShapeDtypeStruct]:
-    """The three inputs of every program, for one clip."""
+    """The three inputs of every program, for one window."""
     t, side = data.frames, data.size
     shapes = ((1, t, side, side, 3), jnp.uint8), ((1, t, 5, 2), jnp.float32), ((1,), jnp.int32)
     return dict(zip(INPUTS, (jax.ShapeDtypeStruct(*one) for one in shapes), strict=True))
@@ -82,8 +82,8 @@ def stablehlo(config: c.Config, weights: dict) -> bytes:
     run, tree = function(config.model), jax.tree.structure(weights)
     order = list(flatten(weights))
 
-    def named(arrays: dict[str, jax.Array], *clips: jax.Array) -> dict[str, jax.Array]:
-        return run(jax.tree.unflatten(tree, [arrays[name] for name in order]), *clips)
+    def named(arrays: dict[str, jax.Array], *windows: jax.Array) -> dict[str, jax.Array]:
+        return run(jax.tree.unflatten(tree, [arrays[name] for name in order]), *windows)
 
     (batch,) = export.symbolic_shape("batch")
     shapes = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in inputs(config.data).values()]
@@ -95,7 +95,7 @@ def onnx(config: c.Config, weights: dict, metadata: Mapping[str, str]) -> bytes:
     """An ``.onnx`` file. Raises DataError for a model that has no ONNX form, saying why."""
     run = function(config.model)
     known = jax.tree.map(np.asarray, weights)
-    return walk.convert(lambda *clips: run(known, *clips), inputs(config.data), metadata, config.name)
+    return walk.convert(lambda *windows: run(known, *windows), inputs(config.data), metadata, config.name)
 
 
 def arrays(batch: Batch) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Compares the programs of an exported folder with the live model, on val clips."""
+"""Compares the programs of an exported folder with the live model, on windows of val."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fusion_dfd.shards import clip_index, synthetic
 from fusion_dfd.training import checkpoint, state
 from fusion_dfd.types import DataError
 
-CLIPS = 8
-"""Most clips that are compared, each of another video."""
+WINDOWS = 8
+"""Most windows that are compared, each of another video."""
 TOLERANCE = 1e-3
 """Largest allowed difference of a logit, in float32."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparedClips:
+class ComparedWindows:
     """Inputs that every program is run on."""
 
     data: str
@@ -34,35 +34,35 @@ class ComparedClips:
     """Inputs by name, of several batch sizes and lengths."""
 
 
-def val_clips(config: c.Config, data: str | None) -> ComparedClips:
-    """Val clips of the shards in ``data``, or of those that ``config`` was trained on.
+def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
+    """Windows of val of the shards in ``data``, or of those that ``config`` was trained on.
 
-    Three batches: all clips, one alone, and shortened ones, so that padding and batch sizes are compared too. Raises
+    Three batches: all windows, one alone, and shortened ones, so that padding and batch sizes are compared too. Raises
     DataError if the shards cannot be read.
     """
     folder = data or config.data.dir or synthetic.synthetic_shards(config.synthetic, config.faces)
-    batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, CLIPS, clips=1)
+    batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, clips=1)
     first = next(iter(batches))
     real = np.asarray(first.weight) > 0
     whole = {name: array[real] for name, array in runtime.arrays(first).items()}
     alone = {name: array[:1] for name, array in whole.items()}
     short = {name: array[1:] for name, array in whole.items()} if real.sum() > 1 else dict(alone)
     short["length"] = np.maximum(1, short["length"] // 2).astype(np.int32)
-    return ComparedClips(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
+    return ComparedWindows(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
 
 
-def compare(trained: checkpoint.TrainedModel, folder: str, clips: ComparedClips, onnx: bool) -> dict[str, Any]:
+def compare(trained: checkpoint.TrainedModel, folder: str, windows: ComparedWindows, onnx: bool) -> dict[str, Any]:
     """Read back all artefacts of ``folder``; returns what was compared and each program's largest logit difference.
 
     Raises DataError if the weights are not bit for bit the same, or if a logit differs by more than TOLERANCE.
     """
     _same_weights(trained, folder)
     live = jax.jit(runtime.function(trained.config.model))
-    expected = [jax.device_get(live(trained.weights, *batch.values())) for batch in clips.batches]
+    expected = [jax.device_get(live(trained.weights, *batch.values())) for batch in windows.batches]
     found = {runtime.STABLEHLO: runtime.stablehlo_program(folder)}
     if onnx:
         found[runtime.ONNX] = runtime.onnx_program(folder)
-    differences = {name: _largest(run, clips.batches, expected) for name, run in found.items()}
+    differences = {name: _largest(run, windows.batches, expected) for name, run in found.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
             raise DataError(
@@ -70,10 +70,10 @@ def compare(trained: checkpoint.TrainedModel, folder: str, clips: ComparedClips,
                 f"{TOLERANCE} is allowed: this model cannot be exported in this format"
             )
     return {
-        "data": clips.data,
+        "data": windows.data,
         "split": "val",
-        "batch_sizes": [len(batch["length"]) for batch in clips.batches],
-        "lengths": sorted({int(one) for batch in clips.batches for one in batch["length"]}),
+        "batch_sizes": [len(batch["length"]) for batch in windows.batches],
+        "lengths": sorted({int(one) for batch in windows.batches for one in batch["length"]}),
         "weights": "bit for bit",
         "tolerance": TOLERANCE,
         "largest_difference_of_a_logit": differences,

@@ -19,6 +19,8 @@ from fusion_dfd.training import cost, distributed, loop
 
 @dataclasses.dataclass(frozen=True)
 class Result:
+    """What an experiment left."""
+
     workdir: str
     report: str | None
     """Path of the HTML page; None when the run was stopped before its end, and in other processes than the first."""
@@ -30,12 +32,12 @@ class Result:
 def run(config: c.Config) -> Result:
     """Train by ``config``, calibrate on val, then score test with the best weights by val and write the report.
 
-    Everything lies in ``config.workdir`` (default ``runs/<name>``); a stopped run continues from there. With
+    Everything lies in ``config.workdir`` (default ``runs/<name>``); an interrupted run resumes from there. With
     ``config.data.dir`` unset the synthetic data set is made and prepared first, under ``data/``. Several processes
     (:mod:`fusion_dfd.training.distributed`) train and score together; the first one fits, writes and prints.
 
     Raises:
-      DataError, ConfigError: one sentence for the user.
+      DataError, ConfigError: with one sentence for the user.
     """
     config.validate()
     cache.keep_programs()

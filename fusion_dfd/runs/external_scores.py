@@ -1,4 +1,4 @@
-"""Statistics of anyone's tables of scores, this detector's or another's, from CSV or Parquet.
+"""Statistics of tables of scores, of this detector or any other, from CSV or Parquet.
 
 One table is reported, several are compared with the first or, where they are seeds of one system, averaged.
 Columns, in any order; others are ignored::
@@ -141,12 +141,12 @@ def _compare(rows: Mapping[str, Sequence[VideoScore]], out: str, resamples: int)
     first, *others = rows
     pairs = {name: compare(rows[first], rows[name], resamples) for name in others}
     tables = [(f"{name} against {first}", _sentence(first, name, pair), _lines(pair)) for name, pair in pairs.items()]
-    parts = [_markdown(*one) for one in tables]
+    paragraphs = [_markdown(*table) for table in tables]
     if len(others) > 1:
-        parts.append(f"{len(others)} comparisons were made: no p-value is corrected for that.")
+        paragraphs.append(f"{len(others)} comparisons were made: no p-value is corrected for that.")
     atomic.write_text(os.path.join(out, "paired.html"), comparison.paired_page(rows, tables))
     values = {"first": first, "pairs": {name: dataclasses.asdict(pair) for name, pair in pairs.items()}}
-    return _write(out, "paired", "\n\n".join(parts), values)
+    return _write(out, "paired", "\n\n".join(paragraphs), values)
 
 
 def _sentence(first: str, second: str, pair: PairedTest) -> str:
@@ -278,18 +278,18 @@ def _csv_columns(path: str) -> dict[str, list[str]]:
             raise DataError(
                 f"{path}, row {number}: {len(row)} values where {len(header)} belong: is the file cut short?"
             )
-    return {name.strip().lower(): [row[place] for row in rows] for place, name in enumerate(header)}
+    return {name.strip().lower(): [row[column] for row in rows] for column, name in enumerate(header)}
 
 
 def _kind(path: str, columns: dict) -> str:
     """Which column holds the scores."""
-    there = f"it has {', '.join(columns) or 'none'}"
+    present = f"it has {', '.join(columns) or 'none'}"
     missing = [name for name in ("video", "label") if name not in columns]
     if missing:
-        raise DataError(f"{path} lacks the column {' and '.join(missing)}; {there}")
+        raise DataError(f"{path} lacks the column {' and '.join(missing)}; {present}")
     found = [name for name in SCORES if name in columns]
     if len(found) != 1:
-        raise DataError(f"{path} needs exactly one column of {', '.join(SCORES)}; {there}")
+        raise DataError(f"{path} needs exactly one column of {', '.join(SCORES)}; {present}")
     return found[0]
 
 

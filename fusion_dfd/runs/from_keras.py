@@ -1,8 +1,8 @@
-"""Detectors that were trained elsewhere, as runs of ours.
+"""Converts detectors trained with Keras to runs.
 
-The one layout so far is what many notebooks train: ``TimeDistributed(Xception, pooling="avg")`` on
+One layout is supported, that of many notebooks: ``TimeDistributed(Xception, pooling="avg")`` on
 ``[b, frames, size, size, 3]``, an LSTM, dropout, and a Dense of two classes with softmax, or of one with sigmoid.
-Pixels are taken to have been in -1 .. 1, as ``keras.applications.xception.preprocess_input`` makes them.
+Pixels are assumed to have been in -1 .. 1, as ``keras.applications.xception.preprocess_input`` makes them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from fusion_dfd.weights import keras_file, recurrent_layers
 
 
 def xception_lstm(path: str, out: str, frames: int = 30, size: int = 299, fake: int = 1) -> c.Config:
-    """Make a run folder of a Keras model; the run gives the same probabilities.
+    """Make a run folder from a Keras model; the run gives the same probabilities.
 
     Args:
       path: a ``.keras`` file, or an ``.h5`` by ``model.save``.
       out: the folder, which must not hold a run.
-      frames: of a clip, as in training.
+      frames: of a window, as in training.
       size: side of the frames, pixels, as in training.
-      fake: which of the two classes is fake, 0 or 1; of a sigmoid, which its 1 stands for.
+      fake: which of the two classes is fake, 0 or 1; for a sigmoid, 1 if its output is the probability of fake, else 0.
 
     Returns its configuration. Raises :class:`DataError` for a file that cannot be read or is of another layout, which
     lists all that differs.

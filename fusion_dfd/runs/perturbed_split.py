@@ -51,7 +51,7 @@ class Perturbed(Sequence[bytes]):
     def __getitem__(self, row: int) -> bytes:
         with self._lock:
             busy = self._busy[row]
-        with busy:  # other threads that want this record wait for it, those that want others do not
+        with busy:  # threads that need the same record wait for it; the others do not wait
             if row not in self._done:
                 record = self._make(row)
                 with self._lock:
@@ -84,8 +84,8 @@ class Perturbed(Sequence[bytes]):
         frames = self._apply(np.stack(whole), clip)
         if self._aligned:
             return np.stack([align.warp(frame, clip.transform, size) for frame in frames])
-        place = track.square(clip.transform, size)
-        return np.stack([track.crop(frame, place, size) for frame in frames])
+        square = track.square(clip.transform, size)
+        return np.stack([track.crop(frame, square, size) for frame in frames])
 
 
 def perturbed(split: Split, name: str, level: int, root: str | None, aligned: bool, seed: int = 0) -> Split:

@@ -1,4 +1,4 @@
-"""What a number is a number of: the field's protocols as data, and which of their rows the scores at hand can fill.
+"""The evaluation protocols of the field, as data, and their tables filled from the scores at hand.
 
 A protocol is a list of rows; a row is a data set, a compression and the manipulations of its test split. ``TRAINED``
 stands for whatever the run was trained on, ``EACH`` makes one row for each manipulation. Only test splits are read.
@@ -101,7 +101,7 @@ class Submission:
     scores: Sequence[Score]
     unscored: Sequence[Unscored] = ()
     trained_on: TrainingData | None = None
-    """What it was trained on; None where nobody says: FaceForensics++ c23 is then taken."""
+    """What it was trained on; None if unknown: FaceForensics++ c23 is then assumed."""
     calibration: Calibration | None = None
     options: config.Evaluate = dataclasses.field(default_factory=config.Evaluate)
 
@@ -159,7 +159,7 @@ def leave_one_out(base: config.Config, methods: Sequence[str]) -> dict[str, conf
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """A name for each path: its last part, with as many folders above as tell them apart.
+    """A name for each path: its last part, with as many parent folders as make the names distinct.
 
     Raises :class:`DataError` where one is given twice.
     """
@@ -172,20 +172,21 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 
 def expand(protocol: Protocol, scored: Submission) -> list[Row]:
-    """The protocol's rows for one run: ``TRAINED`` and ``EACH`` put in words, each row once."""
+    """The protocol's rows for one run: with ``TRAINED`` and ``EACH`` resolved, each row once."""
     known = scored.trained_on
     trained = [tuple(name.split("/")) for name in known["train"]["sets"]] if known else [(faceforensics.NAME, "c23")]
     rows = []
     for row in protocol.rows:
         for dataset, compression in trained if row.dataset == TRAINED else [(row.dataset, row.compression)]:
-            there = row.compression if row.compression != TRAINED else compression
-            placed = dataclasses.replace(row, dataset=dataset, compression=there)
-            rows += [placed] if row.methods != EACH else _each(placed, scored)
+            if row.compression != TRAINED:
+                compression = row.compression
+            filled = dataclasses.replace(row, dataset=dataset, compression=compression)
+            rows += [filled] if row.methods != EACH else _each(filled, scored)
     return list(dict.fromkeys(rows))
 
 
 def _each(row: Row, scored: Submission) -> list[Row]:
-    """A row for each manipulation, of those that test holds and those that the run knows of."""
+    """A row for each manipulation that test holds or that the run was trained on or without."""
     found = {s.method for s in scored.scores if s.label == 1 and _at(s, row)}
     if scored.trained_on:
         found |= {*scored.trained_on["train"]["methods"], *scored.trained_on["excluded"]}
@@ -226,7 +227,7 @@ def _fill(row: Row, run: Submission) -> Line:
     excluded = run.trained_on["excluded"] if run.trained_on else ()
     if row.unseen and not set(row.methods) <= set(excluded):
         names = ",".join(row.methods)
-        return Line(run.name, row, None, f"wants a run trained with --config.data.exclude_methods={names}")
+        return Line(run.name, row, None, f"needs a run trained with --config.data.exclude_methods={names}")
     inside = [score for score in run.scores if _belongs(score, row)]
     if absent := _absent(row, inside):
         return Line(run.name, row, None, absent)

@@ -1,7 +1,7 @@
-"""What a run learns beside its weights, from train and val alone: calibration, familiar clips, how real faces move.
+"""What a run learns beside its weights, from train and val alone: calibration, familiar windows, how real faces move.
 
-Manipulations that the run left out of its training are left out here too; test is never opened. What was learnt is kept
-in the run.
+Manipulations that were excluded from the training are excluded here too, and test is never opened. The results are
+saved in the run.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from fusion_dfd.training.checkpoint import TrainedModel
 from fusion_dfd.types import DataError
 
 
-def learn_all(run: Run, data: str, tell: Callable[[str], None]) -> None:
-    """Everything below, from the shards in ``data``; ``tell`` hears of each step, and why one was not possible.
+def learn_all(run: Run, data: str, say: Callable[[str], None]) -> None:
+    """All of it, from the shards in ``data``; ``say`` gets a sentence on the calibration and on each failure.
 
-    Raises DataError where val cannot be scored, or has no clips to be familiar with.
+    Raises DataError where val cannot be scored, or familiarity cannot be learnt.
     """
     trained = load(run)
     videos = _val_videos(trained, data)
     try:
-        tell(_calibrate(run, trained, videos, data).sentence())
+        say(_calibrate(run, trained, videos, data).sentence())
     except DataError as error:
-        tell(f"not calibrated: {error}")
+        say(f"not calibrated: {error}")
     learn_familiarity(run, data)
     try:
         learn_motion(run, data)
     except DataError as error:
-        tell(f"no reference of real motion: {error}")
+        say(f"no reference of real motion: {error}")
 
 
 def calibrate_run(run: Run, data: str) -> calibrate.Calibration:
@@ -62,9 +62,9 @@ def _calibrate(run: Run, trained: TrainedModel, videos: list[scores.VideoScore],
 
 
 def learn_familiarity(run: Run, data: str) -> familiarity.Familiarity | None:
-    """Learn what windows look like that a run was trained on, from train and val of the shards in ``data``.
+    """Learn the appearance of the windows that a run was trained on, from train and val of the shards in ``data``.
 
-    One window of every video of train is enough; of val all count. None in other processes than the first.
+    One window of every video of train is used, and all windows of val. None in other processes than the first.
     """
     config = run.config
 
@@ -81,14 +81,14 @@ def learn_familiarity(run: Run, data: str) -> familiarity.Familiarity | None:
 def learn_motion(run: Run, data: str) -> real_motion.Reference | None:
     """Learn how real faces move, from the real videos of train and val of the shards in ``data``.
 
-    A few windows of every video of train are enough; of val all count. No fake video is read. None in other processes
-    than the first.
+    A few windows of every video of train are used, and all windows of val. No fake video is read. None in other
+    processes than the first.
 
     Raises DataError where train or val has no real video, or their frames are sparsely sampled.
     """
     config = run.config
     if config.faces.sampling == "uniform":
-        raise DataError("between frames that lie apart (faces.sampling=uniform) there is no motion to learn")
+        raise DataError("sparsely sampled frames (faces.sampling=uniform) show no motion to learn from")
 
     def learn() -> real_motion.Reference:
         train, val = (clip_index.real(clip_index.open_split(data, split)) for split in ("train", "val"))
@@ -100,7 +100,7 @@ def learn_motion(run: Run, data: str) -> real_motion.Reference | None:
 
 
 def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
-    """A split without the manipulations that the run left out."""
+    """A split without the manipulations that were excluded from the training."""
     return clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
 
 

@@ -1,7 +1,7 @@
-"""How much of a detector is left when videos are perturbed: AUC over videos by type and level::
+"""The robustness of a detector: AUC over perturbed videos, by type and level of the perturbation::
 
 out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
-out/about.json          what was perturbed and scored how; a run with other answers refuses the folder
+out/about.json          run, data and options of the suite; another suite refuses the folder
 out/scores/*.csv        one row per window, for each cell; an interrupted suite resumes from these
 """
 
@@ -30,9 +30,9 @@ from fusion_dfd.types import DataError, Score
 
 CLEAN = "clean"
 PERTURBED = {"video": "whole frames, then cropped", "crops": "the stored crops, not whole frames"}
-"""What a suite may perturb, and how its page says it."""
+"""What a suite may perturb, and its name on the page."""
 SEED = 0
-"""Of the resamples, the same in every cell: averages over cells are resampled as the cells are."""
+"""Of the resamples. It is the same in every cell, so that averages over cells use the same resamples."""
 
 
 def stress_run(
@@ -89,16 +89,16 @@ def score_cells(
     score: Callable[[str, int], Sequence[Score]],
     report: Callable[[str], None] = print,
 ) -> dict[str, list[Score]]:
-    """Rows of every cell by its name, ``clean`` or ``<type>-<level>``; those that ``out`` holds are read, not made.
+    """Rows of every cell by its name, ``clean`` or ``<type>-<level>``; cells that ``out`` holds already are read.
 
     Args:
       out: folder, made if missing.
       about: what must be equal for rows to be kept: run, data, split, frames, seed ...
       names: of perturbations, of :data:`fusion_dfd.evaluation.perturb.ALL`.
       score: (name, level) -> rows; called with ("clean", 0) first.
-      report: is told each cell before it is scored.
+      report: called with the name of each cell before it is scored.
 
-    Raises DataError where ``out`` holds the work of another ``about``, or a name is unknown.
+    Raises DataError where ``out`` holds scores with another ``about``, or a name is unknown.
     """
     if odd := sorted(set(names) - set(perturb.ALL)):
         raise DataError(f"no perturbation is called {', '.join(odd)}; there are {', '.join(perturb.ALL)}")

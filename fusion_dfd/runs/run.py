@@ -6,7 +6,7 @@ This is the only module that knows the names of the files. A run folder holds::
     checkpoints/         the best weights and the newest state (:mod:`fusion_dfd.training.checkpoint`)
     log.jsonl            losses and val metrics by step (:mod:`fusion_dfd.training.logger`)
     calibration.json     calibration and threshold of the best weights, fitted on val
-    domain.npz           what windows look like that the model knows, fitted on train and val
+    domain.npz           appearance of the windows that the model knows, fitted on train and val
     motion.npz           how real faces move, fitted on real videos of train and val
     data.json            what the model was trained and selected on
     report/              scores, metrics, page and model card of the test split
@@ -50,7 +50,7 @@ REPORT = "report"
 WEIGHTS = "model.safetensors"
 VERIFIED = "VERIFIED.json"
 KNOWLEDGE = (CALIBRATION, FAMILIARITY, MOTION, TRAINING_DATA)
-"""What a run may know beside its weights. Export copies these files; they mean the same in an exported folder."""
+"""Files of what a run may know besides its weights. Export copies them; they mean the same in an exported folder."""
 
 
 class Run:
@@ -59,8 +59,8 @@ class Run:
     Making one reads nothing. Each property reads its file at the first access and keeps what it read; it is None where
     the file is absent, and raises DataError where the file is damaged or was written by another version.
 
-    Of several processes all must take part in the first access to :attr:`config`, :attr:`step` or :meth:`best`, because
-    Orbax restores together. What depends on them may then be read by one.
+    If there are several processes, all must take part in the first access to :attr:`config`, :attr:`step` or
+    :meth:`best`, because Orbax restores together. What depends on them may then be read by one.
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -149,7 +149,7 @@ class Run:
 
     @functools.cached_property
     def familiarity(self) -> familiarity.Familiarity | None:
-        """What windows look like that the model knows."""
+        """Appearance of the windows that the model knows."""
         return familiarity.load(self.path(FAMILIARITY))
 
     @functools.cached_property
@@ -185,7 +185,7 @@ class Run:
 
     @property
     def scores(self) -> list[Score] | None:
-        """The report's rows, one of each window."""
+        """The report's rows, one per window."""
         path = os.path.join(self.report, "scores.csv")
         return scores.read_csv(path) if os.path.exists(path) else None
 

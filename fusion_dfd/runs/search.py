@@ -1,8 +1,8 @@
-"""Search for better options on val: Optuna proposes, our loop trains, a database remembers.
+"""Search for better options on val: Optuna proposes values, the training loop tries them, a database stores the trials.
 
-Several processes, also on several machines, may work on one study at a time: all they share is the storage. A trial
-that was killed is begun again by whoever is left, and continues from its checkpoint where the folder is shared too,
-because that is named after its values. Test is never opened.
+Several processes, also on several machines, may work on one study at the same time; they share only the storage.
+Another process repeats a trial that was killed. It resumes from the trial's checkpoint if the folder is shared too,
+because the folder is named after the trial's values. Test is never opened.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Search:
     """How a study is run."""
 
     trials: int
-    """Of the whole study, those of earlier calls and of other processes included; those ended early count."""
+    """Trials of the whole study, including those of earlier calls, of other processes, and those that were pruned."""
     storage: str
     """SQLAlchemy's URL of the database, e.g. ``sqlite:///study.db`` or ``postgresql://...``."""
     sampler: str = "tpe"
@@ -49,7 +49,7 @@ class Search:
 
 
 class Stopped(Exception):
-    """Somebody asked the process to stop; the trial waits for whoever continues the study."""
+    """The process was asked to stop; the trial is enqueued again for the next one that continues the study."""
 
 
 def run(config: c.Config, space: Space, search: Search, root: str) -> str:
@@ -96,7 +96,7 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
 def _study(optuna, config: c.Config, search: Search):
     every, steps = config.train.eval_every, config.train.steps
     samplers: dict[str, Callable] = {
-        # What other processes are trying counts as bad, so that they do not all try the same.
+        # Trials that other processes are running count as bad, so that not all of them try the same values.
         "tpe": lambda: optuna.samplers.TPESampler(seed=search.seed, constant_liar=True),
         "gp": lambda: _gaussian(optuna, search.seed),
         "random": lambda: optuna.samplers.RandomSampler(seed=search.seed),
@@ -157,6 +157,6 @@ def _train(trial, cell: c.Config, train: clip_index.Split, val: clip_index.Split
     if not fitted.finished:
         trial.study.enqueue_trial(trial.params)
         raise Stopped
-    # A study has many trials, and what continues them is of no use once they have ended.
+    # A study has many trials, and the checkpoints of one that has ended are of no use.
     shutil.rmtree(os.path.join(workdir, checkpoint.FOLDER))
     return fitted.progress.best_auc

@@ -1,4 +1,4 @@
-"""What a study has found: a sentence, a page, and a configuration that ``fusion-dfd train`` takes."""
+"""The results of a study: a sentence, a page, and a configuration for ``fusion-dfd train``."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def write(study, config: c.Config, space: Space, first: dict[str, Any], root: st
 
 
 def _value(trial) -> float:
-    """Of a trial that was ended early, the last of its evaluations."""
+    """The value of a trial; of one that was pruned, that of its last evaluation."""
     return trial.value if trial.value is not None else trial.intermediate_values[max(trial.intermediate_values)]
 
 
@@ -129,13 +129,13 @@ def _importances(study) -> Markup | None:
 def _parallel(study, space: Space) -> Markup:
     tried = sorted(ended(study), key=_value)
     lines = [
-        ([_place(space[name], trial.params[name]) for name in space], rank / max(len(tried) - 1, 1))
+        ([_position(space[name], trial.params[name]) for name in space], rank / max(len(tried) - 1, 1))
         for rank, trial in enumerate(tried)
     ]
     return plots.parallel(list(space), lines, [_ticks(options) for options in space.values()])
 
 
-def _place(options, value) -> float:
+def _position(options, value) -> float:
     """Where a value lies between the ends of its options, 0..1."""
     if isinstance(options, Choice):
         return options.values.index(value) / max(len(options.values) - 1, 1)
@@ -146,6 +146,6 @@ def _place(options, value) -> float:
 
 def _ticks(options) -> dict[float, str]:
     if isinstance(options, Choice):
-        return {_place(options, value): str(value) for value in options.values}
+        return {_position(options, value): str(value) for value in options.values}
     middle = np.sqrt(options.low * options.high) if options.log else (options.low + options.high) / 2
-    return {_place(options, value): f"{value:.3g}" for value in (options.low, middle, options.high)}
+    return {_position(options, value): f"{value:.3g}" for value in (options.low, middle, options.high)}

@@ -1,4 +1,4 @@
-"""What a search may change, as data: names of options and the values they may take."""
+"""The space of a search: names of options and the values they may take."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ Space = Mapping[str, Float | Int | Choice]
 def current(config: c.Config, space: Space) -> dict[str, Any]:
     """The values that ``config`` has for the options of ``space``.
 
-    Raises ConfigError for an option that does not exist, or whose value the space does not hold, and for a space with
-    values that this configuration refuses: a search would end when it came to one of them.
+    Raises ConfigError for an option that does not exist, or whose value the space does not hold, and for values in
+    the space that this configuration refuses: a search would fail when it tried one of them.
     """
     values = {}
     for name, options in space.items():

@@ -54,7 +54,7 @@ def test_a_page_shows_what_the_system_knows_and_leaves_out_what_it_does_not(buil
     expected = {*ALWAYS, HIDDEN, *SHOWN[variant], "Motion beside that of real videos"}
     assert len(found) == len(expected)
     assert all(any(title.startswith(want) for title in found) for want in expected)
-    assert "The run holds no motion.npz" in text
+    assert "The run has no motion.npz" in text
     assert "not calibrated" in text
     assert 'src=""' not in text
     assert not re.search(r"<(p|figure|figcaption)\b[^>]*>\s*</", text)
