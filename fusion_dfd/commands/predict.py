@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from absl import flags
+from absl import flags, logging
 
 from fusion_dfd.commands import source
 from fusion_dfd.predict import video_paths
@@ -31,16 +31,17 @@ def define(values: flags.FlagValues) -> None:
 
 def main(words: list[str], given: flags.FlagValues) -> int:
     paths = video_paths.expand(words, sys.stdin)  # before the imports that take seconds
+    from fusion_dfd.explain import sentences
+    from fusion_dfd.explain.page import Pages
     from fusion_dfd.predict import detector, terminal
 
     form = "json" if given.json else "csv" if given.csv else "table"
     loaded = detector.load(given.checkpoint, given.clips, given.engine)
-    if not given.report:
-        return terminal.report(loaded.predict_many, paths, form)
-    from fusion_dfd.explain.page import Pages
-
-    pages = Pages(loaded, given.report)
-    code = terminal.report(pages.predict_many, paths, form)
+    for sentence in sentences.warnings(loaded.rules, loaded.run and loaded.run.training_data, loaded.run):
+        logging.warning(sentence)
+    pages = Pages(loaded, given.report) if given.report else None
+    code = terminal.report((pages or loaded).predict_many, paths, form)
     # Programs that read verdicts from standard output find nothing else there.
-    print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)
+    if pages:
+        print(pages.entrance, file=sys.stdout if form == "table" else sys.stderr)
     return code

@@ -121,8 +121,9 @@ def _reading_best(folder: str) -> Iterator[tuple[ocp.CheckpointManager, int, dic
     """
     folder = os.path.abspath(folder)
     if not os.path.isdir(os.path.join(folder, FOLDER, "best")):
+        wrong = "holds no checkpoints/best" if os.path.isdir(folder) else "is no folder"
         raise DataError(
-            f"{folder} holds no checkpoints/best; give the folder that fusion-dfd train printed as the run, or one "
+            f"{folder} {wrong}; give the folder that fusion-dfd train printed as the run, or one "
             "that fusion-dfd export wrote"
         )
     manager = _manager(folder, "best", keep=1)

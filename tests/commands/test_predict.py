@@ -1,5 +1,6 @@
 """What ``fusion-dfd predict`` prints where pages are asked for."""
 
+import functools
 import json
 import pathlib
 import types
@@ -7,9 +8,9 @@ import types
 import pytest
 
 from fusion_dfd.commands import predict
-from fusion_dfd.explain import page
+from fusion_dfd.explain import page, sentences
 from fusion_dfd.predict import detector
-from fusion_dfd.predict.verdict import Verdict
+from fusion_dfd.predict.verdict import Verdict, VerdictRules
 
 
 @pytest.fixture
@@ -21,7 +22,9 @@ def run(monkeypatch, tmp_path):
         verdict = Verdict(path, "none", None, (), "no face found")
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
-    monkeypatch.setattr(detector, "load", lambda *given: types.SimpleNamespace(given=given))
+    rules = VerdictRules(None, "mean_probability", None, "first")
+    loaded = functools.partial(types.SimpleNamespace, rules=rules, run=None)
+    monkeypatch.setattr(detector, "load", lambda *given: loaded(given=given))
     monkeypatch.setattr(page, "write", write)
     (tmp_path / "out").mkdir()
 
@@ -49,3 +52,8 @@ def test_of_several_videos_the_list_is_named_and_programs_read_verdicts_alone(ru
     told = capsys.readouterr()
     assert [json.loads(line)["path"] for line in told.out.splitlines()] == ["a.mp4", "b.mp4"]
     assert told.err.splitlines()[-1] == str(tmp_path / "out" / page.INDEX)
+
+
+def test_what_a_reader_must_know_first_is_said_on_standard_error(run, caplog):
+    run(["a.mp4"])
+    assert [record.message for record in caplog.records] == [sentences.NO_RUN, sentences.UNCALIBRATED]

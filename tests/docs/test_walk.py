@@ -35,6 +35,7 @@ PLACEHOLDERS = {
     "out CHECK": "out out/{number}",
     "A.csv": "runs/fusion/report/scores.csv",
     "B.csv": "runs/micro/report/scores.csv",
+    "C.csv": "runs/slow/report/scores.csv",
     "rescore FILE": "rescore runs/fusion/report/scores.csv",
     "checkpoint RUN": "checkpoint runs/fusion",
     "data DIR": "data shards",

@@ -48,12 +48,14 @@ def flags_of(verb: str) -> dict[str, bool]:
 
 
 def is_mention(command: str) -> bool:
-    """Whether a text only names a command: a flag is missing that the command wants."""
+    """Whether a text only names a command: what the command wants is missing, a flag or any word."""
     script = re.sub(r"^python scripts/(\w+)\.py", lambda found: f"fusion-dfd {found[1].replace('_', '-')}", command)
     program, verb, *words = shlex.split(script)
     if program != "fusion-dfd" or verb.startswith("-") or "--help" in words:
         return False
     if verb.isupper():  # stands for any of them
+        return True
+    if not words and hasattr(cli.load(verb), "WORDS"):
         return True
     given = {word.removeprefix("--").partition("=")[0] for word in words}
     return not given >= {name for name, required in flags_of(verb).items() if required}
