@@ -40,7 +40,7 @@ def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
     Three batches: all windows, one alone, and shortened ones, so that padding and batch sizes are compared too. Raises
     DataError if the shards cannot be read.
     """
-    folder = data or config.data.dir or synthetic.synthetic_shards(config.synthetic, config.faces)
+    folder = data or synthetic.shards_of(config)
     batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, clips=1)
     first = next(iter(batches))
     real = np.asarray(first.weight) > 0

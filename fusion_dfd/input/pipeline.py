@@ -75,7 +75,7 @@ def train_batches(
     reader = _PairReader(split, data, seed, clips)
     own = batch_size // (2 * count)
     numbers = range(start * own, sys.maxsize // count)
-    return Batches(_Block(reader, own, process), clips.shape, numbers, own, 2, data, sharding)
+    return Batches(_ProcessBlock(reader, own, process), clips.shape, numbers, own, 2, data, sharding)
 
 
 def eval_batches(
@@ -115,7 +115,7 @@ def eval_batches(
     read = read or FrameWindows(split, data)
     own = batch_size // process[1]
     numbers = range(-(-len(windows) // batch_size) * own)
-    fill = _Block(_WindowReader(read, windows, split.table.label), own, process)
+    fill = _ProcessBlock(_WindowReader(read, windows, split.table.label), own, process)
     return Batches(fill, read.shape, numbers, own, 1, data, sharding), windows
 
 
@@ -129,7 +129,7 @@ def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
     return loader.in_threads(lambda pool, row: pool.submit(reader.frames, row).result, range(len(split)), count, count)
 
 
-class _Block:
+class _ProcessBlock:
     """Maps the numbers 0, 1 ... of the elements of one process, ``own`` of every batch, to numbers over all processes.
 
     Each process has its own block of every batch, so that a global array has its rows in the order of a single process.

@@ -44,11 +44,9 @@ def run(config: c.Config) -> Result:
     workdir = config.workdir or os.path.join("runs", config.name)
     distributed.agree(c.to_json(config), workdir)
     console = Console(quiet=not distributed.is_first())
-    data = config.data.dir or _synthetic_shards(config)
-    train, val = (
-        clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
-        for split in ("train", "val")
-    )
+    # The first process makes the synthetic data set if it is missing; the others then find it.
+    data = distributed.first("the data", lambda: synthetic.shards_of(config)) or synthetic.shards_of(config)
+    train, val = (clip_index.open_split(data, split, config.data.exclude_methods) for split in ("train", "val"))
     cost.print_model_table(config, console)
     fitted = loop.fit(config, train, val, workdir)
     trained_on = training_data.describe(train.table, val.table, config.data.exclude_methods)
@@ -62,11 +60,3 @@ def run(config: c.Config) -> Result:
     console.print("scoring the test split")
     found = evaluation.evaluate_run(run, data, "test", run.report)
     return Result(workdir, found.report, found.summary)
-
-
-def _synthetic_shards(config: c.Config) -> str:
-    """Shards of the synthetic data set, which the first process makes where they are missing."""
-    made = distributed.first(
-        "the synthetic data set", lambda: synthetic.synthetic_shards(config.synthetic, config.faces)
-    )
-    return made or synthetic.synthetic_shards(config.synthetic, config.faces)

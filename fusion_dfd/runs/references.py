@@ -101,7 +101,7 @@ def learn_motion(run: Run, data: str) -> real_motion.Reference | None:
 
 def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
     """A split without the manipulations that were excluded from the training."""
-    return clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
+    return clip_index.open_split(data, split, config.data.exclude_methods)
 
 
 def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -72,11 +72,8 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
     if not study.trials:
         study.enqueue_trial(first)
     cache.keep_programs()
-    data = config.data.dir or synthetic.synthetic_shards(config.synthetic, config.faces)
-    train, val = (
-        clip_index.without(clip_index.open_split(data, split), config.data.exclude_methods)
-        for split in ("train", "val")
-    )
+    data = synthetic.shards_of(config)
+    train, val = (clip_index.open_split(data, split, config.data.exclude_methods) for split in ("train", "val"))
 
     def objective(trial) -> float:
         cell = applied(config, {name: _suggest(trial, name, options) for name, options in space.items()})

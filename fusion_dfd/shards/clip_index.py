@@ -141,11 +141,11 @@ def valid_index(shard: str) -> dict | None:
     return index
 
 
-def open_split(folder: str, split: str) -> Split:
-    """Open ``train``, ``val`` or ``test`` of a prepared folder.
+def open_split(folder: str, split: str, excluded: Sequence[str] = ()) -> Split:
+    """Open ``train``, ``val`` or ``test`` of a prepared folder, without the ``excluded`` manipulations.
 
     Raises DataError when the folder, the split or one of its shards is missing, when a shard is not as long as its
-    sidecar says, and when the split holds no clip.
+    sidecar says, when the split holds no clip, and as :func:`without` does.
     """
     shards = find_shards(folder).get(split)
     if not shards:
@@ -161,7 +161,7 @@ def open_split(folder: str, split: str) -> Split:
     if not len(table):
         raise DataError(f"split {split!r} of {folder} holds no clip; {os.path.join(folder, MANIFEST)} says why")
     index = np.stack([table.shard, table.offset, table.size], axis=1)
-    return Split(tfrecord.TFRecordSource(shards, index), table)
+    return without(Split(tfrecord.TFRecordSource(shards, index), table), excluded)
 
 
 def without(split: Split, methods: Sequence[str]) -> Split:

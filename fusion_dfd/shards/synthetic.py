@@ -17,6 +17,11 @@ NAME = "sample"
 """Name of the data set in records and file names. It stays ``sample``: shards of earlier versions have it."""
 
 
+def shards_of(run: config.Config) -> str:
+    """Folder of the shards that a configuration names, or of the synthetic data set, made if it does not exist."""
+    return run.data.dir or synthetic_shards(run.synthetic, run.faces)
+
+
 def synthetic_shards(options: config.Synthetic, faces: config.Faces, root: str = "data") -> str:
     """Folder of shards of the synthetic data set, which is made if it does not exist. Progress goes to standard error.
 

@@ -72,7 +72,9 @@ def test_no_score_of_test_reaches_the_run(ran, run, tmp_path, monkeypatch):
     assert content() == before
     opened = []
     real = clip_index.open_split
-    monkeypatch.setattr(clip_index, "open_split", lambda folder, split: opened.append(split) or real(folder, split))
+    monkeypatch.setattr(
+        clip_index, "open_split", lambda folder, split, *rest: opened.append(split) or real(folder, split, *rest)
+    )
     references.calibrate_run(Run(ran.workdir), ran.data.dir)
     assert opened == ["val"]
     assert content() == before

@@ -49,7 +49,9 @@ def rows(root) -> list[dict]:
 def test_a_real_search_writes_a_configuration_that_can_be_trained(tiny, tmp_path, monkeypatch):
     opened = []
     real = clip_index.open_split
-    monkeypatch.setattr(clip_index, "open_split", lambda folder, split: opened.append(split) or real(folder, split))
+    monkeypatch.setattr(
+        clip_index, "open_split", lambda folder, split, *rest: opened.append(split) or real(folder, split, *rest)
+    )
     tiny.train.steps, tiny.train.eval_every = 2, 2
     page = tune.run(tiny, SPACE, search(tmp_path, 2), str(tmp_path))
     first, second = rows(tmp_path)
