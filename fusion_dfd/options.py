@@ -1,4 +1,4 @@
-"""What is said of an option beside its field: meaning, range and choices. Checks, ``--help`` and OPTIONS.md read it."""
+"""The description of an option, beside its field: meaning, range, choices. Checks, ``--help`` and OPTIONS.md use it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class About:
     empty: bool = True
     """Whether a tuple may be empty."""
     form: tuple[str, str] = ("", "")
-    """Regular expression of a text, and how it is said to a person."""
+    """Regular expression of a text, and its description for a person."""
 
     @property
     def range(self) -> str:
@@ -49,7 +49,7 @@ class About:
         return f"{_number(self.low)} or more" if self.low > -math.inf else ""
 
     def wrong(self, value: Any) -> str:
-        """What is wanted instead of ``value``; empty where nothing is wrong."""
+        """What is required instead of ``value``; empty where it is valid."""
         if not isinstance(value, tuple):
             return "" if self._fits(value) else f"want {'one of ' if self.words else ''}{self.range}"
         if self.words:
@@ -96,10 +96,10 @@ class Option:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Parameters that learn otherwise, an entry of ``optim.groups``."""
+    """Parameters with a learning rate of their own: an entry of ``optim.groups``."""
 
     prefix: str
-    """Of paths such as ``backbone/stages/0/0/conv1/kernel``; of whole names, so ``conv1`` does not take ``conv10``."""
+    """Of paths such as ``backbone/stages/0/0/conv1/kernel``; of whole names: ``conv1`` does not match ``conv10``."""
     factor: float
     """Of the learning rate; 0 freezes."""
     step: int = 0

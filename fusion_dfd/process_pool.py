@@ -23,9 +23,9 @@ from typing import Any, TypeVar
 import cv2
 
 DIED = "the process that read it died or hung: re-encode the file, or use fewer workers if memory ran out"
-"""Why a file gave nothing, where it ended its process."""
+"""The reason that is recorded for a file whose process died or hung."""
 GRACE = 5.0
-"""Seconds that a process has to give up its task once the run is over, for instance by Ctrl-C."""
+"""Seconds that a process has to abandon its task once the run is over, for instance by Ctrl-C."""
 
 Task, Result = TypeVar("Task"), TypeVar("Result")
 Report = Callable[[Any], None]
@@ -174,7 +174,7 @@ def _call(work: Callable, task: Any) -> Any:
     try:
         return work(task, _report)
     except _Stopped:
-        return None  # nobody waits for it
+        return None  # the run is over, the result is not used
     finally:
         _process.last_sign = None
 

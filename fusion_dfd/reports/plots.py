@@ -97,8 +97,8 @@ def roc(curves: Mapping[str, tuple[dict, float]]) -> Markup:
 def det(curves: Mapping[str, tuple[Numbers, Numbers]]) -> Markup:
     """Miss rate over false alarm rate, both on the scale of normal deviates (Martin et al., Eurospeech 1997).
 
-    ``curves`` maps names to (false, true positive rates). That scale has no place for rates of 0 and 1: there the curve
-    leaves the picture.
+    ``curves`` maps names to (false, true positive rates). Rates of 0 and 1 are infinitely far away on that scale: there
+    the curve leaves the figure.
     """
     figure, (axes,) = canvas(4.6, 4.2)
     for (name, (fpr, tpr)), colour in zip(curves.items(), itertools.cycle(LINES)):

@@ -33,7 +33,7 @@ from fusion_dfd.types import DataError
 
 Rows = Mapping[str, c.Config]
 WIDE, COLUMNS = 160, 4
-"""Columns of a terminal that the whole table takes; in narrower ones it has so many of its own."""
+"""Minimum terminal width for the whole table; in narrower terminals it shows its first COLUMNS columns."""
 
 
 def branches(config: c.Config) -> dict[str, c.Config]:
@@ -86,7 +86,7 @@ def _axis(config: c.Config, text: str) -> tuple[str, list]:
 
 
 def seeded(rows: Rows, seeds: Sequence[int], root: str) -> dict[str, c.Config]:
-    """Cells: every row once per seed, in a folder of its own below ``root``; the seed is in the name where it tells."""
+    """Cells: every row once per seed, in a folder of its own below ``root``; of several seeds, it is in the name."""
     cells = {}
     for (name, row), seed in itertools.product(rows.items(), seeds):
         cell = copy.deepcopy(row)
@@ -100,8 +100,8 @@ def seeded(rows: Rows, seeds: Sequence[int], root: str) -> dict[str, c.Config]:
 def run(cells: Rows, root: str) -> str:
     """Train and test every cell; write ``ablation.md``, ``.csv``, ``.html``, ``.json``; return the path of the first.
 
-    Finished cells are read, not trained again, so a stopped ablation continues with the same command. A cell that
-    fails is reported in the table and does not lose the others.
+    Finished cells are read, not trained again, so the same command resumes an interrupted ablation. A cell that
+    fails is reported in the table; the others continue.
 
     Raises:
       ConfigError: a cell's options are wrong; nothing was trained.
@@ -134,7 +134,7 @@ def run(cells: Rows, root: str) -> str:
 
 
 def _fitting(markdown: str, width: int) -> str:
-    """A table without its later columns where the terminal is too narrow for them: the files have all."""
+    """The table without its later columns if the terminal is too narrow; the files have all columns."""
     if width >= WIDE:
         return markdown
     return "\n".join(
@@ -155,7 +155,7 @@ def _finished(config: c.Config) -> dict | None:
 
 
 def _cost(config: c.Config) -> comparison.Cost:
-    """What a cell costs, measured once and kept beside its report."""
+    """The cost of a cell, measured once and stored beside its report."""
     path = os.path.join(config.workdir, "cost.json")
     if not os.path.exists(path):
         atomic.write_text(path, json.dumps(cost.measure(config)._asdict()))

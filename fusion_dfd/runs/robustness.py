@@ -181,11 +181,13 @@ def _entry(draws: Sequence[np.ndarray]) -> Entry:
     return {"value": None if np.isnan(mean[0]) else float(mean[0]), "low": low, "high": high}
 
 
-def write(out: str, found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def write(out: str, results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """Write page, Markdown and JSON; returns the path of the page."""
-    atomic.write_text(os.path.join(out, "robustness.json"), json.dumps({"about": about, **found}, indent=1) + "\n")
-    atomic.write_text(os.path.join(out, "robustness.md"), as_markdown(found, about) + "\n")
-    page = pages.render("robustness", "Robustness", headline=_headline(found), note=_NOTE, suite=_suite(found, about))
+    atomic.write_text(os.path.join(out, "robustness.json"), json.dumps({"about": about, **results}, indent=1) + "\n")
+    atomic.write_text(os.path.join(out, "robustness.md"), as_markdown(results, about) + "\n")
+    page = pages.render(
+        "robustness", "Robustness", headline=_headline(results), note=_NOTE, suite=_suite(results, about)
+    )
     return atomic.write_text(os.path.join(out, "robustness.html"), page)
 
 
@@ -207,16 +209,16 @@ def of_run(folder: str, step: int) -> list[RobustnessTable]:
     return suites
 
 
-def _suite(found: Mapping[str, Any], about: Mapping[str, Any], number: int = 0) -> RobustnessTable:
+def _suite(results: Mapping[str, Any], about: Mapping[str, Any], number: int = 0) -> RobustnessTable:
     """``number`` of the suite makes its figure's name unique on a page."""
     lines = {
-        perturb.ALL[name].title: [found["clean"]["value"], *(entry["value"] for entry in one["levels"])]
-        for name, one in found["types"].items()
+        perturb.ALL[name].title: [results["clean"]["value"], *(entry["value"] for entry in one["levels"])]
+        for name, one in results["types"].items()
         if name in perturb.PERTURBATIONS and one["mean"]["value"] is not None
     }
     none = "Not drawn: none of the published types was scored."
     plot = plots.robustness(lines, f"robustness{number}") if lines else none
-    return RobustnessTable(_about(about), plot, _HEADER, _rows(found))
+    return RobustnessTable(_about(about), plot, _HEADER, _rows(results))
 
 
 _HEADER = ("perturbation", "1", "2", "3", "4", "5", "mean [95% interval]")
@@ -228,25 +230,25 @@ _NOTE = (
 )
 
 
-def as_markdown(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def as_markdown(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """The table, with what it is over."""
-    table = markdown.table(_HEADER, _rows(found))
-    return "\n\n".join([f"**{_headline(found)}** {_about(about)}", table, _NOTE])
+    table = markdown.table(_HEADER, _rows(results))
+    return "\n\n".join([f"**{_headline(results)}** {_about(about)}", table, _NOTE])
 
 
-def _rows(found: Mapping[str, Any]) -> list[list[str]]:
-    rows = [["Clean", *[""] * 5, cell(found["clean"])]]
-    for name, one in found["types"].items():
+def _rows(results: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["Clean", *[""] * 5, cell(results["clean"])]]
+    for name, one in results["types"].items():
         levels = [cell({**entry, "low": None}) for entry in one["levels"]]
         rows.append([perturb.ALL[name].title, *levels, *[""] * (5 - len(levels)), cell(one["mean"])])
     return rows
 
 
-def _headline(found: Mapping[str, Any]) -> str:
-    types = [name for name in found["types"] if name in perturb.PERTURBATIONS]
+def _headline(results: Mapping[str, Any]) -> str:
+    types = [name for name in results["types"] if name in perturb.PERTURBATIONS]
     over = f"over {len(types)} of {len(perturb.PERTURBATIONS)} types"
-    mean = "" if found["mean"] is None else f", perturbed {cell(found['mean'])} on average {over}"
-    return f"Video AUC clean {cell(found['clean'])}{mean}."
+    mean = "" if results["mean"] is None else f", perturbed {cell(results['mean'])} on average {over}"
+    return f"Video AUC clean {cell(results['clean'])}{mean}."
 
 
 def _about(about: Mapping[str, Any]) -> str:

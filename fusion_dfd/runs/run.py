@@ -212,9 +212,9 @@ class Run:
         whitening.save(fitted, self.path(MOTION))
         self.motion = fitted
 
-    def save_training_data(self, found: training_data.TrainingData) -> None:
-        training_data.save(found, self.path(TRAINING_DATA))
-        self.training_data = found
+    def save_training_data(self, described: training_data.TrainingData) -> None:
+        training_data.save(described, self.path(TRAINING_DATA))
+        self.training_data = described
 
     def files(self) -> list[str]:
         """Names of the files of :data:`KNOWLEDGE` that are there: what export copies."""

@@ -153,22 +153,22 @@ async def submit(
     return _job(state.jobs, job.id)
 
 
-def read(request: Request, number: Id) -> JobStatus:
+def read(request: Request, job_id: Id) -> JobStatus:
     """State of a video and, once it is done, the verdict."""
-    return _job(request.app.state.jobs, number)
+    return _job(request.app.state.jobs, job_id)
 
 
-def cancel(request: Request, number: Id) -> None:
+def cancel(request: Request, job_id: Id) -> None:
     """Cancel a waiting or running job (after its current clip); delete the result of a finished one."""
     try:
-        request.app.state.jobs.cancel(number)
+        request.app.state.jobs.cancel(job_id)
     except KeyError as error:
         raise _unknown() from error
 
 
-def report(request: Request, number: Id) -> FileResponse:
+def report(request: Request, job_id: Id) -> FileResponse:
     """The HTML report on a video."""
-    job, _ = _find(request.app.state.jobs, number)
+    job, _ = _find(request.app.state.jobs, job_id)
     if job.report is None:
         raise HTTPException(404, "there is no report on this video")
     return FileResponse(job.report, media_type="text/html", headers={"content-security-policy": REPORT_POLICY})
@@ -181,8 +181,8 @@ def _check_type(kind: str) -> None:
         raise HTTPException(415, "send the video itself, with Content-Type: application/octet-stream or video/...")
 
 
-def _job(queue: jobs.JobQueue, number: str) -> JobStatus:
-    job, position = _find(queue, number)
+def _job(queue: jobs.JobQueue, job_id: str) -> JobStatus:
+    job, position = _find(queue, job_id)
     return JobStatus(
         id=job.id,
         name=job.name,
@@ -198,9 +198,9 @@ def _job(queue: jobs.JobQueue, number: str) -> JobStatus:
     )
 
 
-def _find(queue: jobs.JobQueue, number: str) -> tuple[jobs.Job, int | None]:
+def _find(queue: jobs.JobQueue, job_id: str) -> tuple[jobs.Job, int | None]:
     try:
-        return queue.find(number)
+        return queue.find(job_id)
     except KeyError as error:
         raise _unknown() from error
 

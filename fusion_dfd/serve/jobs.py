@@ -133,8 +133,8 @@ class JobQueue:
             if self.free() <= 0:
                 raise QueueFull
             self._uploads += 1
-        number = secrets.token_urlsafe(16)
-        job = Job(number, name, os.path.join(self._root, number))
+        job_id = secrets.token_urlsafe(16)
+        job = Job(job_id, name, os.path.join(self._root, job_id))
         try:
             os.mkdir(job.folder)
             yield job
@@ -153,14 +153,14 @@ class JobQueue:
         """Number of free places in the queue."""
         return self.places - len(self._waiting) - self._uploads
 
-    def find(self, number: str) -> tuple[Job, int | None]:
+    def find(self, job_id: str) -> tuple[Job, int | None]:
         """A copy of a job and its position in the queue: 1 is next, None if it is not queued.
 
         Raises KeyError if there is no such job, or no longer.
         """
         with self._changed:
             self._sweep()
-            job = self._jobs[number]
+            job = self._jobs[job_id]
             position = self._waiting.index(job) + 1 if job in self._waiting else None
             return dataclasses.replace(job), position
 
@@ -175,13 +175,13 @@ class JobQueue:
         """Seconds until the result of a job is deleted; None while there is none."""
         return None if math.isnan(job.finished) else max(0.0, job.finished + KEEP - self._clock())
 
-    def cancel(self, number: str) -> None:
+    def cancel(self, job_id: str) -> None:
         """Remove a waiting job, stop a running one after its current clip, delete a finished one.
 
         Raises KeyError if there is no such job, or no longer.
         """
         with self._changed:
-            job = self._jobs[number]
+            job = self._jobs[job_id]
             if job.state == "running":
                 job.stop = True
             elif job in self._waiting:

@@ -53,22 +53,22 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def joined(place: str | None) -> Iterator[None]:
+def joined(process: str | None) -> Iterator[None]:
     """Take part in a training of several processes. Enter it before JAX is first used; all processes leave it together.
 
     An exception inside ends this process with its message and, within seconds, all others with the same message and
     exit code 1. JAX ends processes that do not find each other within 300 s.
 
     Args:
-      place: ``auto`` asks the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU; see ``jax.distributed.initialize``), or
+      process: ``auto`` asks the cluster (Slurm, Open MPI, Kubernetes, Cloud TPU; ``jax.distributed.initialize``), or
         ``I/N@HOST:PORT``: process I, from 0, of N; process 0 listens at that address. None: there is one process.
 
     Raises ConfigError for any other text, and if no cluster answers.
     """
-    if place is None:
+    if process is None:
         yield
         return
-    _initialize(place)
+    _initialize(process)
     watch = _Watch()
     try:
         yield
@@ -146,19 +146,19 @@ class AnyAsks:
         return before is not None and bool(before)
 
 
-def _initialize(place: str) -> None:
+def _initialize(process: str) -> None:
     # JAX would handle SIGTERM itself, but the training loop has its own handler.
     jax.config.update("jax_enable_preemption_service", False)
     patience = 3 * SILENCE  # JAX's own watchdog ends a process with a stack trace: ours must come first
-    if place == AUTO:
+    if process == AUTO:
         try:
             jax.distributed.initialize(heartbeat_timeout_seconds=patience)
         except (ValueError, RuntimeError) as error:
             raise ConfigError(f"--process auto: no cluster answers ({_line(error)}); say I/N@HOST:PORT") from error
         return
-    match = _EXPLICIT.fullmatch(place)
+    match = _EXPLICIT.fullmatch(process)
     if not match or int(match[1]) >= int(match[2]):
-        raise ConfigError(f"--process {place}: want auto, or I/N@HOST:PORT with I from 0 to N - 1")
+        raise ConfigError(f"--process {process}: want auto, or I/N@HOST:PORT with I from 0 to N - 1")
     # No cluster detection: under Slurm it would give each process one GPU, however many it sees.
     jax.distributed.initialize(
         match[3],

@@ -76,7 +76,7 @@ def test_what_the_file_says_of_its_training_is_taken(tmp_path):
         (SAID, Recipe((1, 2, 3, 4, 5, 6)), r"faces\.anchors=.* trained with \(16, 32"),
         ({}, Recipe((1, 2, 3), 0.1), r"faces\.anchors=\(1, 2, 3\): want six"),
         ({}, Recipe((6, 5, 4, 3, 2, 1), 0.1), "rising"),
-        ({"anchors": "16 thirty", "slope": "0.1"}, Recipe(), "no numbers"),
+        ({"anchors": "16 thirty", "slope": "0.1"}, Recipe(), "not numbers"),
         (SAID | {"slope": "nan"}, Recipe(), r"faces\.slope=nan: want 0 \.\. 1"),
     ],
 )
@@ -99,7 +99,7 @@ BAD = {
     ),
     "with one more": (MOBILENET | {"extra": np.zeros(1)}, "1 arrays that RetinaFace .* such as extra"),
     "another shape": (changed(fpn_merge1_0_weight=np.zeros((64, 64, 1, 1))), r"fpn\.merge1\.0\.weight has the shape"),
-    "no numbers": (changed(fpn_merge1_1_bias=np.full(64, np.nan)), r"fpn\.merge1\.1\.bias holds values"),
+    "not numbers": (changed(fpn_merge1_1_bias=np.full(64, np.nan)), r"fpn\.merge1\.1\.bias holds values"),
     "another network": ({"conv.weight": np.zeros((3, 3))}, r"lacks body\.stage1\.0\.0\.weight"),
 }
 
