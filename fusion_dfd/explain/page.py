@@ -1,8 +1,10 @@
-"""The page of one video, for people who are not engineers (docs/EXPLAIN.md), and a list of such pages::
+"""The page of one video, for people who are not engineers (docs/EXPLAIN.md), and a list of such pages.
 
-directory/<name>.html    everything; no request leaves the page
-directory/<name>.mp4     the annotated video, which the page holds too
-directory/index.html     of several videos, the list
+Files::
+
+    directory/<name>.html    everything; no request leaves the page
+    directory/<name>.mp4     the annotated video, which the page holds too
+    directory/index.html     of several videos, the list
 """
 
 from __future__ import annotations

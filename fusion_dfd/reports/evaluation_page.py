@@ -1,9 +1,11 @@
-"""An evaluation on disk: one HTML page that opens offline, and the numbers and scores beside it::
+"""An evaluation on disk: one HTML page that opens offline, and the numbers and scores beside it.
 
-folder/report.html     everything, self-contained: no request leaves the page
-folder/metrics.json    the summary (layout: :mod:`fusion_dfd.evaluation.summary`)
-folder/scores.csv      one row per window; frames.csv per frame; videos.csv per video, calibrated where the run is;
-                       each of them also as .parquet where pyarrow is installed
+Files::
+
+    folder/report.html     everything, self-contained: no request leaves the page
+    folder/metrics.json    the summary (layout: :mod:`fusion_dfd.evaluation.summary`)
+    folder/scores.csv      one row per window; frames.csv per frame; videos.csv per video, calibrated where the run is;
+                           each of them also as .parquet where pyarrow is installed
 """
 
 from __future__ import annotations

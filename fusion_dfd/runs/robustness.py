@@ -1,8 +1,10 @@
-"""The robustness of a detector: AUC over perturbed videos, by type and level of the perturbation::
+"""The robustness of a detector: AUC over perturbed videos, by type and level of the perturbation.
 
-out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
-out/about.json          run, data and options of the suite; another suite refuses the folder
-out/scores/*.csv        one row per window, for each cell; an interrupted suite resumes from these
+Files::
+
+    out/robustness.html     plot and table, self-contained; robustness.md and robustness.json beside it
+    out/about.json          run, data and options of the suite; another suite refuses the folder
+    out/scores/*.csv        one row per window, for each cell; an interrupted suite resumes from these
 """
 
 from __future__ import annotations

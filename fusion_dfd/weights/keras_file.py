@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import io
 import json
+import os
 import re
 import zipfile
 
@@ -52,7 +53,7 @@ def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
             with h5py.File(path) as file:
                 found = _legacy(file.get("model_weights", file))
     except OSError as error:
-        reason = error.strerror or "no HDF5 file"
+        reason = os.strerror(error.errno) if error.errno else "no HDF5 file"  # h5py puts a paragraph into strerror
         raise DataError(f"{path}: cannot be read ({reason}), check the path or {_REMEDY}") from error
     except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError) as error:
         raise DataError(f"{path}: no complete Keras model ({type(error).__name__}), {_REMEDY}") from error
