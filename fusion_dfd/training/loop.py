@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+from jax.sharding import Sharding
 
 from fusion_dfd import atomic
 from fusion_dfd import config as c
@@ -118,16 +119,8 @@ def fit(
         now, saved = checkpoints.restore_last(now)
         progress = Progress(**saved)
     start = int(now.step)
-    batches = pipeline.train_batches(
-        train,
-        config.data,
-        config.train.batch_size,
-        config.seed,
-        split_batch,
-        (jax.process_index(), jax.process_count()),
-        feature_cache.clips(config, graphs, now, train, workdir),
-        start,
-    )
+    features = feature_cache.clips(config, graphs, now, train, workdir)
+    batches = _train_batches(config, train, features, split_batch, start)
     validate = _validation(config, graphs, val, feature_cache.clips(config, graphs, now, val, workdir))
     _write_config(workdir, config)
     writer = Writer(workdir, start, config.train.steps, resumed) if distributed.is_first() else Silent()
@@ -150,6 +143,15 @@ def fit(
     finally:
         writer.close()
         checkpoints.close()
+
+
+def _train_batches(
+    config: c.Config, train: Split, clips: pipeline.WindowSource | None, sharding: Sharding, start: int
+) -> pipeline.Batches:
+    process = jax.process_index(), jax.process_count()
+    return pipeline.train_batches(
+        train, config.data, config.train.batch_size, config.seed, sharding, process, clips, start
+    )
 
 
 def _check_batch_size(config: c.Config) -> None:
