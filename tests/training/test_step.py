@@ -39,6 +39,7 @@ def assert_close(left, right, atol):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=0), left, right)
 
 
+@pytest.mark.slow
 def test_one_device_equals_all(tiny, batch):
     tiny.model.branches = BRANCHES
     devices = len(jax.devices())
