@@ -9,7 +9,11 @@ import sys
 
 import pytest
 
+pytest.importorskip("fastapi", reason="the extra app is not installed")
+
 from fusion_dfd.serve import upload
+
+pytestmark = pytest.mark.extras
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -47,7 +47,7 @@ def test_stored_features_are_those_of_the_frames_the_pipeline_reads(frozen, tmp_
     with_frames, _ = pipeline.eval_batches(split, plain, 8)
     with_features, _ = pipeline.eval_batches(split, plain, 8, read=clips)
     for left, right in zip(with_frames, with_features, strict=True):
-        expected = np.asarray(model.encode(left.frames.reshape(-1, 32, 32, 3))).reshape(8, 4, -1)
+        expected = np.asarray(model.encode(jnp.asarray(left.frames).reshape(-1, 32, 32, 3))).reshape(8, 4, -1)
         scored = left.weight > 0
         np.testing.assert_allclose(right.frames[scored], expected[scored], atol=1e-5)
         np.testing.assert_array_equal(left.row, right.row)

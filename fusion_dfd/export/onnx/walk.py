@@ -23,7 +23,7 @@ BATCH_NAME = "batch"
 
 def convert(
     function: Callable[..., Mapping[str, jax.Array]],
-    inputs: Mapping[str, jax.ShapeDtypeStruct],
+    inputs: Mapping[str, jax.ShapeDtypeStruct | jax.Array | np.ndarray],
     metadata: Mapping[str, str],
     name: str,
 ) -> bytes:
