@@ -25,7 +25,7 @@ def clear_padding(
 
 
 @jax.jit
-def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "*#n t"]) -> Float[Array, "*n t"]:
+def masked_softmax(scores: Float[Array, "*n t"], valid: Bool[Array, "... t"]) -> Float[Array, "*n t"]:
     """Softmax over the valid entries of the last axis. Other entries are 0; all are 0 where nothing is valid."""
     floor = jnp.finfo(scores.dtype).min
     top = jax.lax.stop_gradient(jnp.max(jnp.where(valid, scores, floor), axis=-1, keepdims=True))
@@ -101,7 +101,7 @@ class MultiHeadAttention(nnx.Module):
         self.heads = heads
 
     def __call__(
-        self, x: Float[Array, "*n t c"], valid: Bool[Array, "*#n t"]
+        self, x: Float[Array, "*n t c"], valid: Bool[Array, "... t"]
     ) -> tuple[Float[Array, "*n t c"], Float[Array, "*n h t t"]]:
         """Returns the sequence and the weights [*n, heads, t (queries), t (keys)], 0 for keys that are not valid."""
         query, key, value = (

@@ -54,7 +54,7 @@ def is_symbolic(size: int) -> bool:
     return size > 0 and size % BATCH == 0
 
 
-def known(array: np.ndarray) -> Value:
+def known(array: np.ndarray | np.generic) -> Value:
     """A constant."""
     array = np.asarray(array)
     return Value(array, array.shape, array.dtype, tuple(range(array.ndim)))

@@ -51,7 +51,7 @@ def _single(value: Value, axis: int) -> bool:
     return axis in value.repeated or value.shape[axis] == 1
 
 
-def cast(layout: AxisLayout, value: Value, dtype: np.dtype) -> Value:
+def cast(layout: AxisLayout, value: Value, dtype: np.dtype | type) -> Value:
     """The value as another dtype. Raises DataError for a dtype without an ONNX form here."""
     dtype = np.dtype(dtype)
     if dtype == value.dtype:
