@@ -211,8 +211,8 @@ class BranchDropout(nnx.Module):
         self.rate = rate
         self.deterministic = False
 
-    def __call__(self, shape: tuple[int, int], rngs: nnx.Rngs | None) -> Array:
-        """bool [b, k]: the branches that the fusion sees."""
+    def __call__(self, shape: tuple, rngs: nnx.Rngs | None) -> Array:
+        """bool [b, k]: the branches that the fusion sees, ``shape`` (b, k); b may be symbolic."""
         if self.deterministic or self.rate == 0.0:
             return jnp.ones(shape, bool)
         draw = jax.random.uniform(rngs.dropout(), shape)

@@ -80,7 +80,7 @@ class TimeSformerDetector(System):
         attention = rearrange(weights * valid[..., None], "b t (h w) -> b t h w", h=side)
         return Outputs(self.head(self.norm(token), rngs), spatial_attention=attention)
 
-    def _check(self, shape: tuple[int, ...]) -> None:
+    def _check(self, shape: tuple) -> None:
         _, frames, height, width, _ = shape
         most = len(self.time_positions[...])
         if (height, width) != (self.size, self.size) or frames > most:

@@ -60,7 +60,7 @@ def known(array: np.ndarray | np.generic) -> Value:
     return Value(array, array.shape, array.dtype, tuple(range(array.ndim)))
 
 
-def computed(name: str, shape: Sequence[int], dtype: np.dtype) -> Value:
+def computed(name: str, shape: Sequence, dtype: np.dtype | type) -> Value:
     """A value that the graph computes, stored in the program's axis order."""
     return Value(name, tuple(shape), np.dtype(dtype), tuple(range(len(shape))))
 

@@ -16,7 +16,7 @@ SHORT = 8
 """Axes up to this size are called short."""
 
 
-def elementwise(layout: AxisLayout, operation: str, arguments: Sequence[Value], dtype: np.dtype) -> Value:
+def elementwise(layout: AxisLayout, operation: str, arguments: Sequence[Value], dtype: np.dtype | type) -> Value:
     """One elementwise operation, in the storage order of its largest argument."""
     shape = np.broadcast_shapes(*(value.shape for value in arguments))
     full = [_ranked(layout, value, len(shape)) for value in arguments]
