@@ -146,7 +146,7 @@ def test_depthwise_convolutions_are_grouped(rng):
 def test_padding_reaches_no_recurrent_state(rng):
     layer = recurrent.GRU(3, 4, rngs=nnx.Rngs(0))
     x, length = rng.normal(size=(3, 5, 3)).astype(np.float32), np.array([5, 1, 3], np.int32)
-    converted(lambda x, length: recurrent.last(layer(x, length), length, 2), x, length)
+    converted(lambda x, length: recurrent.final_state(layer(x, length), length, 2), x, length)
 
 
 def operations(content: bytes) -> list[str]:
