@@ -27,7 +27,7 @@ test: $(VENV)/.test
 
 # Trainings in processes of their own, eight devices, benchmarks.
 test-slow: $(VENV)/.test
-	REQUIRE_ALL=1 $(BIN)/python $(PYTEST) -n $(WORKERS) -m slow
+	$(BIN)/python $(PYTEST) -n $(WORKERS) -m slow
 
 # What wants optional packages: an environment with all of them, 4 GB. TensorFlow and PyTorch do not meet in one process.
 test-extras: $(VENV)-all/.done

@@ -59,5 +59,5 @@ def refuse(frames):
 
 def render(folder: str) -> str:
     path = f"{folder}/real.mp4"
-    predict.take.shoot(predict.take.Job(c.Synthetic(frames=20, size=128), 0, 1, {predict.ORIGINAL: path}))
+    predict.take.shoot(predict.take.RenderTask(c.Synthetic(frames=20, size=128), 0, 1, {predict.ORIGINAL: path}))
     return path

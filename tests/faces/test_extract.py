@@ -238,6 +238,7 @@ def test_with_the_real_detector_a_moving_face_is_followed(tmp_path):
     assert abs(clip.landmarks - truth).max() < 4
 
 
+@pytest.mark.slow
 def test_real_clips_are_read_and_their_faces_found(media):
     paths = sorted((media / "videos").glob("*/*"), key=lambda path: path.stat().st_size)[::40]
     options = config.Faces(clips=1, size=64)

@@ -136,6 +136,7 @@ def test_rendered_faces_are_found(finder):
         assert plausible(found.boxes[0], found.landmarks[0])
 
 
+@pytest.mark.slow
 def test_photographs_of_one_face_each(media):
     """The faces of 292 photographs: over 98% give exactly one face, and its landmarks make sense."""
     with open(media / "faces.csv", newline="") as file:

@@ -216,6 +216,7 @@ def test_other_training_gives_other_faces(drawn):
     assert len(one) != len(other) or abs(one.boxes - other.boxes).max() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["retinaface_mobilenet0.25.onnx", "retinaface_mobilenet0.25_small_anchors.pth"])
 def test_photographs_of_one_face_each(media, file):
     found = RetinaFace(load(str(media / "weights" / file)), 24, 0.9).detect(photographs(media, 97))

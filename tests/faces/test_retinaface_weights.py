@@ -26,7 +26,7 @@ def same(a, b) -> None:
             np.testing.assert_allclose(one, other, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [pytest.param(n, marks=[pytest.mark.slow] * (n == "resnet50")) for n in NETWORKS])
 def test_every_format_gives_the_same_weights(tmp_path, network):
     values = retinas.arrays(network)
     read = load(retinas.write_safetensors(tmp_path / "a.safetensors", values, SAID))

@@ -94,6 +94,7 @@ def test_calibration_again_is_the_same_and_of_another_step_is_refused(ran, run):
     assert page.parent == pathlib.Path(ran.workdir, f"report-{pathlib.Path(ran.data.dir).name}-test")
 
 
+@pytest.mark.slow
 def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch, capsys):
     def refuse(*_):
         raise DataError("val cannot calibrate: no real rows")
@@ -104,6 +105,7 @@ def test_a_val_of_one_class_is_said_and_does_not_stop_the_run(tiny, monkeypatch,
     assert "not calibrated: val cannot calibrate: no real rows" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_left_out_manipulations_are_in_test_alone(tiny):
     tiny.data.exclude_methods = ("FaceSwap",)
     result = experiment.run(tiny)
@@ -221,6 +223,7 @@ def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, m
     assert "Classification report" in pathlib.Path(run, "report", "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_an_ablation_keeps_what_is_finished_and_survives_a_failure(tiny, tmp_path, monkeypatch):
     real, calls = experiment.run, []
 

@@ -1,6 +1,7 @@
-"""The type checker of the tests: every annotated call of the package is checked, shapes included.
+"""The type checker of the tests: calls of the modules with shape annotations are checked against them.
 
-``--jaxtyping-packages`` in pyproject.toml names it. It is as lenient as Python's callers are: an int may stand for a
+``--jaxtyping-packages`` in pyproject.toml names it and those modules; ``pytest
+--jaxtyping-packages=fusion_dfd,typecheck.checked`` checks every annotation of the package and takes a quarter longer. It is as lenient as Python's callers are: an int may stand for a
 float (PEP 484), a NumPy scalar for one of Python, a path object for a string, a NumPy array for one of JAX. A
 ``SimpleNamespace`` stands for any object: a call that gets one is not checked.
 """

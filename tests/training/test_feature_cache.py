@@ -55,6 +55,7 @@ def test_stored_features_are_those_of_the_frames_the_pipeline_reads(frozen, tmp_
         np.testing.assert_array_equal(left.label, right.label)
 
 
+@pytest.mark.slow
 def test_training_on_them_comes_to_the_same_weights(frozen, tmp_path):
     from_frames = fit(frozen, str(tmp_path / "frames"))
     frozen.data.cache = True

@@ -80,6 +80,7 @@ def test_a_finished_run_is_not_trained_again(tiny):
     assert logger.read_log(tiny.workdir) == log
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_the_run_and_stays_ended(tiny):
     tiny.train.patience = 1
     tiny.optim.lr, tiny.optim.ema, tiny.train.steps = 0.0, 0.0, 20  # nothing is learned; statistics alone move

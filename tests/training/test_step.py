@@ -91,6 +91,7 @@ def test_training_lowers_the_loss(tiny, batch):
     assert last["loss"] < first["loss"]
 
 
+@pytest.mark.slow
 def test_accumulation_over_equal_parts_is_the_whole_batch(tiny, batch):
     # The same pair eight times: every part of the batch has the statistics of the whole.
     batch = jax.tree.map(lambda x: np.concatenate([x[:2]] * 8), batch)
