@@ -1,9 +1,11 @@
 """The type checker of the tests: calls of the modules with shape annotations are checked against them.
 
-``--jaxtyping-packages`` in pyproject.toml names it and those modules; ``pytest
---jaxtyping-packages=fusion_dfd,typecheck.checked`` checks every annotation of the package and takes a quarter longer. It is as lenient as Python's callers are: an int may stand for a
-float (PEP 484), a NumPy scalar for one of Python, a path object for a string, a NumPy array for one of JAX. A
-``SimpleNamespace`` stands for any object: a call that gets one is not checked.
+``--jaxtyping-packages`` in pyproject.toml names it and those modules. All annotations of the package are checked by
+``pytest --jaxtyping-packages=fusion_dfd,typecheck.checked``, which takes a quarter longer.
+
+It is as lenient as Python's callers are: an int may stand for a float (PEP 484), a NumPy scalar for one of Python, a
+path object for a string, a NumPy array for one of JAX. A ``SimpleNamespace`` stands for any object: a call that gets
+one is not checked.
 """
 
 import functools
