@@ -15,12 +15,22 @@ def test_long_and_marked(monkeypatch):
 def test_missing():
     pytest.importorskip("no_such_package")
 
+@pytest.mark.slow
+def test_missing_and_slow():
+    pytest.importorskip("no_such_package")
+
 @pytest.mark.extras
 def test_missing_and_marked():
     pytest.importorskip("no_such_package")
 
 def test_media():
     pytest.skip("FUSION_DFD_MEDIA")
+
+def test_offline():
+    pytest.skip("no network: nothing was fetched")
+
+def test_not_offline():
+    pytest.skip("no network that is understood")
 """
 FILE = "import pytest; pytest.importorskip('no_such_package')"
 OPTIONS = ("--strict-markers", "-rA", "--no-fold-skipped", "--continue-on-collection-errors")
@@ -34,6 +44,7 @@ def test_what_takes_long_and_what_may_be_skipped(pytester, monkeypatch, require_
     lines = pytester.runpytest_inprocess("-p", "suite_rules", *OPTIONS).outlines
     found = {tuple(line.split()[:2]) for line in lines}
     names = {"long": "FAILED", "long_and_marked": "PASSED", "missing": "FAILED", "missing_and_marked": marked}
+    names |= {"missing_and_slow": "FAILED", "offline": marked, "not_offline": "FAILED"}
     for name, wanted in (names | {"media": "SKIPPED"}).items():
         assert (wanted, f"test_rules.py::test_{name}") in found
     assert (file, "test_file.py") in found or (file, "[1]") in found

@@ -43,7 +43,8 @@ def load(path: str, names: Sequence[str], what: str) -> list[np.ndarray] | None:
     Raises :class:`DataError` where the file has other content; the message calls the content ``what``.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a damaged archive open that it opened itself.
+        with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
             return [file[name] for name in names]
     except FileNotFoundError:
         return None

