@@ -47,6 +47,8 @@ LIPS = (
 """Outer line, then inner line; of each the lower lip from the person's right corner to the left, then the upper."""
 NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327, 294, 278, 344, 440, 275, 45, 220, 115, 48, 64)
 """The ridge down to the lip, then the nostrils."""
+STORED = (*OVAL, *LEFT_BROW, *RIGHT_BROW, *LEFT_EYE, *RIGHT_EYE, *LIPS, *NOSE)
+"""The points that shards keep and forgers move, in this order: 152 of the 468."""
 POINTS, SIDE = 468, 192
 """Points of a mesh; side of the network's input, pixels."""
 AROUND = 1.5
@@ -62,6 +64,11 @@ WHEEL = Wheel(
     "0.6.0",
     {FILE: (2439440, "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493")},
 )
+
+
+def stored(group: Sequence[int]) -> list[int]:
+    """Places in STORED of a group of points."""
+    return [STORED.index(point) for point in group]
 
 
 @dataclasses.dataclass(frozen=True)
