@@ -11,11 +11,11 @@ import dataclasses
 import functools
 import zlib
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
-import av
 import cv2
 import numpy as np
+
+from fusion_dfd.faces.recode import recode
 
 Draws = Sequence[np.random.Generator]
 """One generator per frame."""
@@ -105,36 +105,8 @@ def pixelation(frame: np.ndarray, p: int, rng: np.random.Generator) -> np.ndarra
 
 
 def compression(frames: np.ndarray, p: int, draws: Draws) -> np.ndarray:
-    """H.264 of constant rate factor p."""
-    return h264(frames, p)
-
-
-def h264(frames: np.ndarray, crf: int) -> np.ndarray:
-    """Frames uint8 [t, h, w, 3] through the encoder x264 (medium preset, 4:2:0, no macroblock tree) and back.
-
-    The encoder needs an even height and width: an odd one is padded by repeating its last row or column, and cropped
-    after decoding.
-    """
-    height, width = frames.shape[1:3]
-    even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], "edge")
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.height, encoder.width = even.shape[1:3]
-    encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 25, Fraction(1, 25)
-    # Macroblock-tree rate control gives other bytes from one call to the next (seen with PyAV 18.1 on one thread).
-    encoder.options = {"crf": str(crf), "x264-params": "mbtree=0"}
-    encoder.thread_count = 1
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    pictures = [_picture(frame, number) for number, frame in enumerate(even)]
-    packets = [packet for picture in [*pictures, None] for packet in encoder.encode(picture)]
-    decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    return np.stack([frame.to_ndarray(format="rgb24")[:height, :width] for frame in decoded])
-
-
-def _picture(frame: np.ndarray, number: int) -> av.VideoFrame:
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))
-    picture.pts, picture.time_base = number, Fraction(1, 25)
-    return picture
+    """H.264 (x264, medium preset) of constant rate factor p."""
+    return recode(frames, "h264", p)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +121,7 @@ class Share:
         height, width = frames.shape[1:3]
         size = (max(round(width * self.scale), 2), max(round(height * self.scale), 2))
         small = [_jpeg(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), self.quality) for frame in frames]
-        shown = h264(np.stack(small), self.crf)
+        shown = recode(np.stack(small), "h264", self.crf)
         return np.stack([cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC) for frame in shown])
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.evaluation import perturb
+from fusion_dfd.faces import recode
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ def test_video_compression_worsens_with_the_level_and_keeps_the_order_of_frames(
     assert error == sorted(error)
     assert error[0] > 0
     shades = np.repeat(np.arange(20, 240, 20, dtype=np.uint8), 49 * 71 * 3).reshape(-1, 49, 71, 3)
-    np.testing.assert_allclose(perturb.h264(shades, 20), shades, atol=3)
+    np.testing.assert_allclose(recode.recode(shades, "h264", 20), shades, atol=3)
 
 
 def test_sharing_a_video_does_what_each_step_does(frames):
@@ -139,7 +140,7 @@ def test_sharing_a_video_does_what_each_step_does(frames):
         half = cv2.resize(frame, (35, 24), interpolation=cv2.INTER_AREA)
         _, data = cv2.imencode(".jpg", half[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
         small.append(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
-    shown = perturb.h264(np.stack(small), 30)
+    shown = recode.recode(np.stack(small), "h264", 30)
     want = np.stack([cv2.resize(frame, (70, 49), interpolation=cv2.INTER_CUBIC) for frame in shown])
     np.testing.assert_array_equal(share(frames), want)
     twice = perturb.CHAINS["messenger"].parameters[0]
