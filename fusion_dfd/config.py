@@ -12,18 +12,20 @@ import json
 from collections.abc import Iterator
 
 from fusion_dfd import options
+from fusion_dfd.model_options import (  # noqa: F401 - others read them through here
+    BRANCHES,
+    MICRO_INPUTS,
+    SYSTEMS,
+    Backbone,
+    Micro,
+    Model,
+    Sequence,
+    TimeSformer,
+    Transformer,
+    transformers,
+)
 from fusion_dfd.options import ConfigError, Group, option, section
 
-BRANCHES = ("spatial", "temporal", "micro")
-MICRO_INPUTS = ("rgb", "difference", "flow")
-SYSTEMS = {
-    "fusion": "three branches, fused",
-    "sequence": "a backbone per frame, then recurrent layers",
-    "flow": "the same on optical flow",
-    "r2plus1d": "3-D convolutions",
-    "timesformer": "divided space-time attention",
-}
-"""What ``model.system`` may be; :mod:`fusion_dfd.models.registry` builds them."""
 RULES = {
     "mean_probability": "the mean of its windows' probabilities",
     "mean_logit": "the sigmoid of the mean of its windows' logits",
@@ -138,111 +140,6 @@ class Data:
 
 
 @dataclasses.dataclass
-class Backbone:
-    """The network that encodes single frames. For r2plus1d only width and stages count; timesformer has none."""
-
-    name: str = option("resnet50", "Name of the architecture; docs/BACKBONES.md has the table.")
-    width: int = option(
-        0,
-        "Channels of the first convolution, all others in proportion (ViT: channels of a token); 0 = as published.",
-        0,
-        1024,
-    )
-    stages: int = option(
-        0,
-        "Stages kept; 0 = all. Take fewer for small frames: no map may be smaller than the kernel that reads it.",
-        0,
-        16,
-    )
-    weights: str = option(
-        "",
-        "Where training starts: empty for random weights, imagenet for published ones (of a CLIP or DINO ViT those), "
-        "or a file (.safetensors, .pth, .npz, .h5, .keras).",
-    )
-    frozen_norm: bool = option(
-        False,
-        "BatchNorm normalises by its stored statistics in training too and does not change them: for weights that "
-        "were trained elsewhere.",
-    )
-
-
-@dataclasses.dataclass
-class Micro:
-    """The micro-expression branch."""
-
-    inputs: tuple[str, ...] = option(
-        MICRO_INPUTS,
-        "Inputs, concatenated: rgb, difference (to the previous frame), flow (u, v, strain).",
-        words=MICRO_INPUTS,
-        empty=False,
-    )
-    size: int = option(64, "Side of the stabilised face, pixels.", 1)
-    widths: tuple[int, ...] = option((32, 64, 128), "Channels of the convolution blocks; each block halves the map.", 1)
-
-
-@dataclasses.dataclass
-class Transformer:
-    """The encoder over time that takes the place of the BiLSTMs with ``model.temporal=transformer``."""
-
-    width: int = option(128, "Width of a frame's token; even, and a multiple of heads.", 1)
-    depth: int = option(2, "Blocks, each of attention and a feed-forward layer.", 1)
-    heads: int = option(4, "Attention heads per block.", 1)
-
-
-@dataclasses.dataclass
-class Sequence:
-    """The recurrent layers of the systems sequence and flow; their units are ``model.recurrent``."""
-
-    cell: str = option("lstm", "Kind of the recurrent layers.", words=("lstm", "gru"))
-    bidirectional: bool = option(False, "Read the frames forward and backward.")
-    batch_norm: bool = option(False, "Add BatchNorm after every recurrent layer.")
-
-
-@dataclasses.dataclass
-class TimeSformer:
-    """The system timesformer; the defaults are the paper's base model."""
-
-    size: int = option(224, "Side of the frames, pixels; equal to data.size, a multiple of patch.", 1)
-    frames: int = option(8, "Frames with a learnt position in time; at least data.frames.", 1)
-    patch: int = option(16, "Side of a patch, pixels.", 1)
-    width: int = option(768, "Width of a patch's token; a multiple of heads.", 1)
-    depth: int = option(12, "Blocks of divided space-time attention.", 1)
-    heads: int = option(12, "Attention heads per block.", 1)
-
-
-@dataclasses.dataclass
-class Model:
-    """What is trained."""
-
-    system: str = option("fusion", "The architecture.", words=SYSTEMS)
-    branches: tuple[str, ...] = option(BRANCHES, "Branches of the fusion.", words=BRANCHES, empty=False)
-    backbone: Backbone = section(Backbone)
-    micro: Micro = section(Micro)
-    temporal: str = option(
-        "bilstm", "What relates the frames in the fusion's temporal branch.", words=("bilstm", "transformer")
-    )
-    transformer: Transformer = section(Transformer)
-    sequence: Sequence = section(Sequence)
-    timesformer: TimeSformer = section(TimeSformer)
-    recurrent: tuple[int, ...] = option(
-        (128, 64), "Units per direction of the stacked recurrent layers.", 1, empty=False
-    )
-    dense: tuple[int, ...] = option((256, 128), "Widths of the dense layers of the micro-expression branch.", 1)
-    head: tuple[int, ...] = option(
-        (256, 128, 64), "Widths of the layers before the logit; may be empty outside the fusion.", 1
-    )
-    token: int = option(128, "Width of the branch tokens that the fusion attends over.", 1)
-    dropout: float = option(0.5, "Probability of dropping a unit in training.", 0, 0.99)
-    branch_dropout: float = option(
-        0.0, "Probability of hiding a branch from the fusion in training (modality dropout).", 0, 0.99
-    )
-    bfloat16: bool = option(False, "Convolutions in bfloat16; everything else stays float32.")
-    remat: bool = option(
-        False, "Recompute the backbone's activations in the backward pass: less memory, about a third more time."
-    )
-
-
-@dataclasses.dataclass
 class Optim:
     """AdamW, its schedule and its losses."""
 
@@ -351,7 +248,7 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
     fits = data.dir is not None or faces.clip_length >= data.frames
     yield fits, f"data.frames={data.frames} is longer than the stored clips, faces.clip_length={faces.clip_length}"
     yield from _cache(config) if data.cache else ()
-    yield from _transformers(model, data)
+    yield from transformers(model, data.frames, data.size)
 
 
 def _cache(config: Config) -> Iterator[tuple[bool, str]]:
@@ -362,22 +259,6 @@ def _cache(config: Config) -> Iterator[tuple[bool, str]]:
     yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
     yield constant, "data.cache: want optim.groups=('backbone=0',) and model.backbone.frozen_norm=True"
     yield plain, "data.cache: features are stored without augmentation, set every part of data.augment to 0"
-
-
-def _transformers(model: Model, data: Data) -> Iterator[tuple[bool, str]]:
-    """The shapes of the two transformers, each only where it is used."""
-    if model.system == "fusion" and model.temporal == "transformer":
-        one = model.transformer
-        split = one.heads >= 1 and one.width % one.heads == 0 and one.width % 2 == 0
-        yield split, f"model.transformer={one}: want an even width that heads divide"
-    if model.system == "timesformer":
-        one = model.timesformer
-        yield one.heads >= 1 and one.width % one.heads == 0, f"model.timesformer={one}: want a width that heads divide"
-        fits = one.patch >= 1 and one.size == data.size and one.size % one.patch == 0
-        wanted = f"want data.size, {data.size}, and a multiple of model.timesformer.patch, {one.patch}"
-        yield fits, f"model.timesformer.size={one.size}: {wanted}"
-        placed = one.frames >= data.frames
-        yield placed, f"model.timesformer.frames={one.frames}: want at least data.frames, {data.frames}"
 
 
 def to_json(config: Config) -> str:

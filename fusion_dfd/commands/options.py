@@ -17,7 +17,8 @@ from fusion_dfd.options import Option, walk
 
 _HEAD = """# The options of a configuration
 
-Written by `fusion-dfd options`; the meanings, ranges and defaults stand beside the fields in `fusion_dfd/config.py`.
+Written by `fusion-dfd options`; the meanings, ranges and defaults stand beside the fields in `fusion_dfd/config.py`
+and `fusion_dfd/model_options.py`.
 Change one with `--config.section.name=value`, a tuple as `'--config.model.recurrent=(64, 32)'`. Named configurations
 (`fusion.py`, `baselines.py`) have defaults of their own: `fusion-dfd options --config fusion.py` prints those.
 """
