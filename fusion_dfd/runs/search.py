@@ -7,6 +7,7 @@ because the folder is named after the trial's values. Test is never opened.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
@@ -14,8 +15,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -26,6 +27,9 @@ from fusion_dfd.runs.search_space import Choice, Float, Int, Space, applied, cur
 from fusion_dfd.shards import clip_index, synthetic
 from fusion_dfd.training import checkpoint, loop
 from fusion_dfd.types import DataError
+
+if TYPE_CHECKING:
+    import optuna
 
 HEARTBEAT = 60
 """Seconds between signs of life of a trial; after twice as many without one another process takes it over."""
@@ -68,7 +72,13 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first = current(config.validate(), space)
-    study = _study(optuna, config, search)
+    with _database(optuna, search) as storage:
+        return _search(_study(optuna, config, search, storage), config, space, search, first, root)
+
+
+def _search(
+    study: optuna.Study, config: c.Config, space: Space, search: Search, first: dict[str, Any], root: str
+) -> str:
     if not study.trials:
         study.enqueue_trial(first)
     cache.keep_programs()
@@ -90,7 +100,26 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
     return search_page.write(study, config, space, first, root)
 
 
-def _study(optuna, config: c.Config, search: Search):
+@contextlib.contextmanager
+def _database(optuna, search: Search) -> Iterator[optuna.storages.BaseStorage]:
+    """The storage of a study; its connections are closed at the end."""
+    if search.storage.startswith("sqlite:///"):
+        os.makedirs(os.path.dirname(search.storage.removeprefix("sqlite:///")) or ".", exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        storage = optuna.storages.RDBStorage(
+            search.storage,
+            heartbeat_interval=HEARTBEAT,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _study(optuna, config: c.Config, search: Search, storage: optuna.storages.BaseStorage) -> optuna.Study:
     every, steps = config.train.eval_every, config.train.steps
     samplers: dict[str, Callable] = {
         # Trials that other processes are running count as bad, so that not all of them try the same values.
@@ -106,15 +135,6 @@ def _study(optuna, config: c.Config, search: Search):
     for name, value, known in [("sampler", search.sampler, samplers), ("pruner", search.pruner, pruners)]:
         if value not in known:
             raise c.ConfigError(f"--{name}={value}: want one of {', '.join(known)}")
-    if search.storage.startswith("sqlite:///"):
-        os.makedirs(os.path.dirname(search.storage.removeprefix("sqlite:///")) or ".", exist_ok=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        storage = optuna.storages.RDBStorage(
-            search.storage,
-            heartbeat_interval=HEARTBEAT,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
-        )
     return optuna.create_study(
         storage=storage,
         sampler=samplers[search.sampler](),

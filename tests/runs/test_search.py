@@ -109,12 +109,13 @@ def test_a_trial_worse_than_most_ends_early(tiny, tmp_path, monkeypatch):
 def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch):
     trained = scripted(monkeypatch, lambda config, step: 0.5)
     monkeypatch.setattr(tune, "HEARTBEAT", 1)
-    study = tune._study(optuna, tiny, search(tmp_path, 1))
-    study.enqueue_trial(current(tiny, SPACE))
-    lost = study.ask()
-    for name, options in SPACE.items():
-        tune._suggest(lost, name, options)
-    study._storage.record_heartbeat(lost._trial_id)  # its last sign of life
+    with tune._database(optuna, search(tmp_path, 1)) as storage:
+        study = tune._study(optuna, tiny, search(tmp_path, 1), storage)
+        study.enqueue_trial(current(tiny, SPACE))
+        lost = study.ask()
+        for name, options in SPACE.items():
+            tune._suggest(lost, name, options)
+        storage.record_heartbeat(lost._trial_id)  # its last sign of life
     time.sleep(3)
     tune.run(tiny, SPACE, search(tmp_path, 1), str(tmp_path))
     assert current(trained[0], SPACE) == lost.params
