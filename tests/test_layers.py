@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "terminal", "process_pool", "cache", "options", "model_options", "config", "weights", "datasets",
-    "synthetic", "faces", "shards", "input",
+    "synthetic", "faces", "forge", "shards", "input",
     "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "export", "predict", "explain",
     "configs", "serve", "commands", "cli",
 ]  # fmt: skip
@@ -27,7 +27,10 @@ ENTRANCES = [
     "*.registry",
 ]
 """Modules that people or other programs start, or that are chosen by name."""
-REGISTRIES = ["datasets.registry", "models.registry", "backbones.registry", "faces.detector", "export.onnx.primitives"]
+REGISTRIES = [
+    "datasets.registry", "models.registry", "backbones.registry", "faces.detector", "export.onnx.primitives",
+    "forge.registry",
+]  # fmt: skip
 """What one of these imports is an entrance too: it is chosen by name."""
 SHORT, LONG = 80, 400
 """Lines up to which a module has two importers, and lines that no module exceeds."""

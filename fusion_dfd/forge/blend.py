@@ -40,7 +40,7 @@ class _Change:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> _Change:
-        offset = rng.uniform(-20, 20, 3) * (rng.random() < 0.5)
+        offset = rng.uniform(-20, 20, 3) * (rng.random() < 0.3)
         contrast, brightness = 1 + rng.uniform(-0.15, 0.15), rng.uniform(-0.1, 0.1) * 255
         saturation = 1 + rng.uniform(-0.3, 0.3) * (rng.random() < 0.5)
         gain = contrast * (1 + rng.uniform(-0.06, 0.06, 3) * (rng.random() < 0.5))
@@ -78,7 +78,7 @@ def blend(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
         points = _slowed(points, SLOW * unit)
     sway = np.abs(rng.normal(0, 1)) * 50 * unit * 0.12
     field = cv2.resize(rng.normal(0, sway, (6, 6, 2)).astype(np.float32), (24, 24), interpolation=cv2.INTER_CUBIC)
-    inner, outer = rng.uniform(2, 9) * unit, rng.uniform(1.5, 12) * unit
+    inner, outer = rng.uniform(0.02, 0.08), rng.uniform(0.01, 0.12)
     strength = float(rng.choice([0.25, 0.5, 0.75, 1, 1, 1, 1]))
     shift, size = rng.uniform(-1, 1, 2) * (0.03 * width, 0.015 * height), rng.uniform(0.95, 1 / 0.95)
     still = rng.random() < 0.3

@@ -32,9 +32,12 @@ def feather(mask: np.ndarray, inner: float, outer: float) -> np.ndarray:
 
     Args:
       mask: 0..1.
-      inner: standard deviation of the first blur, pixels. It says how far the border moves inwards.
-      outer: standard deviation of the second blur, pixels. It says how wide the border is.
+      inner: standard deviation of the first blur. It says how far the border moves inwards.
+      outer: standard deviation of the second blur. It says how wide the border is.
+
+    Both are fractions of the side of a square as large as the mask, so that a small hull does not vanish.
     """
+    inner, outer = (part * np.sqrt(float(mask.sum())) for part in (inner, outer))
     core = _blurred(mask, inner)
     core = (core >= 0.999 * max(float(core.max()), 1e-6)).astype(np.float32)
     soft = _blurred(core, outer) * (mask > 0)
