@@ -155,11 +155,26 @@ class Optim:
     groups: tuple[str, ...] = option(
         (),
         "Parts of the model that learn otherwise: PREFIX=FACTOR of the learning rate, where 0 freezes; "
-        'PREFIX=FACTOR@STEP from that step on. E.g. ("backbone=0",) or ("backbone=0.1@1000", "backbone/conv1=0").',
+        "PREFIX=FACTOR@STEP from that step on; PREFIX:norm=FACTOR for the norm layers below the prefix only. E.g. "
+        '("backbone=0",), ("backbone=0.1@1000", "backbone/conv1=0") or ("backbone=0", "backbone:norm=1").',
         form=(options.GROUP, options.GROUPS),
     )
     accumulate: int = option(
         1, "Number of micro-batches per step; their gradients are averaged: less memory, same batch.", 1, 10000
+    )
+    sam: float = option(
+        0.0,
+        "Radius of sharpness-aware minimisation: every step takes its gradient at the worst weights within that "
+        "distance, which costs a second pass; 0 = off, 0.05 is the paper's.",
+        0,
+        10,
+    )
+    alternate: int = option(
+        0,
+        "Alternate freezing of the fusion: for that many steps its spatial parts (backbone, spatial) are frozen, for "
+        "as many its temporal parts (temporal, micro), and so on; 0 = off.",
+        0,
+        1000000,
     )
 
     @property
@@ -247,6 +262,11 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
     yield not odd, f"train.batch_size={train.batch_size}: want an even number, a batch is made of real-fake pairs"
     fits = data.dir is not None or faces.clip_length >= data.frames
     yield fits, f"data.frames={data.frames} is longer than the stored clips, faces.clip_length={faces.clip_length}"
+    halves = model.system == "fusion" and len({"temporal", "micro"} & set(model.branches)) > 0
+    yield (
+        halves or not config.optim.alternate,
+        f"optim.alternate={config.optim.alternate}: want model.system=fusion with the branch temporal or micro, or 0",
+    )
     yield from _cache(config) if data.cache else ()
     yield from transformers(model, data.frames, data.size)
 
@@ -254,10 +274,14 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
 def _cache(config: Config) -> Iterator[tuple[bool, str]]:
     """What must hold so that a frame's features are the same whenever it is read."""
     model, augment = config.model, config.data.augment
-    constant = "backbone=0" in config.optim.groups and model.backbone.frozen_norm
+    below = [one for one in config.optim.parsed_groups if one.prefix.split("/")[0] == "backbone"]
+    constant = "backbone=0" in config.optim.groups and all(one.frozen for one in below) and model.backbone.frozen_norm
     plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg))
     yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
-    yield constant, "data.cache: want optim.groups=('backbone=0',) and model.backbone.frozen_norm=True"
+    yield (
+        constant,
+        "data.cache: want optim.groups=('backbone=0',), nothing of it learning, and model.backbone.frozen_norm=True",
+    )
     yield plain, "data.cache: features are stored without augmentation, set every part of data.augment to 0"
 
 

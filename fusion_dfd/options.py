@@ -9,8 +9,8 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-GROUP = r"(?P<prefix>[\w/]+)=(?P<factor>\d+(\.\d+)?)(@(?P<step>\d+))?"
-GROUPS = "PREFIX=FACTOR or PREFIX=FACTOR@STEP, e.g. backbone=0.1@500"
+GROUP = r"(?P<prefix>[\w/]+)(?P<norm>:norm)?=(?P<factor>\d+(\.\d+)?)(@(?P<step>\d+))?"
+GROUPS = "PREFIX=FACTOR or PREFIX=FACTOR@STEP, PREFIX may end in :norm, e.g. backbone:norm=0.1@500"
 
 
 class ConfigError(ValueError):
@@ -104,17 +104,24 @@ class Group:
     """Of the learning rate; 0 freezes."""
     step: int = 0
     """First step at which the group learns."""
+    norm: bool = False
+    """Whether it holds only the scales and biases of norm layers: ``PREFIX:norm``."""
 
     @classmethod
     def parse(cls, text: str) -> Group:
-        """The group that ``PREFIX=FACTOR`` or ``PREFIX=FACTOR@STEP`` means. Raises ConfigError for another form."""
+        """The group that a text of the form :data:`GROUPS` means. Raises ConfigError for another form."""
         part = re.fullmatch(GROUP, text)
         if not part:
             raise ConfigError(f"optim.groups={text}: want {GROUPS}")
-        return cls(part["prefix"], float(part["factor"]), int(part["step"] or 0))
+        return cls(part["prefix"], float(part["factor"]), int(part["step"] or 0), bool(part["norm"]))
 
     def __str__(self) -> str:
-        return f"{self.prefix}={self.factor:g}{f'@{self.step}' if self.step else ''}"
+        return f"{self.selector}={self.factor:g}{f'@{self.step}' if self.step else ''}"
+
+    @property
+    def selector(self) -> str:
+        """``PREFIX`` or ``PREFIX:norm``: which parameters it holds."""
+        return f"{self.prefix}:norm" if self.norm else self.prefix
 
     @property
     def frozen(self) -> bool:

@@ -80,7 +80,7 @@ def print_model_table(config: c.Config, console: Console) -> None:
     """
     chosen = config.optim.parsed_groups
     params = state.abstract_variables(config.model)["params"]
-    optim.check(chosen, params)
+    optim.check(config.optim, params)
     right = {"justify": "right"}
     table = Table("part", Column("parameters", **right), Column("trained", **right), "learning rate", show_footer=True)
     assigned = optim.assign(chosen, params)

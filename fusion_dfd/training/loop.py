@@ -111,7 +111,7 @@ def fit(
     tx = optim.build(config.optim, config.train.steps)
     graphs = state.graphs(config.model)
     checkpoints = Checkpoints(workdir, config)
-    optim.check(config.optim.parsed_groups, state.abstract_variables(config.model)["params"])
+    optim.check(config.optim, state.abstract_variables(config.model)["params"])
     resumed = checkpoints.last_step is not None
     now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
     progress = Progress()

@@ -54,21 +54,27 @@ def train_step(
     key: jax.Array,
     *,
     graph: nnx.GraphDef,
-    tx: optax.GradientTransformation,
+    tx: optax.GradientTransformationExtraArgs,
     optim: c.Optim,
 ) -> tuple[TrainState, Terms]:
     """One step of the optimiser.
+
+    ``optim.sam`` makes a second pass over the same batch with the same dropout; BatchNorm statistics and the terms are
+    those of the first.
 
     A step whose loss or gradient is not finite changes nothing but the step counter and sets ``terms["skipped"]``. So
     one bad batch cannot poison the weights, and the loop decides when to give up. ``key`` is folded with the number of
     the step, so that a resumed run draws the same dropout.
     """
-    grads, stats, terms = accumulated_gradient(
-        state, batch, jax.random.fold_in(key, state.step), graph=graph, optim=optim
+    gradient = functools.partial(
+        accumulated_gradient, batch=batch, key=jax.random.fold_in(key, state.step), graph=graph, optim=optim
     )
+    grads, stats, terms = gradient(state)
     norm = optax.tree.norm(grads)
-    finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    updates, opt_state = tx.update(
+        grads, state.opt_state, state.params, grad_fn=lambda params, _: gradient(state.replace(params=params))[0]
+    )
+    finite = jnp.isfinite(terms["loss"]) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
     params = optax.apply_updates(state.params, updates)
     average = _average(state, {"params": params, "stats": stats}, optim.ema)
     new = TrainState(state.step, params, stats, opt_state, average)
@@ -125,7 +131,7 @@ def _average(state: TrainState, new: dict, decay: float) -> dict:
 
 
 def make_train_step(
-    graphs: Graphs, tx: optax.GradientTransformation, optim: c.Optim, replicated: NamedSharding
+    graphs: Graphs, tx: optax.GradientTransformationExtraArgs, optim: c.Optim, replicated: NamedSharding
 ) -> TrainStep:
     """:func:`train_step`, compiled as ``step(state, batch, key) -> state, terms``; the old state is donated."""
     step = functools.partial(train_step, graph=graphs.train, tx=tx, optim=optim)

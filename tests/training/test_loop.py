@@ -48,7 +48,14 @@ def stop_before(step: int):
     return lambda: contextlib.nullcontext(lambda: next(calls, None) == step)
 
 
-def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [{}, pytest.param({"sam": 0.05, "alternate": 2, "groups": ("backbone:norm=0.5",)}, marks=pytest.mark.slow)],
+)
+def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, options):
+    tiny.optim = dataclasses.replace(tiny.optim, **options)
+    if "alternate" in options:
+        tiny.model.branches = ("spatial", "micro")
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     assert fit(tiny, whole).finished
     stopped = fit(tiny, parts, stop_signal=stop_before(3))

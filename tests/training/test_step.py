@@ -103,6 +103,41 @@ def test_accumulation_over_equal_parts_is_the_whole_batch(tiny, batch):
     assert_close(whole.params, parts.params, 1e-5)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_sharpness_aware_step_is_two_passes(tiny, batch, accumulate):
+    """By hand: the gradient of the same batch at w + rho g / |g|, then the plain optimiser at w."""
+    tiny.optim.accumulate, tiny.optim.warmup, rho = accumulate, 0, 0.3
+    graphs, (replicated, _) = state.graphs(tiny.model), state.shardings(state.data_mesh())
+    plain = optim.build(tiny.optim, tiny.train.steps)
+    now = state.create(tiny.model, plain, tiny.seed, replicated)
+    key = jax.random.fold_in(jax.random.key(0), 0)
+
+    @jax.jit
+    def by_hand(now, batch):
+        def gradient(params):
+            at = now.replace(params=params)
+            return step.accumulated_gradient(at, batch, key, graph=graphs.train, optim=tiny.optim)
+
+        first, stats, terms = gradient(now.params)
+        length = jax.numpy.sqrt(sum(jax.numpy.sum(leaf**2) for leaf in jax.tree.leaves(first)))
+        second, _, _ = gradient(jax.tree.map(lambda w, g: w + rho * g / length, now.params, first))
+        updates, opt_state = plain.update(second, now.opt_state, now.params)
+        _, unaware = plain.update(first, now.opt_state, now.params)
+        return optax.apply_updates(now.params, updates), stats, terms["loss"], opt_state, unaware
+
+    params, stats, loss, opt_state, unaware = jax.device_get(by_hand(now, batch))
+    tiny.optim.sam = rho
+    tx = optim.build(tiny.optim, tiny.train.steps)
+    train_step = step.make_train_step(graphs, tx, tiny.optim, replicated)
+    after, terms = jax.device_get(train_step(now.replace(opt_state=tx.init(now.params)), batch, jax.random.key(0)))
+    np.testing.assert_allclose(terms["loss"], loss, rtol=1e-5)
+    assert_close(after.stats, stats, 1e-6)
+    assert_close(after.opt_state.opt_state, opt_state, 1e-6)
+    assert_close(after.params, params, 1e-3)  # a tenth of a step: Adam divides by tiny gradients
+    moved = optax.tree.norm(jax.tree.map(np.subtract, opt_state[1][0].mu, unaware[1][0].mu))
+    assert moved > 0.01  # the second gradient is another one: the comparison can fail
+
+
 def test_micro_batches_are_whole_pairs():
     parts = step.split_in_micro_batches(np.arange(16), 4)
     assert parts.shape == (4, 4)
