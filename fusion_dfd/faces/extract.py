@@ -17,7 +17,8 @@ from fusion_dfd import config
 from fusion_dfd.faces import track
 from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.faces.detector import Detector
-from fusion_dfd.faces.video import Decoder, Picture, Reader, VideoInfo, probe
+from fusion_dfd.faces.picture import Picture
+from fusion_dfd.faces.video import Decoder, Reader, VideoInfo, probe
 from fusion_dfd.types import DataError, FaceTrack
 
 MOST_TRACKS = 8

@@ -7,7 +7,10 @@ used.
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +18,28 @@ from collections.abc import Callable, Iterable, Iterator
 import av
 import numpy as np
 
+from fusion_dfd.faces.picture import Picture, square_size
 from fusion_dfd.types import DataError
+
+LARGEST = 8192 * 8192
+"""Most pixels of a frame that is decoded at all: 8K has half of them."""
+POINTERS = (
+    "alsa",
+    "concat",
+    "dash",
+    "fbdev",
+    "hls",
+    "kmsgrab",
+    "lavfi",
+    "rtp",
+    "rtsp",
+    "sdp",
+    "v4l2",
+    "vobsub",
+    "webm_dash_manifest",
+    "x11grab",
+)
+"""FFmpeg's names of formats that hold no picture, but say where pictures are: playlists, devices, the network."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +51,7 @@ class VideoInfo:
     fps: float
     """Average frames per second; 0 where the file does not say."""
     width: int
-    """Pixels as coded; :class:`Decoder` swaps width and height of a video that is to be shown turned by 90 degrees."""
+    """Pixels as coded; :class:`Decoder` makes them square and applies the display matrix."""
     height: int
     codec: str
     """FFmpeg's name of the codec, e.g. ``h264``."""
@@ -73,42 +97,19 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
         return VideoInfo(packets, float(rate or 0), context.width, context.height, context.name, damaged)
 
 
-class Picture:
-    """A decoded frame in the decoder's own pixel format, usually half the bytes of its RGB."""
-
-    def __init__(self, frame: av.VideoFrame, size: tuple[int, int]):
-        self._frame, self._size, self._turns = frame, size, round(frame.rotation / 90) % 4
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of :meth:`rgb`, pixels."""
-        return self._size if self._turns % 2 else self._size[::-1]
-
-    def rgb(self) -> np.ndarray:
-        """uint8 [h, w, 3], turned as the display matrix asks, scaled to the ``size`` (w, h) of the first frame."""
-        width, height = self._size
-        frame = self._frame.reformat(width=width, height=height, format="rgb24", threads=1)
-        return np.ascontiguousarray(np.rot90(frame.to_ndarray(), self._turns))
-
-    def grey(self, side: int) -> np.ndarray:
-        """uint8 [side, side], brightness averaged over areas and squeezed into a square; not turned."""
-        return self._frame.reformat(
-            width=side, height=side, format="gray", interpolation="AREA", threads=1
-        ).to_ndarray()
-
-
 class Decoder:
     """An iterable of ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
 
     ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
     out. Decoding stops after the last of them. Packets that cannot be decoded are skipped and counted in ``damaged``;
-    the frames after them move up. All frames have the size of the first one.
+    the frames after them move up. All frames have the size of the first one. ``turns`` quarter turns counter-clockwise
+    are made beyond what the file asks for.
 
     Raises :class:`DataError` as :func:`probe` does, and when not one frame of the file can be decoded. The consumer's
     time counts towards ``time_limit`` (seconds).
     """
 
-    def __init__(self, path: str, wanted: Iterable[int], time_limit: float = 300.0):
+    def __init__(self, path: str, wanted: Iterable[int], time_limit: float = 300.0, turns: int = 0):
         self.path = os.fspath(path)
         self.damaged = 0
         """Packets that could not be decoded so far."""
@@ -116,6 +117,7 @@ class Decoder:
         """Frames decoded so far, wanted or not."""
         self._wanted = wanted
         self._limit = time_limit
+        self._turns = turns
 
     def __iter__(self) -> Iterator[tuple[int, Picture]]:
         self.damaged = self.decoded = 0
@@ -126,23 +128,27 @@ class Decoder:
             return
         size = None
         with _open(self.path) as container:
-            for frame in self._frames(container, clock):
+            stream = _video_stream(self.path, container)
+            ratio = float(stream.sample_aspect_ratio or 1)
+            for frame in self._frames(container, stream, clock):
                 index, self.decoded = self.decoded, self.decoded + 1
-                size = size or (frame.width, frame.height)
+                size = size or square_size(frame.width, frame.height, ratio)
                 if index < want:
                     continue
-                yield index, Picture(frame, size)
+                yield index, Picture(frame, size, self._turns)
                 want = next(wanted, None)
                 if want is None:
                     return
         if not self.decoded:
             raise _no_frames(self.path)
 
-    def _frames(self, container: av.container.InputContainer, clock: _Clock) -> Iterator[av.VideoFrame]:
-        stream = _video_stream(self.path, container)
+    def _frames(
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, clock: _Clock
+    ) -> Iterator[av.VideoFrame]:
         # One thread: clips are decoded by many processes at once, and frame threads can deadlock on damaged streams.
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"max_pixels": str(LARGEST)}
         packets = container.demux(stream)
         while True:
             clock.check()
@@ -179,10 +185,18 @@ def _open(path: str) -> av.container.InputContainer:
     if _cut_off(path):
         raise DataError(f"{path}: cut off before its index (no moov box), copy or download it again")
     try:
-        # Without the whitelist, a playlist renamed .mp4 would make FFmpeg fetch what it names.
-        return av.open(os.path.abspath(path), metadata_errors="replace", options={"protocol_whitelist": "file"})
+        # Without the whitelists, a playlist renamed .mp4 would make FFmpeg open what it names.
+        allowed = {"protocol_whitelist": "file", "format_whitelist": _formats()}
+        return av.open(os.path.abspath(path), metadata_errors="replace", options=allowed)
     except (av.FFmpegError, OSError) as error:
         raise DataError(f"{path}: {_why_not(path, error)}") from error
+
+
+@functools.cache
+def _formats() -> str:
+    """FFmpeg's formats that hold pictures themselves, comma-separated."""
+    every = {name for names in av.formats_available for name in names.split(",")}
+    return ",".join(sorted(every.difference(POINTERS)))
 
 
 def _why_not(path: str, error: Exception) -> str:
@@ -217,16 +231,34 @@ def _cut_off(path: str) -> bool:
 
 
 def _video_stream(path: str, container: av.container.InputContainer) -> av.video.stream.VideoStream:
-    """The first moving picture of a container (cover art of a sound file is none)."""
-    cover = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    """The moving picture of a container: of several streams that with the most frames, of equal ones the largest.
+
+    Cover art, thumbnails and other stills are none.
+    """
+    kinds = av.stream.Disposition
+    stills = kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & stills]
     if not streams:
         raise DataError(f"{path}: no video stream (sound or data only), give a file with a picture")
-    best = container.streams.best("video")
-    chosen = next((stream for stream in streams if best is not None and stream.index == best.index), streams[0])
-    if chosen.codec_context is None:
+    decodable = [stream for stream in streams if stream.codec_context is not None]
+    if not decodable:
         raise DataError(f"{path}: no decoder for its video stream, convert it to H.264 mp4")
-    return chosen
+    if len(decodable) == 1:
+        return decodable[0]
+    packets = _packets(path, [stream.index for stream in decodable])
+    return max(
+        decodable,
+        key=lambda stream: (packets[stream.index], stream.codec_context.width * stream.codec_context.height),
+    )
+
+
+def _packets(path: str, numbers: list[int]) -> collections.Counter:
+    """How many packets each of the streams ``numbers`` of a file has; of a damaged file those before the damage."""
+    found = collections.Counter()
+    with _open(path) as container, contextlib.suppress(av.FFmpegError, OSError):
+        for packet in container.demux([container.streams[number] for number in numbers]):
+            found[packet.stream.index] += bool(packet.size) and not packet.is_discard
+    return found
 
 
 def _duration(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> float:
