@@ -141,7 +141,7 @@ def test_every_option_says_what_it_is(one):
     [
         ("synthetic", "pairs", (1, 2), "want 3 numbers, each 1 or more"),
         ("optim", "ema", float("nan"), "want 0 .. 0.999999"),
-        ("optim", "groups", ("backbone",), options.GROUPS),
+        ("optim", "groups", ("backbone",), f"want {options.GROUPS}"),
         ("model", "branches", ("spatial", "eye"), "want a non-empty subset of spatial, temporal, micro"),
         ("train", "steps", 0, "want 1 or more"),
         ("faces", "time_limit", 0.0, "want more than 0"),
