@@ -57,6 +57,7 @@ def annotate(
     tracks: dict[int, list[FaceTrack]],
     faces: Sequence[Face],
     said: str,
+    turns: int = 0,
 ) -> bytes:
     """The video as the bytes of an H.264 mp4 without sound.
 
@@ -67,6 +68,7 @@ def annotate(
       tracks: the clips of each person, by track number.
       faces: verdicts on each person, first that of the person who speaks for the video.
       said: text above the picture, ASCII.
+      turns: quarter turns counter-clockwise by which the frames were turned before faces were found.
 
     Raises :class:`fusion_dfd.types.DataError` where the file can no longer be read or FFmpeg has no encoder of H.264.
     """
@@ -76,7 +78,7 @@ def annotate(
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = None
-        for index, frame in _frames(path, wanted(info, clips)):
+        for index, frame in _frames(path, wanted(info, clips), turns):
             picture, scale = _resized(frame)
             if stream is None:
                 strip = _timeline(picture.shape[1], faces[0].timeline, length)
@@ -93,8 +95,8 @@ def annotate(
     return out.getvalue()
 
 
-def _frames(path: str, numbers: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    for index, picture in Decoder(path, numbers, math.inf):
+def _frames(path: str, numbers: list[int], turns: int) -> Iterator[tuple[int, np.ndarray]]:
+    for index, picture in Decoder(path, numbers, math.inf, turns):
         yield index, picture.rgb()
 
 

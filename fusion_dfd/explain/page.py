@@ -80,9 +80,8 @@ def file_name(path: str) -> str:
 
 def _film(video: ScoredVideo, verdict: Verdict, found: Evidence) -> bytes:
     faces = sorted(verdict.faces, key=lambda face: face.track != found.face.track)
-    return annotated_video.annotate(
-        video.path, video.scan.info, video.clips, found.tracks, faces, sentences.burnt_in(verdict)
-    )
+    scan, said = video.scan, sentences.burnt_in(verdict)
+    return annotated_video.annotate(video.path, scan.info, video.clips, found.tracks, faces, said, scan.turns)
 
 
 class Pages:

@@ -92,21 +92,37 @@ class FaceScan:
     """The faces of each range of frames of a video; ``track`` is 0 in all of them. Iterate once.
 
     One range of frames is held at a time. The constructor and the iteration raise as :func:`extract` does.
+
+    ``ranges`` of frame numbers, ascending and apart, replace those of the options, and all frames are turned by
+    ``turns`` quarter turns counter-clockwise.
     """
 
-    def __init__(self, path: str, options: config.Faces, detector: Detector):
+    def __init__(
+        self,
+        path: str,
+        options: config.Faces,
+        detector: Detector,
+        ranges: Sequence[Sequence[int]] = (),
+        turns: int = 0,
+    ):
         start = time.monotonic()
         self.info = probe(path, options.time_limit)
-        self._ranges = frame_ranges(self.info.frames, options)
+        self.turns = turns
+        self._ranges = ranges or frame_ranges(self.info.frames, options)
         self._options, self._detector = options, detector
         wanted = (index for numbers in self._ranges for index in numbers)
-        self._frames = Decoder(path, wanted, options.time_limit - (time.monotonic() - start))
+        self._frames = Decoder(path, wanted, options.time_limit - (time.monotonic() - start), turns)
         self.ranges = len(self._ranges)
         """Number of ranges of frames that are examined."""
         self.looked: list[int] = []
         """Numbers of the frames that the detector has seen so far."""
         self.shape: tuple[int, int] = (0, 0)
         """Height and width of the frames, pixels; known after the first range."""
+
+    @property
+    def looked_at_part(self) -> bool:
+        """Whether ranges leave out frames of the video, as many as a range has."""
+        return self.info.frames - sum(map(len, self._ranges)) >= len(self._ranges[0])
 
     @property
     def damaged(self) -> int:

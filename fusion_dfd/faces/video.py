@@ -271,4 +271,8 @@ def _duration(container: av.container.InputContainer, stream: av.video.stream.Vi
 
 
 def _no_frames(path: str) -> DataError:
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
+        return DataError(f"{path}: an animated WebP, which FFmpeg does not decode, convert it to mp4 or GIF")
     return DataError(f"{path}: not one frame can be decoded, copy or download it again")

@@ -24,6 +24,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import appearance
 from fusion_dfd.export import runtime
 from fusion_dfd.faces import detector as face_detectors
+from fusion_dfd.faces import search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
@@ -109,20 +110,25 @@ class DeepfakeDetector:
     def _read(self, video: ScoredVideo, on_progress: OnProgress | None) -> Iterator[Window]:
         try:
             video.scan = FaceScan(video.path, self._options, self.finder)
-            for faces in video.scan:
-                windows = [
-                    window for k, face in enumerate(faces) for window in self._windows(face, len(video.clips), k)
-                ]
-                video.clips.append([dataclasses.replace(face, frames=face.frames[:0]) for face in faces])
-                video.windows += windows
-                yield from windows
-                if on_progress:
-                    on_progress(video.path, len(video.clips), video.scan.ranges)
+            yield from self._scan(video, on_progress)
+            if not video.windows and (where := search.find(video.path, video.scan.info, self._options, self.finder)):
+                video.clips.clear()
+                video.scan = FaceScan(video.path, self._options, self.finder, where.ranges, where.turns)
+                yield from self._scan(video, on_progress)
             if not video.windows:
                 video.reason = self._why_none(video)
         except DataError as error:
             video.reason = str(error)
         video.read = True
+
+    def _scan(self, video: ScoredVideo, on_progress: OnProgress | None) -> Iterator[Window]:
+        for faces in video.scan:
+            windows = [window for k, face in enumerate(faces) for window in self._windows(face, len(video.clips), k)]
+            video.clips.append([dataclasses.replace(face, frames=face.frames[:0]) for face in faces])
+            video.windows += windows
+            yield from windows
+            if on_progress:
+                on_progress(video.path, len(video.clips), video.scan.ranges)
 
     def _windows(self, face: FaceTrack, clip: int, position: int) -> Iterator[Window]:
         count = self.config.data.frames
@@ -149,6 +155,8 @@ class DeepfakeDetector:
         """Tells a video without faces from one whose faces are too small."""
         least = self.config.faces.min_size
         reason = f"no face found in the {len(video.scan.looked)} frames looked at"
+        if video.scan.looked_at_part:
+            reason += "; clips = 0 (--clips 0) looks through the whole video"
         if least <= SMALLEST:
             return reason
         options = dataclasses.replace(self._options, min_size=SMALLEST, clips=1)

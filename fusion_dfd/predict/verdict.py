@@ -66,7 +66,8 @@ class Verdict:
     """Of the face that speaks for the video, see :attr:`Face.probability`. None when not scored."""
     faces: tuple[Face, ...]
     reason: str | None = None
-    """Why the video could not be scored, why the verdict is uncertain, or what of the file was damaged."""
+    """Why the video could not be scored, why the verdict is uncertain, that the picture had to be turned, or what of
+    the file was damaged."""
     seconds: float | None = None
     """Length of the video; None if unknown."""
     took: float = 0.0
@@ -162,7 +163,8 @@ class VerdictRules:
         faces = tuple(self._face(number, *tracks[number], fps, config) for number in sorted(tracks))
         speaks = self.speaker(faces)
         damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
-        reason = "; ".join(filter(None, [speaks.reason, damaged])) or None
+        turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
+        reason = "; ".join(filter(None, [speaks.reason, turned, damaged])) or None
         return Verdict(video.path, speaks.verdict, speaks.probability, faces, reason, seconds, took)
 
     def speaker(self, faces: Sequence[Face]) -> Face:

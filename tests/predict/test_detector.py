@@ -6,6 +6,7 @@ import math
 import jax
 import numpy as np
 import pytest
+from barcodes import barcode, write
 from scripted import Scripted
 
 from fusion_dfd.evaluation.scores import probability
@@ -127,3 +128,28 @@ def test_a_file_that_cannot_be_scored_says_why(build, tmp_path, name):
 
 def test_there_is_no_time_limit(build):
     assert math.isinf(build(one)._options.time_limit)
+
+
+def test_a_face_between_the_ranges_looked_at_is_found(build, video):
+    """With one clip of ten frames in the middle of 120, the face of the frames from 20 on is not in it."""
+    verdict = build(lambda index: one(index) if 20 <= index < 40 else [], clips=1).predict(video(120))
+    assert verdict.verdict != "none"
+    assert verdict.faces[0].frames >= 5
+
+
+def test_what_looks_through_the_whole_video_is_named(build, video):
+    reason = build(lambda _: [], clips=1).predict(video(120)).reason
+    assert "--clips 0" in reason
+
+
+def test_a_picture_that_lies_on_its_side_is_judged_and_said_so(trained, tmp_path):
+    class Upright(Scripted):
+        def detect(self, frames):
+            wide = frames.shape[1] < frames.shape[2] and frames[:, 28:].std() < 20
+            return [self.answer(one(0) if wide else []) for _ in frames]
+
+    path = write(tmp_path / "a.mp4", [np.ascontiguousarray(np.rot90(barcode(k + 1))) for k in range(20)])
+    rules = VerdictRules(None, "mean_probability", None, "first")
+    verdict = DeepfakeDetector(trained, rules, build_finder=lambda _: Upright(None)).predict(path)
+    assert verdict.faces[0].frames == 20
+    assert "after a turn of the picture by 270 degrees" in verdict.reason
