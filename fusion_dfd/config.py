@@ -125,6 +125,11 @@ class Data:
     """From shards to batches."""
 
     dir: str | None = option(None, "Folder of prepared shards; None makes and prepares the synthetic data set.")
+    val_dir: str | None = option(
+        None,
+        "Folder of prepared shards whose val split (all of it where it has none) chooses the checkpoint in place of "
+        "that of data.dir, e.g. real deepfakes. What chooses is no test set any more.",
+    )
     frames: int = option(16, "Contiguous frames of a window, which the model sees at once.", 1, 1024)
     size: int = option(224, "Side of the frames given to the model, pixels.", 16, 2048)
     exclude_methods: tuple[str, ...] = option(

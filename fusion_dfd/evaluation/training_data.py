@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from fusion_dfd import atomic
 from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError, Score
@@ -17,18 +15,21 @@ TrainingData = dict[str, Any]
 ``dataset/compression``, of manipulations and of ``dataset/group``."""
 
 
-def describe(train: ClipTable, val: ClipTable, excluded: Sequence[str] = ()) -> TrainingData:
-    """What two tables hold, after ``excluded`` manipulations were left out of them."""
-    return {"train": _part(train), "val": _part(val), "excluded": sorted(excluded)}
+def describe(train: ClipTable, val: Sequence[ClipTable], excluded: Sequence[str] = ()) -> TrainingData:
+    """What a run learnt from; and all that chose or calibrated it, after ``excluded`` manipulations were left out."""
+    return {"train": _part([train]), "val": _part(val), "excluded": sorted(excluded)}
 
 
-def _part(table: ClipTable) -> dict[str, list[str]]:
-    sets = zip(table.dataset.tolist(), table.compression.tolist(), strict=True)
-    groups = zip(table.dataset.tolist(), table.group.tolist(), strict=True)
+def _part(tables: Sequence[ClipTable]) -> dict[str, list[str]]:
+    rows = [
+        row
+        for table in tables
+        for row in zip(table.dataset, table.compression, table.group, table.method, table.label, strict=True)
+    ]
     return {
-        "sets": sorted({"/".join(pair) for pair in sets}),
-        "methods": sorted(set(np.asarray(table.method)[np.asarray(table.label) == 1].tolist())),
-        "groups": sorted({"/".join(pair) for pair in groups}),
+        "sets": sorted({f"{dataset}/{compression}" for dataset, compression, *_ in rows}),
+        "methods": sorted({str(method) for *_, method, label in rows if label == 1}),
+        "groups": sorted({f"{dataset}/{group}" for dataset, _, group, *_ in rows}),
     }
 
 

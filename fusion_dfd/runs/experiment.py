@@ -13,7 +13,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import training_data
 from fusion_dfd.runs import evaluation, references
 from fusion_dfd.runs.run import Run
-from fusion_dfd.shards import clip_index, synthetic
+from fusion_dfd.shards import clip_index, selection, synthetic
 from fusion_dfd.training import cost, distributed, loop
 
 
@@ -32,6 +32,8 @@ class Result:
 def run(config: c.Config) -> Result:
     """Train by ``config``, calibrate on val, then score test with the best weights by val and write the report.
 
+    ``data.val_dir`` chooses the weights where it is given; calibration reads val of the training's own folder.
+
     Everything lies in ``config.workdir`` (default ``runs/<name>``); an interrupted run resumes from there. With
     ``config.data.dir`` unset the synthetic data set is made and prepared first, under ``data/``. Several processes
     (:mod:`fusion_dfd.training.distributed`) train and score together; the first one fits, writes and prints.
@@ -46,10 +48,11 @@ def run(config: c.Config) -> Result:
     console = Console(quiet=not distributed.is_first())
     # The first process makes the synthetic data set if it is missing; the others then find it.
     data = distributed.first("the data", lambda: synthetic.shards_of(config)) or synthetic.shards_of(config)
-    train, val = (clip_index.open_split(data, split, config.data.exclude_methods) for split in ("train", "val"))
+    train, val = selection.open_splits(config.data, data)
+    calibrating = clip_index.open_split(data, "val", config.data.exclude_methods)
     cost.print_model_table(config, console)
     fitted = loop.fit(config, train, val, workdir)
-    trained_on = training_data.describe(train.table, val.table, config.data.exclude_methods)
+    trained_on = training_data.describe(train.table, (val.table, calibrating.table), config.data.exclude_methods)
     run = Run(workdir)
     distributed.first("training data", lambda: run.save_training_data(trained_on))
     if not fitted.finished:

@@ -24,7 +24,8 @@ from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.runs import search_page
 from fusion_dfd.runs.search_space import Choice, Float, Int, Space, applied, current
-from fusion_dfd.shards import clip_index, synthetic
+from fusion_dfd.shards import selection, synthetic
+from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.training import checkpoint, loop
 from fusion_dfd.types import DataError
 
@@ -83,7 +84,7 @@ def _search(
         study.enqueue_trial(first)
     cache.keep_programs()
     data = synthetic.shards_of(config)
-    train, val = (clip_index.open_split(data, split, config.data.exclude_methods) for split in ("train", "val"))
+    train, val = selection.open_splits(config.data, data)
 
     def objective(trial) -> float:
         cell = applied(config, {name: _suggest(trial, name, options) for name, options in space.items()})
@@ -158,7 +159,7 @@ def _suggest(trial, name: str, options: Float | Int | Choice) -> Any:
     return kind(name, options.low, options.high, log=options.log)
 
 
-def _train(trial, cell: c.Config, train: clip_index.Split, val: clip_index.Split, root: str) -> float:
+def _train(trial, cell: c.Config, train: Split, val: Split, root: str) -> float:
     """Best val AUC of a trial, trained in a folder of its values. Raises Optuna's TrialPruned, and Stopped."""
     import optuna
 

@@ -150,6 +150,15 @@ def open_split(folder: str, split: str, excluded: Sequence[str] = ()) -> Split:
     shards = find_shards(folder).get(split)
     if not shards:
         raise DataError(f"{folder} has no split {split!r}; it holds {_inventory(folder)}")
+    return without(_open(shards, f"split {split!r} of {folder}", folder), excluded)
+
+
+def open_whole(folder: str) -> Split:
+    """All splits of a prepared folder as one. Raises DataError as :func:`open_split` does."""
+    return _open([shard for shards in find_shards(folder).values() for shard in shards], folder, folder)
+
+
+def _open(shards: Sequence[str], what: str, folder: str) -> Split:
     columns, numbers = collections.defaultdict(list), []
     for number, shard in enumerate(shards):
         own = _columns(shard)
@@ -159,9 +168,9 @@ def open_split(folder: str, split: str, excluded: Sequence[str] = ()) -> Split:
     arrays = {name: np.array(columns[name], str if name in _TEXT else np.int64) for name in _STORED}
     table = ClipTable(shard=np.concatenate(numbers), **arrays)
     if not len(table):
-        raise DataError(f"split {split!r} of {folder} holds no clip; {os.path.join(folder, MANIFEST)} says why")
+        raise DataError(f"{what} holds no clip; {os.path.join(folder, MANIFEST)} says why")
     index = np.stack([table.shard, table.offset, table.size], axis=1)
-    return without(Split(tfrecord.TFRecordSource(shards, index), table), excluded)
+    return Split(tfrecord.TFRecordSource(shards, index), table)
 
 
 def without(split: Split, methods: Sequence[str]) -> Split:

@@ -13,7 +13,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,11 @@ from fusion_dfd.types import DataError
 GIVE_UP = 10
 """Consecutive steps without a finite loss after which training stops."""
 
+SATURATED = 0.995
+"""AUC on val from which on a difference between two checkpoints is chance."""
+RECENT = 3
+"""Evaluations in a row with the same AUC after which val is said not to rank."""
+
 
 @dataclasses.dataclass
 class Progress:
@@ -41,6 +46,17 @@ class Progress:
     best_step: int = 0
     worse: int = 0
     """Evaluations since the best one."""
+    recent: list[float] = dataclasses.field(default_factory=list)
+    """The AUCs of the last evaluations, as many as :func:`cannot_rank` reads."""
+
+
+def cannot_rank(aucs: Sequence[float]) -> str:
+    """Why val cannot choose between the checkpoints of the last evaluations, of these AUCs; empty where it can."""
+    if len(aucs) >= 2 and min(aucs[-2:]) >= SATURATED:
+        return f"its AUC was at least {SATURATED} in 2 evaluations in a row"
+    if len(aucs) >= RECENT and len(set(aucs[-RECENT:])) == 1:
+        return f"its AUC was the same in {RECENT} evaluations in a row"
+    return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,15 +232,18 @@ class _Loop:
         auc = values["auc"]
         # Without both classes there is no AUC; then the lowest loss selects.
         score = auc if auc is not None else -values["loss"]
+        before, recent = self.progress.recent, [] if auc is None else [*self.progress.recent, auc][-RECENT:]
         better = self.progress.best_auc is None or score > self.progress.best_auc
         if better:
-            self.progress = Progress(score, at, 0)
+            self.progress = Progress(score, at, 0, recent)
             self.checkpoints.save_best(now, values)
         else:
-            self.progress = dataclasses.replace(self.progress, worse=self.progress.worse + 1)
+            self.progress = dataclasses.replace(self.progress, worse=self.progress.worse + 1, recent=recent)
         shown = "undefined" if auc is None else f"{auc:.3f}"
         self._val_text = f"val AUC {shown}"
         self.writer.say(f"step {at:>6}  val AUC {shown}  val loss {values['loss']:.3f}{'  best' if better else ''}")
+        if (why := cannot_rank(recent)) and not cannot_rank(before):
+            self.writer.say(f"val can no longer rank checkpoints: {why}; give harder videos by data.val_dir")
         self._clock = (at, time.monotonic())
         return values
 

@@ -55,9 +55,9 @@ def test_people_shared_with_another_preparation_are_said_beside_the_numbers(make
     empty = {name: np.zeros(len(rows), np.int64) for name in clip_index.COLUMNS if name not in columns}
     trained = clip_index.ClipTable(**columns, **empty)
     moved = [dataclasses.replace(row, group=row.group.replace("00", "50")) for row in rows]
-    assert training_data.warnings(training_data.describe(trained, trained), moved) == []
+    assert training_data.warnings(training_data.describe(trained, [trained]), moved) == []
     found = training_data.warnings(
-        training_data.describe(trained, trained), [*moved, make.score(0.0, name="900", group="002")]
+        training_data.describe(trained, [trained]), [*moved, make.score(0.0, name="900", group="002")]
     )
     assert "1 of 41 videos share a person or a source clip with what the run was trained on (e.g. ff/002)" in found[0]
     assert "selected and calibrated on" in found[1]

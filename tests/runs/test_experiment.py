@@ -8,6 +8,7 @@ import types
 
 import numpy as np
 import pytest
+import tiny as tiny_shards
 
 import fusion_dfd
 from fusion_dfd import config as c
@@ -15,7 +16,7 @@ from fusion_dfd.evaluation import calibrate, real_motion, scores
 from fusion_dfd.runs import ablation, evaluation, experiment, protocols, references, robustness
 from fusion_dfd.runs.run import CALIBRATION, Run
 from fusion_dfd.shards import clip_index
-from fusion_dfd.training import checkpoint, state
+from fusion_dfd.training import checkpoint, loop, state
 from fusion_dfd.types import DataError
 
 
@@ -47,6 +48,22 @@ def test_a_run_ends_with_a_report_on_the_test_split(ran, run):
     assert metrics["units"]["video"]["overall"]["metrics"]["auc"]["value"] is not None
     assert "FaceSwap" in page.read_text()
     assert "tiny; Deepfakes, FaceSwap; 8 groups in train, 4 in val." in (page.parent / "model_card.md").read_text()
+
+
+def test_videos_of_another_folder_choose_the_checkpoint_and_the_run_remembers_them(tiny, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    tiny_shards.write_split(tmp_path, "held", 2, rng)
+    tiny.data.val_dir, seen = str(tmp_path), []
+
+    def fit(config, train, val, workdir):
+        seen.extend(val.table.group)
+        return loop.Fitted(loop.Progress(), 0, False)
+
+    monkeypatch.setattr(loop, "fit", fit)
+    experiment.run(tiny)
+    assert set(seen) == {"held0", "held1"}
+    known = Run(tiny.workdir).training_data["val"]["groups"]
+    assert known == [f"tiny/{name}" for name in ("held0", "held1", "val0", "val1", "val2", "val3")]
 
 
 def test_a_run_is_calibrated_on_val_and_its_report_says_so(ran, run):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import resource
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import jax
 import numpy as np
@@ -78,6 +80,36 @@ def test_best_checkpoint_holds_the_averaged_weights_of_the_best_step(tiny):
     assert best.metrics["auc"] == fitted.progress.best_auc
     if best.step == 4:
         assert_equal(best.weights, last_state(tiny, tiny.workdir)[0].average)
+
+
+@pytest.mark.parametrize(
+    ("aucs", "steps"),
+    [
+        ([0.9, 0.995, 0.9, 1.0], []),
+        ([0.9, 0.995, 0.996, 1.0], [3]),
+        ([1.0, 1.0, 0.9, 1.0, 1.0], [2, 5]),
+        ([0.7, 0.7, 0.8, 0.7], []),
+        ([0.8, 0.7, 0.7, 0.7, 0.7], [4]),
+        ([1.0, None, 1.0], []),
+    ],
+)
+def test_the_log_says_once_when_val_can_no_longer_rank(tiny, aucs, steps):
+    said, at = [], 0
+    training = loop._Loop(
+        config=tiny,
+        train_step=None,
+        validate=lambda auc: {"auc": auc, "loss": 0.5},
+        schedule=None,
+        checkpoints=types.SimpleNamespace(save_best=lambda *_: None),
+        writer=types.SimpleNamespace(log=lambda *_: None, say=lambda text: said.append((at, text))),
+        progress=loop.Progress(),
+        after_evaluation=None,
+        any_asks=None,
+    )
+    for at, auc in enumerate(aucs, start=1):
+        training._evaluate(types.SimpleNamespace(average=auc), at)
+        training.progress = loop.Progress(**json.loads(json.dumps(dataclasses.asdict(training.progress))))  # resumed
+    assert [at for at, text in said if "val can no longer rank checkpoints: its AUC was" in text] == steps
 
 
 def test_a_finished_run_is_not_trained_again(tiny):
