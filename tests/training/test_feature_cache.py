@@ -97,7 +97,5 @@ def test_what_would_change_the_features_is_refused(frozen, section, name, value)
 
 def test_a_backbone_of_which_the_norm_layers_learn_is_not_cached(frozen):
     frozen.data.cache, frozen.optim.groups = True, ("backbone=0", "backbone:norm=1")
-    with pytest.raises(
-        c.ConfigError, match=r"data\.cache: want .*nothing of it learning"
-    ):
+    with pytest.raises(c.ConfigError, match=r"data\.cache: want .*nothing of it learning"):
         frozen.validate()
