@@ -3,7 +3,8 @@
     root/Celeb-real/idA_NNNN.mp4                    clip NNNN of person A
     root/YouTube-real/NNNNN.mp4                     more people; who they are is not published
     root/Celeb-synthesis/idA_idB_NNNN.mp4           the face of B on clip NNNN of A
-    root/Celeb-synthesis/<scenario>/<method>/       in ++: 22 methods, the videos named alike
+    root/Celeb-synthesis/<scenario>/<method>/       in ++: 22 methods in three scenarios; swaps and reenactments are
+                                                    named alike, a talking face idA_NNNN_test_<clip that drives it>
     root/List_of_testing_videos.txt                 lines "<1 real, 0 fake> <folder>/<file>", no header
 
 Some copies put the videos of a folder into ``videos/`` inside it; both are read. Labels come from the folders; the
@@ -13,8 +14,10 @@ The official list is only a test set: most of its fakes have their target clip o
 remaining videos are no training set for it. ``protocol="official"`` gives the list alone, for comparison with papers;
 ``protocol="identity_disjoint"`` splits all videos by whole components of the swap graph, for training.
 
-That v1's list has the form of v2's is [from memory]. How ++ names videos of its talking faces is not documented: the
-first ``idN`` and the first number of four digits of a name are taken for the target clip, all ``idN`` for people in it.
+++ compares scenarios (its GF-eval): ``methods`` takes scenarios as well as methods, and the protocol ``celebdf_pp`` has
+a row for each. The method of v1 and v2 lies in ``Celeb-DF``, in some copies in ``Celeb-DF-v2``; both are ``Celeb-DF``
+here. That v1's list has the form of v2's is [from memory]. Where the name of a talking face says who drives it, that
+person counts as being in the video, so that no person's motion lies in two splits.
 """
 
 from __future__ import annotations
@@ -37,7 +40,14 @@ CELEBRITIES, STRANGERS, FAKES = "Celeb-real", "YouTube-real", "Celeb-synthesis"
 METHOD = "Celeb-DF"
 """Name in Celeb-DF++ of the method of v1 and v2."""
 PROTOCOLS = ("official", "identity_disjoint")
+SCENARIOS = {
+    "FaceSwap": (METHOD, "BlendFace", "GHOST", "HifiFace", "InSwapper", "MobileFaceSwap", "SimSwap", "UniFace"),
+    "FaceReenact": ("DaGAN", "FSRT", "HyperReenact", "LIA", "LivePortrait", "MCNET", "TPSMM"),
+    "TalkingFace": ("AniTalker", "EchoMimic", "EDTalk", "FLOAT", "IP_LAP", "Real3DPortrait", "SadTalker"),
+}
+"""Methods of Celeb-DF++."""
 
+_METHODS = {"Celeb-DF-v2": METHOD}
 _PERSON, _CLIP = re.compile(r"id\d+"), re.compile(r"_(\d{4})(?!\d)")
 _log = logging.getLogger(__name__)
 
@@ -54,11 +64,16 @@ class Release:
 
 V1 = Release("celebdf_v1", "Celeb-DF v1", 408, 795)
 V2 = Release("celebdf_v2", "Celeb-DF v2", 890, 5639, 518)
-PP = Release("celebdf_pp", "Celeb-DF++", 890)
+PP = Release("celebdf_pp", "Celeb-DF++", 890, listed=5278)
 
 
 def videos(
-    release: Release, root: str, protocol: str = "official", seed: int = 0, fractions: Sequence[float] = FRACTIONS
+    release: Release,
+    root: str,
+    protocol: str = "official",
+    seed: int = 0,
+    fractions: Sequence[float] = FRACTIONS,
+    methods: Sequence[str] = (),
 ) -> list[Video]:
     """The videos of a protocol, sorted by split, label, method and id.
 
@@ -68,26 +83,29 @@ def videos(
       protocol: ``official``, all of it in split ``test``, or ``identity_disjoint``.
       seed: of the draw of the identity-disjoint splits.
       fractions: of train, val, test in that draw. Components are few and large, so the shares come out roughly.
+      methods: of ++, manipulations or scenarios of :data:`SCENARIOS` to take; empty takes all.
 
     Listed videos that do not exist stay in the list; a warning counts them. Raises DataError when a
     folder or the list is missing, a line or a file is not as described above, list and folders disagree, or there are
-    more videos than the release has.
+    more videos than the release has, or a method is unknown.
     """
     if protocol not in PROTOCOLS:
         raise DataError(f"{release.title} has no protocol {protocol!r}; it has {', '.join(PROTOCOLS)}")
+    wanted = _wanted(release, methods)
     files.require(root, f"the one that holds {CELEBRITIES}, {STRANGERS} and {FAKES}")
     present = _scan(release, root)
     if protocol == "official":
         known = {_place(os.path.relpath(video.path, root)): video for video in present}
-        chosen = [known.get(place) or _video(release, root, place) for place in _listed(root)]
+        chosen = [known.get(place) or _video(release, root, place) for place in listed(root)]
         if len(chosen) != (release.listed or len(chosen)):
             said = f"{os.path.join(root, LIST)} lists {len(chosen)} videos"
             _log.warning("%s, that of %s has %d: is it the right one?", said, release.title, release.listed)
     else:
         _count(release, root, present)
         chosen = present
-    people = components(map(_people, (*present, *chosen)))
-    chosen = [dataclasses.replace(video, group=people[_people(video)[0]]) for video in chosen]
+    groups = components(people(video.id) for video in (*present, *chosen))
+    chosen = [dataclasses.replace(video, group=groups[people(video.id)[0]]) for video in chosen]
+    chosen = [video for video in chosen if not (video.label and wanted) or video.method in wanted]
     chosen = chosen if protocol == "official" else draw_splits(chosen, seed, fractions)
     chosen.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
     files.account(root, chosen)
@@ -105,17 +123,16 @@ def _scan(release: Release, root: str) -> list[Video]:
             f"{missing[0]} is missing ({root} holds {files.inventory(root)}); check --root, or unpack it there"
         )
     *reals, fakes = folders
-    flat, scenarios = files.video_files(fakes), [path for path in _subfolders(fakes) if not path.endswith("videos")]
+    flat, scenarios = (
+        files.video_files(fakes),
+        [path for path in files.subfolders(fakes) if not path.endswith("videos")],
+    )
     if (flat and release is PP) or (scenarios and release is not PP):
         holds, other = ("videos", f"{V1.name} or {V2.name}") if flat else ("folders", PP.name)
         raise DataError(f"{fakes} holds {holds}, so this is not {release.title}: choose --dataset {other}")
-    methods = [method for scenario in scenarios for method in _subfolders(scenario)]
+    methods = [method for scenario in scenarios for method in files.subfolders(scenario)]
     paths = [path for folder in (*reals, *methods) for path in files.video_files(folder)] + flat
     return [_video(release, root, _place(os.path.relpath(path, root)), path) for path in paths]
-
-
-def _subfolders(folder: str) -> list[str]:
-    return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _place(path: str) -> str:
@@ -140,7 +157,7 @@ def _video(release: Release, root: str, place: str, path: str | None = None) -> 
         path=path or os.path.join(root, *place.split("/")),
         label=int(fake),
         dataset=release.name,
-        method=(methods[-1] if methods else METHOD) if fake else ORIGINAL,
+        method=_METHODS.get(methods[-1], methods[-1]) if fake and methods else METHOD if fake else ORIGINAL,
         compression="",
         split="test",
         group="",
@@ -148,12 +165,20 @@ def _video(release: Release, root: str, place: str, path: str | None = None) -> 
     )
 
 
-def _people(video: Video) -> list[str]:
-    """Who is in a video; a stranger is known by the video."""
-    return _PERSON.findall(video.id) or [f"youtube_{video.id}"]
+def people(name: str) -> list[str]:
+    """Who is in the video of a name; a stranger is known by the video."""
+    return _PERSON.findall(name) or [f"youtube_{name}"]
 
 
-def _listed(root: str) -> list[str]:
+def _wanted(release: Release, methods: Sequence[str]) -> set[str]:
+    """Names of methods, scenarios replaced by their methods."""
+    known = {*SCENARIOS, *(name for names in SCENARIOS.values() for name in names)} if release is PP else {METHOD}
+    if odd := sorted(set(methods) - known):
+        raise DataError(f"{release.title} has no method {', '.join(odd)}; it has {', '.join(sorted(known))}")
+    return {name for method in methods for name in SCENARIOS.get(method, (method,))}
+
+
+def listed(root: str) -> list[str]:
     """Places of the videos of the official list."""
     path = os.path.join(root, LIST)
     if not os.path.isfile(path):

@@ -11,7 +11,6 @@ be nearly everybody: then there are too few groups for an interval, and a split 
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 
@@ -25,7 +24,6 @@ REALS, FAKES = 363, 3068
 
 _REAL = re.compile(r"(?P<target>\d{2})__(?P<scene>.+)")
 _FAKE = re.compile(r"(?P<target>\d{2})_(?P<face>\d{2})__(?P<scene>.+)__[0-9A-Z]{8}")
-_log = logging.getLogger(__name__)
 
 
 def videos(root: str, compression: str = "c23") -> list[Video]:
@@ -43,9 +41,7 @@ def videos(root: str, compression: str = "c23") -> list[Video]:
     fakes = _named(faceforensics.folder(root, os.path.join("manipulated_sequences", METHOD), compression), _FAKE)
     people = components(match.groups()[:-1] for match in (reals | fakes).values())  # all but the scene
     listed = [_video(root, path, match, compression, people) for path, match in (reals | fakes).items()]
-    if (len(reals), len(fakes)) != (REALS, FAKES):
-        holds = f"{len(reals)} real and {len(fakes)} fake videos"
-        _log.warning("%s holds %s, DFD has %d and %d: the download is not complete", root, holds, REALS, FAKES)
+    files.compare(root, "DFD", listed, REALS, FAKES)
     return listed
 
 

@@ -61,7 +61,7 @@ def sample(root: str, seed: int = 0, fractions: Sequence[float] = FRACTIONS) -> 
     Raises DataError when metadata.json is missing or not as described above.
     """
     files.require(root, f"the one that holds train_sample_videos/ or {_METADATA}")
-    path = _find(root, _METADATA, ("", "train_sample_videos"))
+    path = files.find(root, _METADATA, ("", "train_sample_videos"))
     listed = draw_splits(_described(os.path.dirname(path), path, SAMPLE, "train"), seed, fractions)
     listed.sort(key=lambda video: (SPLITS.index(video.split), video.id))
     files.account(root, listed)
@@ -75,7 +75,7 @@ def test(root: str) -> list[Video]:
     Raises DataError when labels.csv is missing, or a label is neither 0 nor 1.
     """
     files.require(root, f"the one that holds {_LABELS}")
-    path = _find(root, _LABELS, ("", "test", "videos", "test_videos"))
+    path = files.find(root, _LABELS, ("", "test", "videos", "test_videos"))
     folder = os.path.dirname(path)
     inner = os.path.join(folder, "videos")
     folder = inner if os.path.isdir(inner) else folder
@@ -108,14 +108,6 @@ def _parts(root: str) -> dict[int, str]:
     if odd := [folders[0] for number, folders in folders_by_part.items() if number not in range(50)]:
         raise DataError(f"{odd[0]}: DFDC has parts 0 to 49; rename or remove it")
     return {number: folders[0] for number, folders in folders_by_part.items()}
-
-
-def _find(root: str, name: str, places: Sequence[str]) -> str:
-    candidates = [os.path.join(root, place, name) for place in places]
-    path = next(filter(os.path.isfile, candidates), None)
-    if path is None:
-        raise DataError(f"{root} holds no {name}, but {files.inventory(root)}; check --root, or copy the file there")
-    return path
 
 
 def _described(folder: str, path: str, dataset: str, split: str) -> list[Video]:

@@ -12,7 +12,6 @@ with another, so a pair is a group.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 
@@ -42,7 +41,7 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
     DataError when the root, a split file, the real videos, a wanted method or all videos of a split are missing.
     """
     files.require(root, "the one that holds original_sequences/ and the split files")
-    pairs = {split: _pairs(root, split) for split in SPLITS}
+    pairs = {split: read_pairs(root, split) for split in SPLITS}
     reals = folder(root, os.path.join("original_sequences", "youtube"), compression)
     folders = {ORIGINAL: reals, **_methods(root, compression, methods)}
     out = [
@@ -93,7 +92,7 @@ def _video(root: str, place: str, method: str, target: str, face: str) -> Video:
     )
 
 
-def _pairs(root: str, split: str) -> list[tuple[str, str]]:
+def read_pairs(root: str, split: str) -> list[tuple[str, str]]:
     """The pairs of a split file, ids as zero-padded strings."""
     candidates = [os.path.join(root, name) for name in (f"{split}.json", os.path.join("splits", f"{split}.json"))]
     path = next(filter(os.path.isfile, candidates), None)
@@ -102,13 +101,7 @@ def _pairs(root: str, split: str) -> list[tuple[str, str]]:
             f"neither {candidates[0]} nor {candidates[1]} exists; copy dataset/splits/*.json of the FaceForensics++ "
             f"repository there ({root} holds {files.inventory(root)})"
         )
-    try:
-        pairs = [(a, b) for a, b in json.loads(files.read_text(path))]
-        if not pairs or not all(isinstance(name, str) and name for pair in pairs for name in pair):
-            raise ValueError("ids must be strings such as '071'")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f'{path} is no list of pairs of ids such as [["071", "054"]]: {error}') from error
-    return pairs
+    return files.read_pairs(path)
 
 
 def _methods(root: str, compression: str, methods: Sequence[str] | None) -> dict[str, str]:

@@ -14,6 +14,9 @@ from fusion_dfd.types import LABELS, DataError, Video
 EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 """What counts as a video file, in any case."""
 
+FRAMES = (".png", ".jpg", ".jpeg")
+"""What counts as a frame, where a video is a folder of frames; in any case."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +45,52 @@ def video_files(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names if is_video(name)]
 
 
+def is_frame(name: str) -> bool:
+    """By its extension, as :func:`is_video`."""
+    return name.lower().endswith(FRAMES) and not name.startswith(".")
+
+
+def subfolders(folder: str) -> list[str]:
+    """Paths of the folders in a folder, sorted; hidden ones are none."""
+    if not os.path.isdir(folder):
+        return []
+    return sorted(entry.path for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def frame_folders(folder: str) -> list[str]:
+    """Paths of the folders in a folder, or in its ``frames/``, that hold a frame, sorted: each is a video."""
+    inner = os.path.join(folder, "frames")
+    found = subfolders(inner if os.path.isdir(inner) else folder)
+    return [path for path in found if any(map(is_frame, os.listdir(path)))]
+
+
+def videos_below(folder: str) -> list[str]:
+    """Paths of the video files at any depth of a folder, sorted; hidden folders are left out."""
+    found = []
+    for place, inner, names in os.walk(folder):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        found += [os.path.join(place, name) for name in names if is_video(name)]
+    return sorted(found)
+
+
+def locate(folder: str, name: str) -> str:
+    """Path of a video that lies in a folder, in its ``videos/``, or, as frames, in its ``frames/``; frames go first."""
+    frames, inner = os.path.join(folder, "frames", name), os.path.join(folder, "videos", f"{name}.mp4")
+    if os.path.isdir(frames):
+        return frames
+    return inner if os.path.isfile(inner) else os.path.join(folder, f"{name}.mp4")
+
+
+def find(
+    root: str, name: str, places: Sequence[str] = ("",), advice: str = "check --root, or copy the file there"
+) -> str:
+    """Path of a file in the first of ``places`` below the root that has it. Raises DataError where none has it."""
+    path = next(filter(os.path.isfile, (os.path.join(root, place, name) for place in places)), None)
+    if path is None:
+        raise DataError(f"{root} holds no {name}, but {inventory(root)}; {advice}")
+    return path
+
+
 def stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
@@ -64,6 +113,31 @@ def read_json(path: str) -> dict:
     if not isinstance(value, dict) or not value or not all(isinstance(entry, dict) for entry in value.values()):
         raise DataError(f"{path} does not describe videos by name; check that it is the file of the data set")
     return value
+
+
+def read_rows(path: str, fields: Sequence[str]) -> list[dict]:
+    """Rows of a JSON file that holds a list of objects, each with all of ``fields``. Raises DataError."""
+    try:
+        rows = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is no JSON ({error}); copy or download it again") from error
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} is no list of videos; check that it is the file of the data set")
+    for number, row in enumerate(rows, 1):
+        if missing := [name for name in fields if name not in row]:
+            raise DataError(f"entry {number} of {path} has no {missing[0]}, but {some(row)}; restore the file")
+    return rows
+
+
+def read_pairs(path: str) -> list[tuple[str, str]]:
+    """Pairs of names from a JSON file such as ``[["071", "054"]]``. Raises DataError."""
+    try:
+        pairs = [(a, b) for a, b in json.loads(read_text(path))]
+        if not pairs or not all(isinstance(name, str) and name for pair in pairs for name in pair):
+            raise ValueError("ids must be strings such as '071'")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f'{path} is no list of pairs of ids such as [["071", "054"]]: {error}') from error
+    return pairs
 
 
 def read_csv(path: str, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -114,6 +188,21 @@ def account(root: str, listed: Sequence[Video]) -> None:
     if missing:
         names = some(os.path.relpath(video.path, root) for video in missing)
         _log.warning("%d of %d videos are missing under %s: %s", len(missing), len(listed), root, names)
+
+
+def compare(root: str, title: str, listed: Sequence[Video], reals: int, fakes: int) -> None:
+    """Warn where other numbers of real and fake videos are listed than the data set has."""
+    have = [sum(video.label == label for video in listed) for label in range(len(LABELS))]
+    if have != [reals, fakes]:
+        holds = f"{have[0]} real and {have[1]} fake videos"
+        advice = "complete the download, or say how many you used"
+        _log.warning("%s holds %s, %s has %d and %d: %s", root, holds, title, reals, fakes, advice)
+
+
+def leave_out(root: str, names: Sequence[str], why: str) -> None:
+    """Warn of files that are not used."""
+    if names:
+        _log.warning("%s: %d left out, %s: %s", root, len(names), why, some(names))
 
 
 def some(names: Iterable[str], limit: int = 5, separator: str = ", ") -> str:

@@ -8,7 +8,29 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, folder, uadfv
+from fusion_dfd.datasets import (
+    av_deepfake1m,
+    celebdf,
+    deeperforensics,
+    deepfake_eval,
+    deepspeak,
+    df40,
+    dfd,
+    dfdc,
+    dfdc_preview,
+    dfdm,
+    faceforensics,
+    fakeavceleb,
+    ffiw,
+    folder,
+    idforge,
+    kodf,
+    lav_df,
+    polyglotfake,
+    talkingheadbench,
+    uadfv,
+    wilddeepfake,
+)
 from fusion_dfd.datasets.splits import keep_splits
 from fusion_dfd.types import DataError, Video
 
@@ -24,14 +46,45 @@ ADAPTERS: dict[str, Callable[..., list[Video]]] = {
     dfdc_preview.NAME: dfdc_preview.videos,
     uadfv.NAME: uadfv.videos,
     deeperforensics.NAME: deeperforensics.videos,
+    df40.NAME: df40.videos,
+    wilddeepfake.NAME: wilddeepfake.videos,
+    ffiw.NAME: ffiw.videos,
+    deepfake_eval.NAME: deepfake_eval.videos,
+    fakeavceleb.NAME: fakeavceleb.videos,
+    deepspeak.V1.name: deepspeak.v1,
+    deepspeak.V2.name: deepspeak.v2,
+    av_deepfake1m.NAME: av_deepfake1m.videos,
+    lav_df.NAME: lav_df.videos,
+    kodf.NAME: kodf.videos,
+    dfdm.NAME: dfdm.videos,
+    idforge.NAME: idforge.videos,
+    polyglotfake.NAME: polyglotfake.videos,
+    talkingheadbench.NAME: talkingheadbench.videos,
     folder.NAME: folder.videos,
 }
 
 OPTIONS: dict[str, tuple[type, str]] = {
-    "compression": (str, "raw, c23 or c40 (FaceForensics++, DFD)"),
-    "methods": (tuple[str, ...], "manipulations to take (FaceForensics++), or variants (DeeperForensics), by commas"),
-    "protocol": (str, "official or identity_disjoint (Celeb-DF)"),
-    "originals": (str, "root of FaceForensics++, which has the real videos (DeeperForensics)"),
+    "compression": (str, "raw, c23 or c40 (FaceForensics++, DFD, TalkingHeadBench); c0, c10 or c23 (DFDM)"),
+    "methods": (
+        tuple[str, ...],
+        "manipulations to take, by commas (FaceForensics++, DF40), variants (DeeperForensics), or manipulations and "
+        "scenarios (Celeb-DF++)",
+    ),
+    "protocol": (
+        str,
+        "official or identity_disjoint (Celeb-DF, IDForge); ff, cdf, unknown or one_vs_all (DF40); official or sbi "
+        "(FFIW-10K); official or all (Deepfake-Eval-2024)",
+    ),
+    "label": (
+        str,
+        "visual: the picture is forged; any: picture or sound is (FakeAVCeleb, AV-Deepfake1M++, LAV-DF, IDForge)",
+    ),
+    "originals": (
+        str,
+        "root of FaceForensics++, which has the real videos (DeeperForensics, DF40, TalkingHeadBench)",
+    ),
+    "celebdf": (str, "root of Celeb-DF v2, which has the real videos (DF40, DFDM)"),
+    "celebvhq": (str, "folder of CelebV-HQ, which has more of the real videos (TalkingHeadBench)"),
     "seed": (int, "seed of the draw, where splits are drawn"),
     "fractions": (tuple[float, ...], "shares of train, val, test, where splits are drawn, e.g. 0.7,0.15,0.15"),
 }

@@ -55,7 +55,35 @@ def test_methods_of_the_third_release_are_their_folders(tmp_path):
     assert [video.key for video in celebdf.pp(str(tmp_path)) if video.label] == [
         "celebdf_pp/Celeb-DF//id0_id1_0000",
         "celebdf_pp/DaGAN//id0_id1_0000",
+        "celebdf_pp/FLOAT//id0_0000_test_00170",
     ]
+
+
+def test_a_talking_face_belongs_to_the_clip_that_it_speaks_on(tmp_path):
+    trees.celebdf_pp(tmp_path)
+    trees.touch(tmp_path, "Celeb-synthesis/TalkingFace/FLOAT/id1_0003_test_id2_0000.mp4")
+    found = {video.id: video for video in celebdf.pp(str(tmp_path), protocol="identity_disjoint")}
+    assert (found["id0_0000_test_00170"].source, found["id0_0000_test_00170"].group) == ("id0_0000", "id0")
+    assert found["id1_0003_test_id2_0000"].source == "id1_0003"
+    assert found["id1_0003"].group == found["id2_0000"].group == "id0", "the driver is in the video too"
+
+
+def test_a_scenario_is_its_methods(tmp_path):
+    trees.celebdf_pp(tmp_path)
+    assert [len(methods) for methods in celebdf.SCENARIOS.values()] == [8, 7, 7]
+    for protocol in celebdf.PROTOCOLS:
+        found = celebdf.pp(str(tmp_path), protocol=protocol, methods=["TalkingFace", "Celeb-DF"])
+        assert {video.method for video in found} == {"original", "FLOAT", "Celeb-DF"}
+    with pytest.raises(DataError, match=r"Celeb-DF\+\+ has no method FaceSwop; it has AniTalker, "):
+        celebdf.pp(str(tmp_path), methods=["FaceSwop"])
+
+
+def test_the_folder_of_the_second_release_has_two_names(tmp_path):
+    trees.celebdf_pp(tmp_path)
+    before = celebdf.pp(str(tmp_path), protocol="identity_disjoint")
+    folder = tmp_path / "Celeb-synthesis/FaceSwap"
+    (folder / "Celeb-DF").rename(folder / "Celeb-DF-v2")
+    assert [v.key for v in celebdf.pp(str(tmp_path), protocol="identity_disjoint")] == [v.key for v in before]
 
 
 def test_videos_may_lie_in_folders_of_that_name(root):
