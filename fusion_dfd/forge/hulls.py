@@ -21,7 +21,7 @@ Without ears: the jaw of the last begins below them."""
 def hull(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """float32 [h, w]: 1 within the convex hull of ``points`` [n, 2] (pixels), else 0."""
     mask = np.zeros(shape, np.float32)
-    corners = cv2.convexHull(np.asarray(points, np.float32)).round().astype(np.int32)
+    corners = cv2.convexHull(np.ascontiguousarray(points, np.float32)).round().astype(np.int32)
     return cv2.fillConvexPoly(mask, corners, 1.0)
 
 

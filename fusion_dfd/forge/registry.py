@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fusion_dfd.config import ConfigError
+from fusion_dfd.forge.animate import animate
 from fusion_dfd.forge.blend import blend
 from fusion_dfd.forge.forger import Forger
+from fusion_dfd.forge.mouth import mouth
+from fusion_dfd.forge.regions import regions
 
-FORGERS: dict[str, Forger] = {"blend": blend}
+FORGERS: dict[str, Forger] = {"blend": blend, "animate": animate, "regions": regions, "mouth": mouth}
 """Each in a module of its own, whose docstring says what it imitates."""
 
 
