@@ -91,6 +91,11 @@ class Faces:
         "Rotate, scale and shift the crop so that eyes, nose and mouth of every clip lie at the same places; one "
         "transform per clip.",
     )
+    mesh: bool = option(
+        False,
+        "Find the face mesh too, 152 points of brows, lids, lips, nose and outline on every frame, for "
+        "forgers and for the micro-expression branch.",
+    )
     sampling: str = option(
         "dense",
         "How frames are chosen. dense: clips of contiguous frames. uniform: one clip of frames spread evenly over the "

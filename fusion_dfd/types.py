@@ -31,6 +31,10 @@ ORIGINAL = "original"
 """The ``method`` of a video that nobody manipulated."""
 
 
+MESH_POINTS = 152
+"""Points of a stored face mesh: :data:`fusion_dfd.faces.mesh.STORED`, in its order."""
+
+
 class DataError(Exception):
     """Input that cannot be used. The message is one sentence for the user: the file, the value, the remedy."""
 
@@ -89,6 +93,9 @@ class FaceTrack:
     """float32 [2, 3], maps source pixels to crop pixels."""
     track: int = 0
     """Which face of the video this is; 0 is the main one."""
+    mesh: np.ndarray | None = None
+    """float32 [t, 152, 2], the face mesh (MESH_POINTS), x and y in pixels of the crop; NaN on frames without one. None
+    where it was not asked for."""
 
     def __len__(self) -> int:
         return len(self.frames)

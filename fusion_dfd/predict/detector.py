@@ -24,7 +24,7 @@ from fusion_dfd import config as c
 from fusion_dfd.evaluation import appearance
 from fusion_dfd.export import runtime
 from fusion_dfd.faces import detector as face_detectors
-from fusion_dfd.faces import search
+from fusion_dfd.faces import mesh, search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
@@ -73,6 +73,8 @@ class DeepfakeDetector:
         self.trained = trained
         self.run = run
         self.finder = build_finder(self.config.faces)
+        if self.config.faces.mesh:
+            mesh.identity()  # where it cannot be had, this is told once, and not of every video
         self._build_finder = build_finder
         self._predict = model or score.predictor(trained)
         # The time limit protects the preparation of a data set; a user may wait for hours of video.

@@ -22,7 +22,7 @@ _PACKAGES = ("fusion-dfd", "av", "jax", "numpy", "opencv-python-headless")
 @dataclasses.dataclass(frozen=True)
 class Manifest:
     """Content of ``manifest.json``. Counts are dictionaries with ``videos``, ``empty`` (videos without a clip),
-    ``clips``, ``faces`` (tracks) and ``frames``."""
+    ``clips``, ``faces`` (tracks) and ``frames``; with ``faces.mesh`` also ``meshes``, the frames that have one."""
 
     name: str
     root: str
@@ -51,6 +51,8 @@ class Manifest:
         size = sum(split["bytes"] for split in self.counts["splits"].values())
         if self.unmasked:
             lost += f"; {len(self.unmasked)} masks not used"
+        if "meshes" in total:
+            lost += f"; {total['frames'] - total['meshes']} frames without a face mesh"
         return (
             f"{total['clips']} clips ({total['frames']} frames, {size / 1e6:.0f} MB) of {total['videos']} videos{lost}"
         )
@@ -122,6 +124,8 @@ def _add(counts: dict, about: dict) -> None:
     counts["empty"] += not about["clips"]
     for name in ("clips", "faces", "frames"):
         counts[name] += about[name]
+    if "meshes" in about:
+        counts["meshes"] = counts.get("meshes", 0) + about["meshes"]
 
 
 def _note(lists: dict, video: dict, about: dict) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
-from fusion_dfd.faces import detector
+from fusion_dfd.faces import detector, mesh
 from fusion_dfd.shards import clip_index, tfds_metadata
 from fusion_dfd.types import DataError, Video
 
@@ -69,7 +69,7 @@ def make(
       salt: secret that hides the names of the source files (:func:`anonymous`); ``""`` keeps them.
 
     Raises DataError when there is no video, the name is not usable, two splits share a group, a source or a file, or
-    the detector cannot be had.
+    the detector or the face mesh cannot be had.
     """
     tfds_metadata.check_name(name)
     if not videos:
@@ -105,7 +105,9 @@ def make(
 def differences(before: dict, now: dict) -> list[str]:
     """Where the options of two plans differ, as ``name=then, now value``; empty where they are equal."""
     before, now = _flatten(before), _flatten(json.loads(json.dumps(now)))
-    changes = [f"{name}={before.get(name)}, now {now.get(name)}" for name in now if before.get(name) != now[name]]
+    # A plan has no name for a part that is off, such as the face mesh.
+    names = [*(name for name in before if name.startswith("faces.") and name not in now), *now]
+    changes = [f"{name}={before.get(name)}, now {now.get(name)}" for name in names if before.get(name) != now.get(name)]
     if changes and changes[-1].startswith("list="):
         changes[-1:] = ["another list of videos"] if len(changes) == 1 else []
     return changes
@@ -136,9 +138,14 @@ def _mix(videos: list[Video]) -> list[Video]:
 
 
 def _described(faces: config.Faces) -> dict:
-    """The options, with the identity of the detector in place of the path of its weights."""
+    """The options, with the identity of the detector in place of the path of its weights, and that of the mesh."""
     options = dataclasses.asdict(faces) | {"detector": detector.identity(faces)}
-    return {name: value for name, value in options.items() if name not in ("weights", "anchors", "slope")}
+    without = {"weights", "anchors", "slope"}
+    if faces.mesh:
+        options["mesh"] = mesh.identity()
+    else:  # folders that were prepared before the option existed remain valid
+        without.add("mesh")
+    return {name: value for name, value in options.items() if name not in without}
 
 
 def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:

@@ -134,7 +134,13 @@ def _make(planned: plan.Plan, todo: Sequence[plan.ShardPlan], preparation: Prepa
 def _finish(planned: plan.Plan, out: str) -> Manifest:
     _sweep(out)
     made = manifest.gather(planned)
-    tfds_metadata.write(out, made.name, _sizes(planned), f"Face clips of {made.name}, prepared by fusion_dfd.")
+    tfds_metadata.write(
+        out,
+        made.name,
+        _sizes(planned),
+        f"Face clips of {made.name}, prepared by fusion_dfd.",
+        bool(planned.options["faces"].get("mesh")),
+    )
     manifest.save(made, out)
     return made
 

@@ -16,7 +16,7 @@ import numpy as np
 import simplejpeg
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from fusion_dfd.types import LABELS, DataError, FaceTrack, Video
+from fusion_dfd.types import LABELS, MESH_POINTS, DataError, FaceTrack, Video
 
 TEXTS = ("id", "path", "dataset", "method", "compression", "split", "group", "source")
 """The text fields of :class:`fusion_dfd.types.Video`, each a feature of the same name."""
@@ -45,6 +45,9 @@ class ClipRecord:
     """int32 [t], frame numbers in the source video."""
     transform: np.ndarray
     """float32 [2, 3], source pixels to crop pixels."""
+    mesh: np.ndarray | None = None
+    """float32 [t, 152, 2], stored as float16: x and y in pixels of the frames, NaN on frames without a mesh; None where
+    the folder was prepared without ``faces.mesh``."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -75,6 +78,8 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
     feature["indices"].int64_list.value.extend(np.asarray(face.indices).tolist())
     for name in ("landmarks", "boxes", "scores", "transform"):
         feature[name].float_list.value.extend(np.asarray(getattr(face, name), np.float32).ravel().tolist())
+    if face.mesh is not None:
+        feature["mesh"].bytes_list.value.append(np.asarray(face.mesh, _MESH).tobytes())
     return example.SerializeToString(deterministic=True)
 
 
@@ -95,6 +100,7 @@ def decode(record: bytes) -> ClipRecord:
             scores=_floats(feature["scores"], len(frames)),
             indices=np.array(feature["indices"].int64_list.value, np.int32).reshape(len(frames)),
             transform=_floats(feature["transform"], 2, 3),
+            mesh=_mesh(feature, len(frames)),
         )
 
 
@@ -107,14 +113,21 @@ class Stored(NamedTuple):
     """JPEG files of the frames asked for."""
     landmarks: np.ndarray
     """float32 [t, 5, 2], of those frames."""
+    mesh: np.ndarray | None
+    """float32 [t, 152, 2], of those frames, as in :class:`ClipRecord`; None where none was asked for or is stored."""
 
 
-def decode_part(record: bytes, frames: slice) -> Stored:
-    """Some frames of a record with their landmarks, in half the time of :func:`decode`. Raises DataError as it does."""
+def decode_part(record: bytes, frames: slice, mesh: bool = False) -> Stored:
+    """Some frames of a record with their landmarks, in half the time of :func:`decode`; ``mesh`` asks for that too.
+
+    Raises DataError as :func:`decode` does.
+    """
     with _readable():
         feature = _features(record, {"frames", "landmarks"})
         stored = feature["frames"].bytes_list.value
-        return Stored(len(stored), stored[frames], _floats(feature["landmarks"], len(stored), 5, 2)[frames])
+        landmarks = _floats(feature["landmarks"], len(stored), 5, 2)[frames]
+        points = _mesh(feature, len(stored)) if mesh else None
+        return Stored(len(stored), stored[frames], landmarks, None if points is None else points[frames])
 
 
 def _features(record: bytes, keys: set[str]) -> Mapping[str, Any]:
@@ -188,6 +201,13 @@ def _floats(feature, *shape: int) -> np.ndarray:
     return np.array(feature.float_list.value, np.float32).reshape(shape)
 
 
+def _mesh(feature: Mapping[str, Any], count: int) -> np.ndarray | None:
+    if "mesh" not in feature:  # indexing a map of protobuf would make it
+        return None
+    stored = np.frombuffer(feature["mesh"].bytes_list.value[0], _MESH)
+    return stored.reshape(count, MESH_POINTS, 2).astype(np.float32)
+
+
 def _example_class() -> type[message.Message]:
     """``tensorflow.Example`` from its published schema (tensorflow/core/example/{example,feature}.proto)."""
     Field = descriptor_pb2.FieldDescriptorProto
@@ -228,4 +248,5 @@ def _example_class() -> type[message.Message]:
 
 
 _Example = _example_class()
+_MESH = np.dtype("<f2")
 _KEYS = {*TEXTS, "detector", "label", "clip", "track", "frames", "landmarks", "boxes", "scores", "indices", "transform"}

@@ -97,7 +97,9 @@ def extractor(setup: Setup) -> Callable[[str, str], shard_writer.Extracted]:
     if setup.extract is not None:
         return lambda path, mask: setup.extract(path, setup.faces, None, mask)
     cache.keep_programs()
-    from fusion_dfd.faces import detector, extract  # slow to import, and not needed where setup.extract is given
+    from fusion_dfd.faces import detector, extract, mesh  # slow to import; not needed where setup.extract is given
 
     built = detector.build(setup.faces)
+    if setup.faces.mesh:
+        mesh.identity()  # or every video would fail by itself
     return lambda path, mask: extract.extract(path, setup.faces, built, mask)

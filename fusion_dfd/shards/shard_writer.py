@@ -8,6 +8,8 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, plan, records, tfrecord
 from fusion_dfd.types import DataError, FaceTrack, Video
@@ -52,7 +54,8 @@ def write_shard(
       deadly: reason by key of videos that must not be read at all.
 
     Returns the sidecar's ``about``: ``fingerprint`` and, for each video of the plan, ``clips``, ``faces``, ``frames``,
-    ``damaged``, ``reason``, ``error``, ``unmasked``. Raises DataError when the shard cannot be written.
+    ``damaged``, ``reason``, ``error``, ``unmasked``, and with ``faces.mesh`` ``meshes`` (frames with one).
+    Raises DataError when the shard cannot be written.
     """
     if index := valid(shard):
         for video, about in zip(shard.videos, index["about"]["videos"], strict=True):
@@ -94,6 +97,8 @@ def _clips(video: Video, shard: plan.ShardPlan, extract, deadly: str | None) -> 
         return [], {**about, "error": _renamed(f"{video.path}: {type(error).__name__}: {error}", video, named)}
     about |= {"clips": len(faces), "faces": len({face.track for face in faces}), "damaged": extracted.damaged}
     about |= {"frames": sum(map(len, faces)), "reason": "" if faces else extracted.reason or "no face was found"}
+    if meshes := [face.mesh for face in faces if face.mesh is not None]:
+        about["meshes"] = sum(int(np.isfinite(points).all((1, 2)).sum()) for points in meshes)
     about["unmasked"] = _renamed(extracted.unmasked or "", video, named)
     return encoded, about
 

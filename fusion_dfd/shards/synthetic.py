@@ -45,7 +45,11 @@ def synthetic_shards(options: config.Synthetic, faces: config.Faces, root: str =
 
 def _hash(*options) -> str:
     versions = [generate.VERSION, tfds_metadata.VERSION]
-    text = json.dumps([*versions, *map(dataclasses.asdict, options)], sort_keys=True)
+    described = [dataclasses.asdict(one) for one in options]
+    for one in described:
+        if not one.get("mesh", True):  # folders that were made before the option existed are still found
+            del one["mesh"]
+    text = json.dumps([*versions, *described], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

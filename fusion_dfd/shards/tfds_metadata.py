@@ -13,10 +13,10 @@ import re
 
 from fusion_dfd import atomic
 from fusion_dfd.shards import records
-from fusion_dfd.types import LABELS, DataError
+from fusion_dfd.types import LABELS, MESH_POINTS, DataError
 
 VERSION = "1.0.0"
-"""Of the record schema. Raise it when a record changes."""
+"""Of the record schema. Raise it when a record changes; the mesh is an addition, which old shards lack."""
 
 _FEATURES = "tensorflow_datasets.core.features"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -36,8 +36,8 @@ def check_name(name: str) -> None:
         raise DataError(f"name {name!r}: want lower-case letters, digits and underscores, a letter first")
 
 
-def write(folder: str, name: str, splits: dict[str, SplitSize], description: str) -> None:
-    """Write the metadata of a prepared folder, each file atomically."""
+def write(folder: str, name: str, splits: dict[str, SplitSize], description: str, mesh: bool = False) -> None:
+    """Write the metadata of a prepared folder, each file atomically. ``mesh``: its records have the face mesh."""
     info = {
         "description": description,
         "fileFormat": "tfrecord",
@@ -54,15 +54,15 @@ def write(folder: str, name: str, splits: dict[str, SplitSize], description: str
         "version": VERSION,
     }
     for file, text in (
-        ("features.json", json.dumps(features(), indent=4, sort_keys=True)),
+        ("features.json", json.dumps(features(mesh), indent=4, sort_keys=True)),
         ("label.labels.txt", "\n".join(LABELS) + "\n"),
         ("dataset_info.json", json.dumps(info, indent=2)),
     ):
         atomic.write_text(os.path.join(folder, file), text)
 
 
-def features() -> dict:
-    """The record schema in TFDS's JSON form."""
+def features(mesh: bool = False) -> dict:
+    """The record schema in TFDS's JSON form, with or without the face mesh."""
     text = {"pythonClassName": f"{_FEATURES}.text_feature.Text", "text": {}}
     image = {
         "image": {"dtype": "uint8", "encodingFormat": "jpeg", "shape": _shape(-1, -1, 3)},
@@ -84,6 +84,8 @@ def features() -> dict:
         "indices": _sequence(_tensor("int32")),
         "transform": _tensor("float32", 2, 3),
     }
+    if mesh:
+        entries["mesh"] = _tensor("float16", -1, MESH_POINTS, 2, encoding="bytes")
     return {"featuresDict": {"features": entries}, "pythonClassName": f"{_FEATURES}.features_dict.FeaturesDict"}
 
 
@@ -91,9 +93,9 @@ def _shape(*dimensions: int) -> dict:
     return {"dimensions": [str(size) for size in dimensions]} if dimensions else {}
 
 
-def _tensor(dtype: str, *dimensions: int) -> dict:
+def _tensor(dtype: str, *dimensions: int, encoding: str = "none") -> dict:
     kind = "tensor_feature.Tensor" if dimensions else "scalar.Scalar"
-    tensor = {"dtype": dtype, "encoding": "none", "shape": _shape(*dimensions)}
+    tensor = {"dtype": dtype, "encoding": encoding, "shape": _shape(*dimensions)}
     return {"pythonClassName": f"{_FEATURES}.{kind}", "tensor": tensor}
 
 

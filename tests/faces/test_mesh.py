@@ -15,6 +15,7 @@ from tflite_writer import Writer
 
 from fusion_dfd.faces import align, mesh
 from fusion_dfd.faces.mtcnn import MTCNN
+from fusion_dfd.types import MESH_POINTS
 from fusion_dfd.weights import sources, tflite_file
 
 CORNERS = np.array([[96, 96, 0], [0, 0, -8], [192, 0, 4], [0, 192, 2]], np.float32)
@@ -94,6 +95,8 @@ def test_groups_hold_points_of_the_mesh_each_in_one_of_them():
     together = list(itertools.chain(*groups))
     assert len(set(together)) == len(together) == 152
     assert set(together) <= set(range(mesh.POINTS))
+    assert tuple(together) == mesh.STORED
+    assert len(mesh.STORED) == MESH_POINTS
     assert (mesh.JAW[0], mesh.JAW[-1], len(mesh.JAW)) == (454, 234, 21)
 
 
@@ -186,7 +189,7 @@ def faces(media, every: int):
 
 @pytest.mark.tensorflow
 def test_random_pictures_give_what_the_runtime_gives(real, peer, rng):
-    crops = rng.integers(0, 256, (mesh.BATCH, mesh.SIDE, mesh.SIDE, 3), dtype=np.uint8)
+    crops = rng.integers(0, 256, (4, mesh.SIDE, mesh.SIDE, 3), dtype=np.uint8)
     network = real._network
     points, score = mesh._faces(network.operators, network.input, network.outputs, real._weights, crops)
     for got, sure, crop in zip(jax.device_get(points), score, crops, strict=True):

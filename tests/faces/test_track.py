@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_dfd import config
-from fusion_dfd.faces import track
+from fusion_dfd import config, types
+from fusion_dfd.faces import mesh, track
 from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.types import FaceTrack
 
@@ -165,6 +165,38 @@ def test_cut_gives_one_clip_with_landmarks_in_crop_pixels(rng):
     # The boxes reach from (50, 40) to (98, 80): a square of 52 about (74, 60).
     expected = track.crop(frames[5], (48, 34, 52), 96)
     np.testing.assert_array_equal(clip.frames[3], expected)
+
+
+@pytest.mark.parametrize("sampling", ["dense", "uniform"])
+def test_the_mesh_of_a_clip_is_interpolated_over_frames_and_never_over_a_missing_face(sampling, monkeypatch):
+    """The stand-in answers with the face's box corner on every crop; the crop's pixels say which frame it is."""
+    looked = []
+
+    class Finder:
+        def find(self, frames, boxes, landmarks):
+            numbers = frames[:, 0, 0, 0].astype(int)
+            looked.extend(numbers.tolist())
+            points = np.zeros((len(frames), mesh.POINTS, 3), np.float32)
+            points[..., :2] = boxes[:, None, :2]
+            return mesh.Meshes(points, np.where(numbers == 4, 0.2, 0.9).astype(np.float32))
+
+    monkeypatch.setattr(mesh, "shared", Finder)
+    boxes = [np.array([50.0 + k, 40, 90 + k, 80]) for k in range(9)]
+    one = track.Track(list(range(9)), boxes, [box[:2] + POINTS * 40 for box in boxes], [0.95] * 9)
+    options = config.Faces(size=96, mesh=True, sampling=sampling)
+    (clip,) = track.crop_clips([one], lambda k: np.full((120, 160, 3), k, np.uint8), (120, 160), options)
+    (plain,) = track.crop_clips(
+        [one], lambda k: np.full((120, 160, 3), k, np.uint8), (120, 160), dataclasses.replace(options, mesh=False)
+    )
+    assert plain.mesh is None
+    np.testing.assert_array_equal(clip.frames, plain.frames)
+    assert looked == ([0, 2, 4, 6, 8] if sampling == "dense" else list(range(9)))
+    assert (clip.mesh.shape, clip.mesh.dtype) == ((9, types.MESH_POINTS, 2), np.float32)
+    missing = np.isnan(clip.mesh).all((1, 2))
+    assert np.flatnonzero(missing).tolist() == ([3, 4, 5] if sampling == "dense" else [4])
+    corner = clip.boxes[:, :2] @ clip.transform[:, :2].T + clip.transform[:, 2]
+    want = np.repeat(corner[~missing, None], types.MESH_POINTS, 1)
+    np.testing.assert_allclose(clip.mesh[~missing], want, atol=1e-3)
 
 
 def clip(x: float, frames: int, side: float = 40, start: int = 0) -> FaceTrack:

@@ -6,7 +6,7 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config
-from fusion_dfd.faces import detector
+from fusion_dfd.faces import detector, mesh
 from fusion_dfd.shards import plan
 from fusion_dfd.types import DataError
 
@@ -92,6 +92,18 @@ def test_differences_are_named(listed):
     fewer = [video for video in listed if video.method != "FaceSwap"]
     found = plan.differences(one, plan.make(fewer, "out", FACES, "toy").options)
     assert found == ["videos=96, now 64"]
+
+
+def test_the_mesh_counts_by_its_network_and_only_where_it_is_asked_for(listed, monkeypatch):
+    monkeypatch.setattr(mesh, "identity", lambda: "network a")
+    off, on = (plan.make(listed, "out", dataclasses.replace(FACES, mesh=asked), "toy", 24) for asked in (False, True))
+    assert "mesh" not in off.options["faces"], "folders of earlier versions have no such option"
+    assert not {one.fingerprint for one in off.shards} & {one.fingerprint for one in on.shards}
+    assert plan.differences(off.options, on.options) == ["faces.mesh=None, now network a"]
+    assert plan.differences(on.options, off.options) == ["faces.mesh=network a, now None"]
+    monkeypatch.setattr(mesh, "identity", lambda: "network b")
+    other = plan.make(listed, "out", dataclasses.replace(FACES, mesh=True), "toy", 24)
+    assert plan.differences(on.options, other.options) == ["faces.mesh=network a, now network b"]
 
 
 def test_leaks_are_refused(listed):

@@ -9,8 +9,8 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config, process_pool
-from fusion_dfd.faces import detector
-from fusion_dfd.shards import clip_index, manifest, plan, runners, shard_writer, tfrecord
+from fusion_dfd.faces import detector, mesh
+from fusion_dfd.shards import clip_index, manifest, plan, records, runners, shard_writer, tfrecord
 from fusion_dfd.shards.prepare import Preparation, prepare
 from fusion_dfd.types import DataError
 
@@ -110,6 +110,16 @@ def test_damaged_packets_are_listed(listed, tmp_path):
         "group": "000_001",
     }
     assert made.damaged == [{**told, "packets": 3}]
+
+
+def test_frames_with_a_mesh_are_counted(listed, tmp_path, monkeypatch):
+    monkeypatch.setattr(mesh, "identity", lambda: "network a")
+    made = run(listed, tmp_path / "out", synthetic_tracks.cut_meshed, faces=config.Faces(mesh=True))
+    total = made.counts["total"]
+    assert total["meshes"] == total["clips"] * 2 == total["frames"] * 2 / 3
+    assert made.summary().endswith(f"; {total['clips']} frames without a face mesh")
+    split = clip_index.open_split(str(tmp_path / "out"), "val")
+    assert records.decode(split.source[0]).mesh.shape == (3, 152, 2)
 
 
 def test_a_mask_is_handed_on_and_its_failure_told_without_its_name(listed, tmp_path):

@@ -62,6 +62,30 @@ def test_the_schema_told_to_tfds_is_the_schema_written():
     assert keys == records._KEYS == set(tfds_metadata.features()["featuresDict"]["features"])
 
 
+def test_a_mesh_is_a_field_of_its_own_and_all_else_stays_as_it_is():
+    face = synthetic_tracks.meshed(3, length=4)
+    record = records.encode(VIDEO, 0, face, "d")
+    fields = records._Example.FromString(record).features.feature
+    assert set(fields) == {*records._KEYS, "mesh"} == set(tfds_metadata.features(True)["featuresDict"]["features"])
+    whole = records.decode(record)
+    np.testing.assert_array_equal(whole.mesh, face.mesh)
+    assert whole.mesh.dtype == np.float32
+    np.testing.assert_array_equal(records.decode_part(record, slice(1, 3), mesh=True).mesh, face.mesh[1:3])
+    assert records.decode_part(record, slice(1, 3)).mesh is None
+    without = records.encode(VIDEO, 0, dataclasses.replace(face, mesh=None), "d")
+    assert records.decode(without).mesh is records.decode_part(without, slice(2), mesh=True).mesh is None
+    message = records._Example.FromString(record)
+    del message.features.feature["mesh"]
+    assert message.SerializeToString(deterministic=True) == without
+
+
+def test_a_mesh_of_another_size_is_one_sentence():
+    message = records._Example.FromString(records.encode(VIDEO, 0, synthetic_tracks.meshed(0), "d"))
+    message.features.feature["mesh"].bytes_list.value[0] = bytes(8)
+    with pytest.raises(DataError, match="prepare the folder again"):
+        records.decode(message.SerializeToString())
+
+
 def test_message_bytes_are_those_of_tensorflow():
     message = records._Example()
     message.features.feature["a"].int64_list.value.extend([1, -2])

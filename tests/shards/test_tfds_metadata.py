@@ -5,23 +5,26 @@ import pytest
 import synthetic_tracks
 
 from fusion_dfd import config
+from fusion_dfd.faces import mesh
 from fusion_dfd.shards import clip_index, records, runners
 from fusion_dfd.shards.prepare import Preparation, prepare
 
 
 @pytest.mark.tensorflow
-def test_tfds_reads_what_was_written(tmp_path):
+@pytest.mark.parametrize("with_mesh", [False, True])
+def test_tfds_reads_what_was_written(tmp_path, monkeypatch, with_mesh):
     pytest.importorskip("tensorflow")
     tfds = pytest.importorskip("tensorflow_datasets")
+    monkeypatch.setattr(mesh, "identity", lambda: "network a")
     out = str(tmp_path / "shards")
     listed = synthetic_tracks.videos(tmp_path / "videos")
     preparation = Preparation(
         listed,
         out,
-        config.Faces(),
+        config.Faces(mesh=with_mesh),
         "toy",
         runner=runners.local(0),
-        extract=synthetic_tracks.cut,
+        extract=synthetic_tracks.cut_meshed if with_mesh else synthetic_tracks.cut,
         videos_per_shard=4,
     )
     prepare(preparation)
@@ -43,5 +46,8 @@ def test_tfds_reads_what_was_written(tmp_path):
                 assert other[name].decode() == getattr(ours.video, name)
             for name in ("landmarks", "boxes", "scores", "indices", "transform"):
                 np.testing.assert_array_equal(other[name], getattr(ours, name))
+            assert ("mesh" in other) == (ours.mesh is not None) == with_mesh
+            if with_mesh:
+                np.testing.assert_array_equal(other["mesh"].astype(np.float32), ours.mesh)
             pixels = records.decode_frames(ours.frames).astype(int)
             assert np.abs(other["frames"] - pixels).mean() < 2, "their JPEG decoder rounds differently"

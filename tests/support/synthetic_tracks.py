@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fusion_dfd.types import DataError, FaceTrack, Video
+from fusion_dfd.types import MESH_POINTS, DataError, FaceTrack, Video
 
 METHODS = ("original", "Deepfakes", "FaceSwap")
 
@@ -43,6 +44,18 @@ def track(seed: int, length: int = 3, size: int = 16, start: int = 0, number: in
         transform=rng.random((2, 3), np.float32),
         track=number,
     )
+
+
+def meshed(seed: int, length: int = 3, missing: int = 1) -> FaceTrack:
+    """As :func:`track`, with a mesh that float16 holds exactly, NaN on its first ``missing`` frames."""
+    mesh = np.random.default_rng(seed).integers(-64, 1024, (length, MESH_POINTS, 2)).astype(np.float32) / 8
+    mesh[:missing] = np.nan
+    return dataclasses.replace(track(seed, length), mesh=mesh)
+
+
+def cut_meshed(path: str, faces, detector, mask):
+    """Two clips with meshes, of which one frame each has none."""
+    return SimpleNamespace(clips=[meshed(seed) for seed in range(2)], damaged=0, reason="", unmasked=None)
 
 
 def cut(path: str, faces, detector, mask):
