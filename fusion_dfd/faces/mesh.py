@@ -49,6 +49,13 @@ NOSE = (168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 98, 97, 326, 327, 294, 278, 344, 4
 """The ridge down to the lip, then the nostrils."""
 STORED = (*OVAL, *LEFT_BROW, *RIGHT_BROW, *LEFT_EYE, *RIGHT_EYE, *LIPS, *NOSE)
 """The points that shards keep and forgers move, in this order: 152 of the 468."""
+_SIDES = (
+    (*OVAL[1:], OVAL[0])[::-1], RIGHT_BROW, LEFT_BROW, RIGHT_EYE, LEFT_EYE,
+    LIPS[10::-1], LIPS[19:10:-1], LIPS[30:19:-1], LIPS[39:30:-1], NOSE[:10], NOSE[13:9:-1], NOSE[23:13:-1],
+)  # fmt: skip
+MIRRORED = tuple(STORED.index(point) for group in _SIDES for point in group)
+"""Places in STORED of the points of the other side of the face: after a horizontal flip, point k is the former point
+``MIRRORED[k]``."""
 POINTS, SIDE = 468, 192
 """Points of a mesh; side of the network's input, pixels."""
 AROUND = 1.5

@@ -15,10 +15,17 @@ import numpy as np
 import simplejpeg
 
 from fusion_dfd.config import Augment
-from fusion_dfd.types import LUMA, DataError
+from fusion_dfd.faces import mesh
+from fusion_dfd.types import LUMA, MESH_POINTS, DataError
 
 FLIPPED_LANDMARKS = (1, 0, 2, 4, 3)
 """Order of the five landmarks after a horizontal flip: the one at the left of the picture stays first."""
+
+_FLIPPED = {
+    5: list(FLIPPED_LANDMARKS),
+    5 + MESH_POINTS: [*FLIPPED_LANDMARKS, *(5 + place for place in mesh.MIRRORED)],
+}
+"""The same of all points, by their number."""
 
 BLUR_SIGMA = (0.4, 1.2)
 """Range of the Gaussian blur's standard deviation, pixels of the result."""
@@ -75,13 +82,14 @@ def apply(
 
     Args:
       frames: uint8 [t, h, w, 3], RGB; t may be 0.
-      landmarks: float [t, 5, 2], pixels of ``frames``. A landmark that is not finite stays so and affects nothing else.
+      landmarks: float [t, p, 2], pixels of ``frames``: the five landmarks, p = 5, or these followed by the face
+        mesh, p = 5 + MESH_POINTS. A point that is not finite stays so and affects nothing else.
       params: the draw; ``Params()`` only resizes.
       size: side of the result, pixels.
       out: where to write it, uint8 [t, size, size, 3]; None takes fresh memory, or ``frames`` where nothing changes.
 
     Returns:
-      uint8 [t, size, size, 3] and float32 [t, 5, 2] in pixels of it.
+      uint8 [t, size, size, 3] and float32 [t, p, 2] in pixels of it.
 
     Raises:
       DataError: frames without any pixel.
@@ -137,11 +145,11 @@ def _resample(frame: np.ndarray, flip: bool, out: np.ndarray) -> None:
 
 
 def _move(landmarks: np.ndarray, window: _CropWindow, flip: bool, size: int) -> np.ndarray:
-    """Landmarks [t, 5, 2] in pixels of the result; mirrored ones change sides in the order as well."""
+    """Landmarks [t, p, 2] in pixels of the result; mirrored ones change sides in the order as well."""
     across, down = (_axis(kept, size) for kept in (window.columns, window.rows))
     moved = np.asarray(landmarks, np.float64) * (across[0], down[0]) + (across[1], down[1])
     if flip:
-        moved = moved[:, FLIPPED_LANDMARKS]
+        moved = moved[:, _FLIPPED[moved.shape[1]]]
         moved[..., 0] = size - 1 - moved[..., 0]
     return moved.astype(np.float32)
 

@@ -100,6 +100,34 @@ def test_groups_hold_points_of_the_mesh_each_in_one_of_them():
     assert (mesh.JAW[0], mesh.JAW[-1], len(mesh.JAW)) == (454, 234, 21)
 
 
+def test_a_flip_takes_each_group_to_its_counterpart_and_back():
+    order = np.array(mesh.MIRRORED)
+    np.testing.assert_array_equal(order[order], np.arange(MESH_POINTS))
+    other = {mesh.LEFT_BROW: mesh.RIGHT_BROW, mesh.LEFT_EYE: mesh.RIGHT_EYE}
+    for group in (mesh.OVAL, mesh.JAW, mesh.LIPS, mesh.NOSE, *other):
+        assert set(order[mesh.stored(group)]) == set(mesh.stored(other.get(group, group)))
+    # Where a point has no counterpart it lies on the middle line: hairline, chin, lips and the ridge of the nose.
+    alone = {mesh.STORED[place] for place in np.flatnonzero(order == np.arange(MESH_POINTS))}
+    assert alone == {10, 152, 0, 17, 13, 14, *mesh.NOSE[:10]}
+    assert mesh.STORED[order[mesh.STORED.index(454)]] == 234, "the ears"
+
+
+@pytest.mark.slow
+def test_a_mirrored_photograph_has_the_mirrored_mesh(real, media):
+    pictures, boxes, landmarks = faces(media, every=29)
+    width = np.array([[picture.shape[1]] for picture in pictures])
+    turned = [np.ascontiguousarray(picture[:, ::-1]) for picture in pictures]
+    flipped = np.stack([width[:, 0] - 1 - boxes[:, 2], boxes[:, 1], width[:, 0] - 1 - boxes[:, 0], boxes[:, 3]], -1)
+    points = landmarks[:, [1, 0, 2, 4, 3]].copy()
+    points[..., 0] = width - 1 - points[..., 0]
+    one, two = real.find(pictures, boxes, landmarks), real.find(turned, flipped, points)
+    want = one.points[:, list(mesh.STORED), :2][:, list(mesh.MIRRORED)]
+    want[..., 0] = width - 1 - want[..., 0]
+    apart = np.linalg.norm(landmarks[:, 1] - landmarks[:, 0], axis=-1)
+    away = np.linalg.norm(two.points[:, list(mesh.STORED), :2] - want, axis=-1) / apart[:, None]
+    assert np.median(away, axis=0).max() < 0.15, "each point, in distances between the eyes"
+
+
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kind", ["conv", "depthwise", "max_pool"])

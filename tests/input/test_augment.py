@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from fusion_dfd.config import Augment
+from fusion_dfd.faces import mesh
 from fusion_dfd.input import augment
-from fusion_dfd.types import DataError
+from fusion_dfd.types import MESH_POINTS, DataError
 
 PARTS = {
     "nothing": augment.Params(),
@@ -65,6 +66,27 @@ def test_flip_twice_is_the_identity(rng):
     twice = augment.apply(*once, flip, 40)
     np.testing.assert_array_equal(twice[0], clip)
     np.testing.assert_allclose(twice[1], points, atol=1e-5)
+
+
+def test_a_mesh_moves_with_the_landmarks_and_its_missing_frames_stay_missing(rng):
+    clip = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
+    points = np.concatenate([landmarks(2), rng.uniform(0, 63, (2, MESH_POINTS, 2)).astype(np.float32)], 1)
+    points[1, 5:] = np.nan
+    for params in PARTS.values():
+        _, five = augment.apply(clip, points[:, :5], params, 40)
+        _, moved = augment.apply(clip, points, params, 40)
+        np.testing.assert_array_equal(moved[:, :5], five)
+        assert np.isnan(moved[1, 5:]).all()
+        orders = (augment.FLIPPED_LANDMARKS, mesh.MIRRORED) if params.flip else (range(5), range(MESH_POINTS))
+        for axis in range(2):  # one scale and shift for all points
+            line = np.polyfit(points[0, list(orders[0]), axis], five[0, :, axis], 1)
+            want = np.polyval(line, points[0, 5:][list(orders[1]), axis])
+            np.testing.assert_allclose(moved[0, 5:, axis], want, atol=1e-3)
+    flip = augment.Params(flip=True)
+    once = augment.apply(clip, points, flip, 64)
+    np.testing.assert_allclose(augment.apply(*once, flip, 64)[1], points, atol=1e-4)
+    left, right = mesh.stored(mesh.LEFT_EYE), mesh.stored(mesh.RIGHT_EYE)
+    np.testing.assert_allclose(once[1][0, 5:][left, 0], 63 - points[0, 5:][right, 0], atol=1e-4)
 
 
 def test_a_flip_keeps_the_landmark_at_the_left_first():
