@@ -93,8 +93,7 @@ class Faces:
     )
     mesh: bool = option(
         False,
-        "Find the face mesh too, 152 points of brows, lids, lips, nose and outline on every frame, for "
-        "forgers and for the micro-expression branch.",
+        "Find the face mesh too, 152 points of brows, lids, lips, nose and outline on every frame, for forgers.",
     )
     sampling: str = option(
         "dense",
