@@ -12,6 +12,7 @@ import sys
 
 from absl import flags, logging
 
+from fusion_dfd import config
 from fusion_dfd.commands import source
 from fusion_dfd.predict import video_paths
 
@@ -24,6 +25,8 @@ def define(values: flags.FlagValues) -> None:
     most = "most clips taken from a video, spread evenly over it; 0 = all"
     flags.DEFINE_integer("clips", 16, most, lower_bound=0, flag_values=values)
     flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder", flag_values=values)
+    people = "who speaks for a video of several people: max, the most suspicious; first, the main one"
+    flags.DEFINE_enum("tracks", "max", config.TRACKS, people, flag_values=values)
     flags.DEFINE_bool("json", False, "print one JSON object per line", flag_values=values)
     flags.DEFINE_bool("csv", False, "print a table of comma-separated values", flag_values=values)
     flags.DEFINE_string("report", None, "folder for a page per video that explains its verdict", flag_values=values)
@@ -31,13 +34,12 @@ def define(values: flags.FlagValues) -> None:
 
 def main(words: list[str], given: flags.FlagValues) -> int:
     paths = video_paths.expand(words, sys.stdin)  # before the imports that take seconds
-    from fusion_dfd.explain import sentences
     from fusion_dfd.explain.page import Pages
     from fusion_dfd.predict import detector, terminal
 
     form = "json" if given.json else "csv" if given.csv else "table"
-    loaded = detector.load(given.checkpoint, given.clips, given.engine)
-    for sentence in sentences.warnings(loaded.rules, loaded.run and loaded.run.training_data, loaded.run):
+    loaded = detector.load(given.checkpoint, given.clips, given.engine, given.tracks)
+    for sentence in loaded.rules.warnings:
         logging.warning(sentence)
     pages = Pages(loaded, given.report) if given.report else None
     code = terminal.report((pages or loaded).predict_many, paths, form)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special, stats
 from sklearn.isotonic import IsotonicRegression
 
 from fusion_dfd import atomic, config
@@ -48,7 +48,8 @@ class Calibration:
     """Where val came from."""
     val: dict[str, Any]
     """``videos real fake``, ``before`` and ``after`` (``ece brier log_loss``, of the videos it was fitted to),
-    ``undecided`` and ``wrong`` (shares, of all and of the decided)."""
+    ``undecided`` and ``wrong`` (shares, of all and of the decided), ``real_logits`` (mean and standard deviation of the
+    calibrated logits of the real videos)."""
 
     def apply(self, probabilities) -> np.ndarray:
         """Calibrated probabilities [n] of videos' ``probabilities`` [n] in 0..1; NaN stays NaN."""
@@ -68,6 +69,28 @@ class Calibration:
         if low < high and low <= probability <= high:
             return "uncertain"
         return LABELS[int(probability > self.threshold)]
+
+    def for_people(self, people: int) -> Calibration:
+        """With the threshold for each person of a video of ``people`` whose most suspicious one decides.
+
+        The more people, the likelier it is that one of them looks forged by chance. So the threshold rises until the
+        video's rate of false alarms is that of a video of one person: each person's rate becomes
+        1 - (1 - rate)^(1 / people) (Sidak, JASA 1967). The rates are those of a normal distribution of the real
+        videos' logits, because val holds too few videos for the tail. The band moves along. Calibrations of earlier
+        versions lack the distribution and stay as they are.
+        """
+        mean, deviation = self.val.get("real_logits", (0.0, 0.0))
+        if people < 2 or deviation <= 0:
+            return self
+        one = stats.norm.sf((float(logit(self.threshold)) - mean) / deviation)
+        if one < np.finfo(float).tiny:
+            return self
+        raised = mean + deviation * stats.norm.isf(-np.expm1(np.log1p(-one) / people)) if one < 1 else mean
+        shift = max(float(raised - logit(self.threshold)), 0.0)
+        moved = tuple(
+            bound if bound in (0, 1) else float(special.expit(logit(bound) + shift)) for bound in self.abstain
+        )
+        return dataclasses.replace(self, threshold=float(special.expit(logit(self.threshold) + shift)), abstain=moved)
 
     def sentence(self) -> str:
         """What it is and where it comes from, for a report."""
@@ -137,6 +160,7 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
         "after": _quality(y, q),
         "undecided": float(1 - decided.mean()),
         "wrong": float(((q > at) != (y == 1))[decided].mean()) if decided.any() else 0.0,
+        "real_logits": [float(logit(q[y == 0]).mean()), float(logit(q[y == 0]).std())],
     }
     return dataclasses.replace(fitted, threshold=at, abstain=band, val=val)
 

@@ -44,7 +44,6 @@ def write(
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
     """
-    trained_on = detector.run and detector.run.training_data
     video, verdict, found = gather(detector, path, on_progress)
     name = os.path.join(directory, file_name(path))
     film = None
@@ -54,7 +53,7 @@ def write(
             file.write(film)
     command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
     values = {
-        **page_sections.head(verdict, sentences.warnings(detector.rules, trained_on, detector.run)),
+        **page_sections.head(verdict, verdict.warnings),
         "facts": page_sections.facts(detector, video, verdict, found, command),
         "heading": TITLE,
         "reason": verdict.reason or "nothing could be scored",

@@ -16,7 +16,7 @@ from fusion_dfd.explain import annotated_video, charts, sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace, Seen
 from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.predict.detector import DeepfakeDetector
-from fusion_dfd.predict.verdict import THRESHOLD, Face, ScoredVideo, Verdict, Window
+from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window
 from fusion_dfd.reports import evaluation_page
 from fusion_dfd.reports.pages import bytes_uri
 
@@ -185,7 +185,7 @@ def facts(
         ("run", f"{os.path.abspath(detector.run.folder) if detector.run else 'none'}, step {detector.trained.step}"),
         ("system", _system(detector)),
         ("calibration", rules.calibration.sentence() if rules.calibration else "none"),
-        ("threshold", f"{rules.calibration.threshold if rules.calibration else THRESHOLD:.3f}"),
+        ("threshold", "-" if verdict.threshold is None else f"{verdict.threshold:.3f}"),
         ("weighing", weighed),
         ("scoring took", f"{verdict.took:.1f} s, without the explanations"),
         ("versions", ", ".join(f"{name} {version}" for name, version in evaluation_page.versions().items())),

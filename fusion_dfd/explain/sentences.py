@@ -7,21 +7,12 @@ import math
 import numpy as np
 
 from fusion_dfd.evaluation import face_regions
-from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
-from fusion_dfd.predict.verdict import THRESHOLD, Face, Verdict, VerdictRules
-from fusion_dfd.runs.run import Run
-from fusion_dfd.shards import synthetic
+from fusion_dfd.predict.verdict import Face, Verdict, VerdictRules
 
 BRANCHES = {"spatial": "what single frames show", "temporal": "changes over time", "micro": "fine motion of the face"}
 SAID = {"fake": "Looks fake", "real": "No forgery found", "uncertain": "No verdict", "none": "Could not be scored"}
 """Also the words of the page in the browser, serve/static/app.js."""
-RENDERED = "This detector was trained on rendered (drawn) faces only. Its verdicts on real footage mean nothing."
-UNKNOWN = "It is not recorded what this detector was trained on."
-NO_RUN = "This detector does not belong to a run."
-UNCALIBRATED = (
-    "This detector is not calibrated: its probabilities may be far too confident. Use them to rank videos, not as odds."
-)
 SLIGHT = 0.05
 """Changes of a probability below this are not mentioned."""
 RARE = 0.05
@@ -43,22 +34,10 @@ def branch(name: str) -> str:
     return f"{BRANCHES[name]} ({name})"
 
 
-def rendered(facts: TrainingData | None) -> bool:
-    """Whether a run was trained on nothing but the synthetic, rendered data set."""
-    return bool(facts) and {one.split("/")[0] for one in facts["train"]["sets"]} == {synthetic.NAME}
-
-
-def warnings(rules: VerdictRules, facts: TrainingData | None, run: Run | None) -> list[str]:
-    """What a reader must know first about a detector of ``run``, trained on ``facts``."""
-    known = bool(facts and facts["train"]["sets"])
-    said = {RENDERED: rendered(facts), UNKNOWN: run and not known, NO_RUN: not run, UNCALIBRATED: not rules.calibration}
-    return [sentence for sentence, holds in said.items() if holds]
-
-
 def summary(verdict: Verdict, evidence: Evidence, rules: VerdictRules) -> list[str]:
     """The paragraph on top, sentence by sentence."""
     face = evidence.face
-    out = [_looked(verdict, face), _called(face, rules), *_others(verdict, face)]
+    out = [_looked(verdict, face), _called(face, verdict.threshold, rules), *_others(verdict, face)]
     if face.reason:
         out.append(f"Why nothing firmer is said: {face.reason}.")
     out += filter(
@@ -90,10 +69,8 @@ def _others(verdict: Verdict, face: Face) -> list[str]:
     ]
 
 
-def _called(face: Face, rules: VerdictRules) -> str:
-    found = rules.calibration
-    kind = "a calibrated probability" if found else "an uncalibrated probability"
-    threshold = found.threshold if found else THRESHOLD
+def _called(face: Face, threshold: float, rules: VerdictRules) -> str:
+    kind = "a calibrated probability" if rules.calibration else "an uncalibrated probability"
     share = number(face.probability)
     if face.verdict == "uncertain":
         return f"It gives no verdict; {kind} of {share} is what it would go by."

@@ -21,7 +21,7 @@ from fusion_dfd.faces.picture import Picture
 from fusion_dfd.faces.video import Decoder, Reader, VideoInfo, probe
 from fusion_dfd.types import DataError, FaceTrack
 
-MOST_TRACKS = 8
+MOST_TRACKS = 32
 """Maximum number of faces per range of frames, so that a crowd does not fill the memory: the longest tracks are kept,
 among equal ones the largest faces."""
 DETECT_BYTES = 1 << 27
@@ -118,6 +118,8 @@ class FaceScan:
         """Numbers of the frames that the detector has seen so far."""
         self.shape: tuple[int, int] = (0, 0)
         """Height and width of the frames, pixels; known after the first range."""
+        self.left_out = 0
+        """Faces beyond MOST_TRACKS, of the range with the most of them so far."""
 
     @property
     def looked_at_part(self) -> bool:
@@ -134,7 +136,11 @@ class FaceScan:
             pictures, at = _shot(pictures, self._options)
             self.looked += at
             self.shape = pictures[at[0]].shape
-            yield _faces(pictures, at, self._options, self._detector)
+            tracks = _followed(pictures, at, self._options, self._detector)
+            self.left_out = max(self.left_out, len(tracks) - MOST_TRACKS)
+            yield track.crop_clips(
+                tracks[:MOST_TRACKS], lambda number, held=pictures: held[number].rgb(), self.shape, self._options
+            )
 
 
 def frame_ranges(frames: int, options: config.Faces) -> list[Sequence[int]]:
@@ -210,15 +216,16 @@ def _shot(pictures: dict[int, Picture], options: config.Faces) -> tuple[dict[int
     return {k: pictures[k] for k in numbers}, [numbers[k] for k in examined(len(numbers), options.every)]
 
 
-def _faces(pictures: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector) -> list[FaceTrack]:
-    """The clips of one range. A single detection among three or more examined frames is taken for a false alarm."""
+def _followed(
+    pictures: dict[int, Picture], at: list[int], options: config.Faces, detector: Detector
+) -> list[track.Track]:
+    """The faces of one range. A single detection among three or more examined frames is taken for a false alarm."""
     shape = pictures[at[0]].shape
     detections = _detect([pictures[k] for k in at], max(1, DETECT_BYTES // (3 * shape[0] * shape[1])), detector)
     apart = (track.FAR, len(at)) if options.sampling == "uniform" else ()
     tracks = track.link_detections(detections, at, *apart)
     tracks = [face for face in tracks if max(face.scores) >= options.threshold]
-    tracks = [face for face in tracks if len(face.at) > 1 or len(at) < 3]
-    return track.crop_clips(tracks[:MOST_TRACKS], lambda number: pictures[number].rgb(), shape, options)
+    return [face for face in tracks if len(face.at) > 1 or len(at) < 3]
 
 
 def _detect(pictures: list[Picture], most: int, detector: Detector) -> list[Detections]:

@@ -187,7 +187,7 @@ def batch(windows: Sequence[Window], data: c.Data) -> Batch:
     return made
 
 
-def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector:
+def load(run: str, clips: int = CLIPS, engine: str = "auto", tracks: str = "max") -> DeepfakeDetector:
     """The best checkpoint of a run folder, or an exported folder, ready to score videos.
 
     Args:
@@ -195,6 +195,7 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector
       clips: most clips of ``faces.clip_length`` frames taken from a video, spread evenly over it; 0 = all.
       engine: what runs the model: ``jax``, ``onnx`` (an exported folder's program, with onnxruntime), or ``auto``, see
         :func:`fusion_dfd.export.runtime.choose`.
+      tracks: who speaks for a video of several people, ``max``, the most suspicious one, or ``first``, the main one.
 
     Raises:
       DataError: ``run`` holds no usable checkpoint, or no program for the engine.
@@ -203,4 +204,4 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto") -> DeepfakeDetector
     opened = Run(run)
     trained = opened.best()
     model = runtime.predictor(opened) if runtime.choose(engine, opened) == "onnx" else None
-    return DeepfakeDetector(trained, VerdictRules.of(opened), clips, opened, model)
+    return DeepfakeDetector(trained, VerdictRules.of(opened, tracks), clips, opened, model)

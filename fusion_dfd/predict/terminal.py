@@ -106,6 +106,8 @@ def _write_table(verdicts: Iterator[Verdict]) -> None:
     if folder:
         console.print(f"in {folder}", highlight=False, soft_wrap=True)
     console.print(table)
+    if any(one.verdict == "uncertain" for verdict in found for one in (verdict, *verdict.faces)):
+        console.print("P(fake) in brackets carries no verdict", style="dim", highlight=False)
     if length := sum(verdict.seconds or 0.0 for verdict in found):
         console.print(f"{length:.0f} s of video in {took:.0f} s", style="dim", highlight=False)
 
@@ -124,23 +126,29 @@ def _branches(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _rows(verdict: Verdict, branches: Sequence[str], folder: str) -> Iterator[list[Text | str]]:
-    """One row per person; one row for a video without any."""
-    name = verdict.path.removeprefix(folder)
-    blank = [""] * len(branches)
-    if not verdict.faces:
-        yield [Text(name), _coloured(verdict.verdict), "-", "", *blank, Text(verdict.reason or "")]
+    """A row for the video, and, if it shows several people, one for each of them."""
+    name, blank = verdict.path.removeprefix(folder), [""] * len(branches)
     several = len(verdict.faces) > 1
+    if several or not verdict.faces:
+        number = _number(verdict.verdict, verdict.probability)
+        yield [Text(name), _coloured(verdict.verdict), number, "", *blank, Text(verdict.reason or "")]
     for face in verdict.faces:
-        first = face.track == 0
         label = f"face {face.track}: " if several else ""
         yield [
-            Text(name if first else ""),
+            Text("" if several else name),
             Text(label).append_text(_coloured(face.verdict)),
-            f"{face.probability:.3f}",
+            _number(face.verdict, face.probability),
             spark([p for _, p in face.timeline]),
             *(f"{face.branches[branch]:.2f}" if branch in face.branches else "" for branch in branches),
-            Text((verdict.reason if first else face.reason) or ""),
+            Text((face.reason if several else verdict.reason) or ""),
         ]
+
+
+def _number(verdict: str, probability: float | None) -> str:
+    """A probability; in brackets where it carries no verdict."""
+    if probability is None:
+        return "-"
+    return f"({probability:.3f})" if verdict == "uncertain" else f"{probability:.3f}"
 
 
 def _coloured(verdict: str) -> Text:

@@ -17,6 +17,7 @@ from fusion_dfd.evaluation import calibrate, scores
 from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.faces import track
 from fusion_dfd.faces.extract import FaceScan
+from fusion_dfd.predict import warnings
 from fusion_dfd.runs.run import Run
 from fusion_dfd.types import LABELS, FaceTrack, Outputs
 
@@ -53,11 +54,13 @@ class Face:
     without a window are missing; empty for a video that does not state its frame rate."""
     reason: str | None = None
     """Why the verdict is ``uncertain``."""
+    brief: bool = False
+    """Seen on fewer frames than the model needs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """The verdict on a video: that on its main face or on its most suspicious one (``evaluate.tracks``)."""
+    """The verdict on a video: that on its most suspicious person, or on its main one."""
 
     path: str
     verdict: str
@@ -66,10 +69,17 @@ class Verdict:
     """Of the face that speaks for the video, see :attr:`Face.probability`. None when not scored."""
     faces: tuple[Face, ...]
     reason: str | None = None
-    """Why the video could not be scored, why the verdict is uncertain, that the picture had to be turned, or what of
-    the file was damaged."""
+    """Why the video could not be scored, why the verdict is uncertain; who speaks if not the main face, how many faces
+    were not judged, that the picture had to be turned, what of the file was damaged."""
     seconds: float | None = None
     """Length of the video; None if unknown."""
+    speaks: int | None = None
+    """Track number of the person whose verdict this is; None when not scored."""
+    threshold: float | None = None
+    """Persons of a higher probability are called fake; it is higher in a video of several, if the most suspicious one
+    speaks. None when not scored."""
+    warnings: tuple[str, ...] = ()
+    """What a reader must know first about the detector."""
     took: float = 0.0
     """Wall-clock seconds from opening the file to the verdict. Batches shared with other videos count in full."""
 
@@ -79,16 +89,18 @@ class Verdict:
 
     def row(self) -> dict[str, Any]:
         """One line of a table: the video without its timeline."""
-        first = self.faces[0] if self.faces else None
+        speaker = next((face for face in self.faces if face.track == self.speaks), None)
         return {
             "path": self.path,
             "verdict": self.verdict,
             "probability": self.probability,
             "faces": len(self.faces),
             "fake_faces": sum(face.verdict == "fake" for face in self.faces),
-            "windows": first.windows if first else 0,
+            "face": self.speaks,
+            "windows": speaker.windows if speaker else 0,
             "seconds": self.seconds,
             "reason": self.reason or "",
+            "warnings": " ".join(self.warnings),
         }
 
 
@@ -144,47 +156,80 @@ class VerdictRules:
     """How the logits of a face's windows become its probability, a name of ``config.RULES``."""
     familiarity: Familiarity | None
     tracks: str
-    """Which face speaks for the video, a name of ``config.TRACKS``."""
+    """Which person speaks for a video of several, a name of ``config.TRACKS``. With ``max``, every person's threshold
+    is that for their number, see :meth:`fusion_dfd.evaluation.calibrate.Calibration.for_people`."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of any of its verdicts must know first."""
 
     @staticmethod
-    def of(run: Run) -> VerdictRules:
+    def of(run: Run, tracks: str = "max") -> VerdictRules:
         """What a run knows. Raises DataError for files that do not belong to its best weights."""
         options = run.calibration or run.config.evaluate
-        return VerdictRules(run.calibration, options.aggregate, run.familiarity, options.tracks)
+        known = tuple(warnings.of(run.calibration is not None, run.training_data, run))
+        return VerdictRules(run.calibration, options.aggregate, run.familiarity, tracks, known)
 
     def verdict(self, video: ScoredVideo, config: c.Config) -> Verdict:
         """The verdict on a video all of whose windows are scored."""
         took = time.monotonic() - video.started
         if video.reason:
-            return Verdict(video.path, "none", None, (), video.reason, took=took)
+            return Verdict(video.path, "none", None, (), video.reason, warnings=self.warnings, took=took)
         fps = video.scan.info.fps
         seconds = video.scan.info.frames / fps if fps else None
         tracks = by_person(video.clips, video.windows)
-        faces = tuple(self._face(number, *tracks[number], fps, config) for number in sorted(tracks))
+        found = self.calibration and self.calibration.for_people(len(tracks) if self.tracks == "max" else 1)
+        faces = tuple(self._face(number, *tracks[number], fps, config, found) for number in sorted(tracks))
         speaks = self.speaker(faces)
         damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
         turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
-        reason = "; ".join(filter(None, [speaks.reason, turned, damaged])) or None
-        return Verdict(video.path, speaks.verdict, speaks.probability, faces, reason, seconds, took)
+        who = f"face {speaks.track} of {len(faces)} speaks for the video" if speaks.track else None
+        left = f"in a crowd, {video.scan.left_out} more faces were not judged" if video.scan.left_out else None
+        reason = "; ".join(filter(None, [speaks.reason, who, left, turned, damaged])) or None
+        at = found.threshold if found else THRESHOLD
+        return Verdict(
+            path=video.path,
+            verdict=speaks.verdict,
+            probability=speaks.probability,
+            faces=faces,
+            reason=reason,
+            seconds=seconds,
+            speaks=speaks.track,
+            threshold=at,
+            warnings=self.warnings,
+            took=took,
+        )
 
     def speaker(self, faces: Sequence[Face]) -> Face:
-        """The face that speaks for a video; ``faces`` are those of its verdict."""
-        return faces[0] if self.tracks == "first" else max(faces, key=lambda face: face.probability)
+        """The face that speaks for a video; ``faces`` are those of its verdict.
+
+        The most suspicious one is the likeliest of those called fake; where none is, the likeliest to be fake. Somebody
+        who is seen too briefly speaks only where everybody is: people pass in the background of many videos.
+        """
+        if self.tracks == "first":
+            return faces[0]
+        return max(faces, key=lambda face: (face.verdict == "fake", not face.brief, face.probability))
 
     def aggregated(self, logits: np.ndarray) -> float:
         """Probability of the windows' ``logits`` [n], aggregated by the run's rule, calibrated if the run is."""
         probability = scores.face_probability(logits, self.rule)
         return float(self.calibration.apply([probability])[0]) if self.calibration else probability
 
-    def _face(self, number: int, clips: list[FaceTrack], windows: list[Window], fps: float, config: c.Config) -> Face:
+    def _face(
+        self,
+        number: int,
+        clips: list[FaceTrack],
+        windows: list[Window],
+        fps: float,
+        config: c.Config,
+        found: calibrate.Calibration | None,
+    ) -> Face:
         logits = np.array([float(window.outputs.logit) for window in windows])
         probability = self.aggregated(logits)
         boxes = np.concatenate([clip.boxes for clip in clips])
         distance = self._distance(windows)
-        reason = self._why_uncertain(probability, len(boxes), config.data.frames, distance)
+        reason = _why_uncertain(probability, len(boxes), config.data.frames, distance, found)
         return Face(
             track=number,
-            verdict="uncertain" if reason else self._label(probability),
+            verdict="uncertain" if reason else _label(probability, found),
             probability=probability,
             branches=_branches(windows),
             windows=len(windows),
@@ -193,6 +238,7 @@ class VerdictRules:
             side=float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))),
             timeline=_timeline(windows, logits, fps),
             reason=reason,
+            brief=len(boxes) < config.data.frames,
         )
 
     def _distance(self, windows: list[Window]) -> float | None:
@@ -200,21 +246,25 @@ class VerdictRules:
             return None
         return float(np.median(self.familiarity.distances(np.stack([window.appearance for window in windows]))))
 
-    def _why_uncertain(self, probability: float, frames: int, needed: int, distance: float | None) -> str | None:
-        """Why the evidence carries no verdict; None if it does."""
-        if math.isnan(probability):
-            return "the model's answer is not a number"
-        if frames < needed:
-            return f"too short: the face is seen on {frames} frames, the model needs {needed}"
-        if distance is not None and distance > 1:
-            return f"outside what the model was trained on: {distance:.1f} times the distance that is usual there"
-        if self.calibration and self.calibration.verdict(probability) not in LABELS:
-            low, high = self.calibration.abstain
-            return f"undecided: between {low:.3f} and {high:.3f} too many verdicts were wrong on the validation set"
-        return None
 
-    def _label(self, probability: float) -> str:
-        return LABELS[int(probability > (self.calibration.threshold if self.calibration else THRESHOLD))]
+def _why_uncertain(
+    probability: float, frames: int, needed: int, distance: float | None, found: calibrate.Calibration | None
+) -> str | None:
+    """Why the evidence carries no verdict; None if it does."""
+    if math.isnan(probability):
+        return "the model's answer is not a number"
+    if frames < needed:
+        return f"too short: the face is seen on {frames} frames, the model needs {needed}"
+    if distance is not None and distance > 1:
+        return f"outside what the model was trained on: {distance:.1f} times the distance that is usual there"
+    if found and found.verdict(probability) not in LABELS:
+        low, high = found.abstain
+        return f"undecided: between {low:.3f} and {high:.3f} too many verdicts were wrong on the validation set"
+    return None
+
+
+def _label(probability: float, found: calibrate.Calibration | None) -> str:
+    return LABELS[int(probability > (found.threshold if found else THRESHOLD))]
 
 
 def by_person(clips: list[list[FaceTrack]], windows: list[Window]) -> dict[int, tuple[list[FaceTrack], list[Window]]]:

@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable
 
 from fusion_dfd import __version__, atomic
-from fusion_dfd.explain import page, sentences
+from fusion_dfd.explain import page
+from fusion_dfd.predict import warnings
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
 from fusion_dfd.runs.run import Run
@@ -84,5 +85,5 @@ def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
         threshold=calibration.threshold if calibration else THRESHOLD,
         abstention=calibration and tuple(calibration.abstain),
         trained_on=sets,
-        notices=(EVIDENCE, *sentences.warnings(detector.rules, found, run)),
+        notices=(EVIDENCE, *warnings.of(calibration is not None, found, run)),
     )

@@ -8,8 +8,8 @@ import types
 import pytest
 
 from fusion_dfd.commands import predict
-from fusion_dfd.explain import page, sentences
-from fusion_dfd.predict import detector
+from fusion_dfd.explain import page
+from fusion_dfd.predict import detector, warnings
 from fusion_dfd.predict.verdict import Verdict, VerdictRules
 
 
@@ -18,11 +18,11 @@ def run(monkeypatch, tmp_path):
     """``run(words, **flags)``: exit code of the command, whose detector finds no face anywhere."""
 
     def write(loaded, path, directory, told):
-        assert loaded.given == ("RUN", 16, "auto")
+        assert loaded.given == ("RUN", 16, "auto", "max")
         verdict = Verdict(path, "none", None, (), "no face found")
         return verdict, str(pathlib.Path(directory, f"{pathlib.Path(path).stem}.html"))
 
-    rules = VerdictRules(None, "mean_probability", None, "first")
+    rules = VerdictRules(None, "mean_probability", None, "max", (warnings.NO_RUN, warnings.UNCALIBRATED))
     loaded = functools.partial(types.SimpleNamespace, rules=rules, run=None)
     monkeypatch.setattr(detector, "load", lambda *given: loaded(given=given))
     monkeypatch.setattr(page, "write", write)
@@ -33,6 +33,7 @@ def run(monkeypatch, tmp_path):
             "checkpoint": "RUN",
             "clips": 16,
             "engine": "auto",
+            "tracks": "max",
             "json": False,
             "csv": False,
             "report": str(tmp_path / "out"),
@@ -56,4 +57,4 @@ def test_of_several_videos_the_list_is_named_and_programs_read_verdicts_alone(ru
 
 def test_what_a_reader_must_know_first_is_said_on_standard_error(run, caplog):
     run(["a.mp4"])
-    assert [record.message for record in caplog.records] == [sentences.NO_RUN, sentences.UNCALIBRATED]
+    assert [record.message for record in caplog.records] == [warnings.NO_RUN, warnings.UNCALIBRATED]

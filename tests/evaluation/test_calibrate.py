@@ -1,6 +1,7 @@
 """Calibration: what it must recover, what it must leave alone, and what it may be fitted to."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -201,3 +202,26 @@ def test_a_summary_shows_before_and_after(make):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     with pytest.raises(DataError, match="aggregated by max, first"):
         summarise(clips, bootstrap=0, rule="max", calibration=fitted)
+
+
+@pytest.mark.parametrize("people", [2, 4, 9])
+def test_several_people_give_no_more_false_alarms_than_one(rng, people):
+    """Logits that are normal, as the threshold assumes; 4,000 videos put each rate within two hundredths."""
+    logits = np.concatenate([rng.normal(-1.5, 1, 3000), rng.normal(1.5, 1, 3000)])
+    fitted = calibrate.fit(_rows(logits, np.repeat([0, 1], 3000)), _options(abstain=1.0))
+    together = fitted.for_people(people)
+    crowd = fitted.apply(special.expit(rng.normal(-1.5, 1, (4000, people)))).max(1)
+    one = fitted.apply(special.expit(rng.normal(-1.5, 1, 4000)))
+    assert (crowd > together.threshold).mean() == pytest.approx((one > fitted.threshold).mean(), abs=0.02)
+    assert (crowd > fitted.threshold).mean() > 1.5 * (one > fitted.threshold).mean()
+    assert fitted.for_people(1) == fitted
+
+
+@pytest.mark.parametrize("kind", config.CALIBRATIONS)
+def test_the_threshold_of_more_people_is_never_lower(rng, kind):
+    fitted = calibrate.fit(_rows(*_world(rng, 200)), _options(calibration=kind))
+    rising = [fitted.for_people(people) for people in (1, 2, 5, 30)]
+    assert all(a.threshold < b.threshold < 1 for a, b in itertools.pairwise(rising))
+    assert all(one.abstain[0] <= one.threshold <= one.abstain[1] for one in rising)
+    old = dataclasses.replace(fitted, val={})
+    assert old.for_people(5) == old

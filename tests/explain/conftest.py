@@ -10,6 +10,7 @@ from barcodes import barcode, write
 from scripted import POINTS, Scripted
 
 from fusion_dfd import config as c
+from fusion_dfd.predict import warnings
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.predict.verdict import VerdictRules, Window
 from fusion_dfd.training import state
@@ -68,7 +69,8 @@ def build():
     """``build(variant, faces, run)``: a detector that finds what ``faces(number of the frame)`` says."""
 
     def made(variant: str = "fusion", faces=face, run=None, rules=None) -> DeepfakeDetector:
-        rules = rules or VerdictRules(None, "mean_probability", None, "first")
+        known = tuple(warnings.of(False, run and run.training_data, run))
+        rules = rules or VerdictRules(None, "mean_probability", None, "first", known)
         return DeepfakeDetector(trained(variant), rules, 4, run, build_finder=lambda options: Scripted(faces))
 
     return made

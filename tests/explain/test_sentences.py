@@ -9,6 +9,7 @@ import pytest
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
+from fusion_dfd.predict import warnings
 from fusion_dfd.predict.verdict import Face, Verdict, VerdictRules
 
 FACE = Face(0, "fake", 0.91, {"micro": 0.8, "spatial": 0.3}, 4, 48, 120.0, 0.4, ((0, 0.2), (1, 0.95)))
@@ -20,9 +21,9 @@ def facts(*sets: str) -> dict:
 
 
 def test_rendered_data_is_said_where_nothing_else_was_trained_on():
-    assert "rendered (drawn) faces only" in sentences.warnings(JUDGE, facts("sample/c23"), types.SimpleNamespace())[0]
-    assert not sentences.rendered(facts("sample/c23", "faceforensics/c23"))
-    assert not sentences.rendered(None)
+    assert "rendered (drawn) faces only" in warnings.of(False, facts("sample/c23"), types.SimpleNamespace())[0]
+    assert not warnings.rendered(facts("sample/c23", "faceforensics/c23"))
+    assert not warnings.rendered(None)
 
 
 def test_a_video_that_could_not_be_scored_has_no_number():
@@ -42,7 +43,7 @@ def test_a_video_that_could_not_be_scored_has_no_number():
 )
 def test_a_verdict_is_never_more_than_it_is(verdict, reason, said, unsaid):
     face = dataclasses.replace(FACE, verdict=verdict, reason=reason)
-    whole = Verdict("a.mp4", verdict, 0.91, (face,), reason, 2.0)
+    whole = Verdict("a.mp4", verdict, 0.91, (face,), reason, 2.0, threshold=0.5)
     text = " ".join(sentences.summary(whole, _evidence(face), JUDGE))
     assert said in text
     assert unsaid not in text
@@ -54,7 +55,7 @@ def test_a_verdict_is_never_more_than_it_is(verdict, reason, said, unsaid):
 def test_another_face_that_looks_forged_is_never_passed_over():
     first = dataclasses.replace(FACE, verdict="real", probability=0.1)
     second = dataclasses.replace(FACE, track=1, probability=0.97)
-    whole = Verdict("a.mp4", "real", 0.1, (first, second), None, 2.0)
+    whole = Verdict("a.mp4", "real", 0.1, (first, second), None, 2.0, threshold=0.5)
     text = " ".join(sentences.summary(whole, _evidence(first), JUDGE))
     assert "Face 1 does not speak for the video, but looks forged (0.97)." in text
 

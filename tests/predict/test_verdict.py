@@ -1,13 +1,16 @@
 """When a verdict is given, and when not."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.familiarity import Familiarity
-from fusion_dfd.predict.verdict import VerdictRules
+from fusion_dfd.faces import extract
+from fusion_dfd.predict import warnings
+from fusion_dfd.predict.verdict import Face, VerdictRules
 
 CALIBRATION = Calibration(
     kind="temperature", temperature=1.0, offset=0.0, knots=((), ()), threshold=0.5, target="eer", abstain=(0.5, 0.5),
@@ -60,15 +63,59 @@ def test_a_face_seen_too_shortly_gets_no_verdict(build, video):
     assert 0 < verdict.probability < 1
 
 
-def test_the_most_suspicious_face_speaks_where_the_run_says_so(build, video):
-    def two(_):
-        return [(2, 2, 30, 0.99), (34, 20, 14, 0.95)]
+def two(_):
+    return [(2, 2, 30, 0.99), (34, 20, 14, 0.95)]
 
+
+def test_the_most_suspicious_face_speaks_unless_the_main_one_is_asked_for(build, video):
     spoken = {
         tracks: build(two, VerdictRules(None, "mean_probability", None, tracks)).predict(video(20))
         for tracks in ("first", "max")
     }
     probabilities = [face.probability for face in spoken["first"].faces]
     assert len(probabilities) == 2
-    assert spoken["first"].probability == probabilities[0]
-    assert spoken["max"].probability == max(probabilities)
+    assert (spoken["first"].probability, spoken["first"].speaks) == (probabilities[0], 0)
+    loudest = int(np.argmax(probabilities))
+    assert (spoken["max"].probability, spoken["max"].speaks) == (max(probabilities), loudest)
+    assert (f"face {loudest} of 2 speaks" in (spoken["max"].reason or "")) == (loudest > 0)
+
+
+def face(track: int, verdict: str, probability: float, brief: bool = False) -> Face:
+    return Face(track, verdict, probability, {}, 1, 3 if brief else 48, 40.0, None, (), brief=brief)
+
+
+def test_who_speaks():
+    rules = VerdictRules(None, "mean_probability", None, "max")
+    main, forged, passing = face(0, "real", 0.1), face(1, "fake", 0.8), face(2, "uncertain", 0.95, brief=True)
+    outside = face(3, "uncertain", 0.9)
+    assert rules.speaker([main, forged, passing, outside]) is forged
+    assert rules.speaker([main, passing]) is main
+    assert rules.speaker([main, outside, passing]) is outside
+    assert rules.speaker([passing]) is passing
+
+
+def test_the_threshold_of_several_people_is_higher_and_told(build, video):
+    found = dataclasses.replace(CALIBRATION, val={"real_logits": [-2.0, 1.0]})
+    thresholds = {}
+    for tracks in ("first", "max"):
+        verdict = build(two, VerdictRules(found, "mean_probability", None, tracks)).predict(video(20))
+        thresholds[tracks] = verdict.threshold
+        assert verdict.verdict == ("fake" if verdict.probability > verdict.threshold else "real")
+    assert thresholds == {"first": 0.5, "max": found.for_people(2).threshold}
+    assert thresholds["max"] > 0.5
+
+
+def test_faces_that_were_not_judged_are_counted(build, video, monkeypatch):
+    monkeypatch.setattr(extract, "MOST_TRACKS", 1)
+    verdict = build(two, VerdictRules(None, "mean_probability", None, "max")).predict(video(20))
+    assert len(verdict.faces) == 1
+    assert "1 more faces were not judged" in verdict.reason
+
+
+def test_every_way_out_says_what_a_reader_must_know_first(build, video, tmp_path):
+    rules = VerdictRules(None, "mean_probability", None, "max", (warnings.RENDERED, warnings.UNCALIBRATED))
+    (tmp_path / "none.mp4").write_text("no video")
+    for verdict in build(two, rules).predict_many([video(20), str(tmp_path / "none.mp4")]):
+        assert verdict.warnings == rules.warnings
+        assert json.loads(verdict.to_json())["warnings"] == list(rules.warnings)
+        assert all(sentence in verdict.row()["warnings"] for sentence in rules.warnings)

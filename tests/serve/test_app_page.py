@@ -13,8 +13,8 @@ import chromium
 from playwright.sync_api import expect
 
 from fusion_dfd.config import Synthetic
-from fusion_dfd.explain import sentences
 from fusion_dfd.predict import detector as detectors
+from fusion_dfd.predict import warnings
 from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve.upload import Limits
@@ -126,7 +126,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
         expect(page.locator("#result-name")).to_have_text("rendered.mp4")
         expect(page.get_by_text("Seen on 20 frames")).to_be_visible()
         expect(page.get_by_role("img", name="By second, highest")).to_be_visible()
-        for sentence in (scoring.EVIDENCE, sentences.RENDERED, sentences.UNCALIBRATED):
+        for sentence in (scoring.EVIDENCE, warnings.RENDERED, warnings.UNCALIBRATED):
             expect(page.get_by_text(sentence)).to_be_visible()
         # The upload, whose name has no ending, is gone; the report and its annotated copy stay as long as the result.
         assert {path.suffix for path in stored()} == {".html", ".mp4"}

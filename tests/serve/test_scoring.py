@@ -7,7 +7,7 @@ import types
 import pytest
 
 from fusion_dfd.config import Config
-from fusion_dfd.explain import sentences
+from fusion_dfd.predict import warnings
 from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 
@@ -36,7 +36,7 @@ def trained(folder, *sets: str) -> Run:
 )
 def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
     found = scoring.gather(trained(tmp_path, *sets), detector(Calibration()))
-    assert (sentences.RENDERED in found.notices) is rendered
+    assert (warnings.RENDERED in found.notices) is rendered
     assert scoring.EVIDENCE in found.notices
     assert len(found.notices) == 1 + rendered
     assert found.trained_on == tuple(sets)
@@ -44,7 +44,7 @@ def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
 
 def test_a_run_that_does_not_say_what_it_was_trained_on_says_that(tmp_path):
     found = scoring.gather(Run(tmp_path), detector(Calibration()))
-    assert found.notices == (scoring.EVIDENCE, sentences.UNKNOWN)
+    assert found.notices == (scoring.EVIDENCE, warnings.UNKNOWN)
 
 
 def test_threshold_and_abstention_band_are_the_calibration_s(tmp_path):
@@ -53,7 +53,7 @@ def test_threshold_and_abstention_band_are_the_calibration_s(tmp_path):
     assert (calibrated.threshold, calibrated.abstention) == (0.7, (0.6, 0.8))
     plain = scoring.gather(run, detector())
     assert (plain.threshold, plain.abstention) == (0.5, None)
-    assert sentences.UNCALIBRATED in plain.notices
+    assert warnings.UNCALIBRATED in plain.notices
 
 
 def test_no_path_of_the_machine_is_shown(tmp_path):

@@ -137,7 +137,9 @@ function show(job) {
   at("said").textContent = SAID[verdict.verdict];
   at("said").className = `verdict ${verdict.verdict}`;
   at("reason").textContent = verdict.reason || "";
-  const { threshold, abstention } = model.facts;
+  // With several people the threshold is another, and the band moves with it.
+  const threshold = verdict.threshold ?? model.facts.threshold;
+  const abstention = threshold === model.facts.threshold ? model.facts.abstention : null;
   const known = typeof verdict.probability === "number";
   at("gauge").replaceChildren(...(known ? [gauge(width(), verdict.probability, threshold, abstention)] : []));
   at("measure").textContent = known ? meaning(verdict) : "";
