@@ -50,6 +50,12 @@ def is_frame(name: str) -> bool:
     return name.lower().endswith(FRAMES) and not name.startswith(".")
 
 
+def is_frame_folder(folder: str, names: Iterable[str] | None = None) -> bool:
+    """Is a folder a video, its files (``names``, where known) frames, without a video file among them?"""
+    names = list(os.listdir(folder) if names is None else names)
+    return any(map(is_frame, names)) and not any(map(is_video, names))
+
+
 def subfolders(folder: str) -> list[str]:
     """Paths of the folders in a folder, sorted; hidden ones are none."""
     if not os.path.isdir(folder):

@@ -13,7 +13,8 @@ A *table* is a CSV file whose first line names its columns: ``path`` (or ``file`
 the table) and ``label`` (real, fake, 0, 1). The columns ``group``, ``method``, ``compression``, ``split`` and ``id``
 are optional.
 
-A ``.zip`` is unpacked once, beside itself.
+A folder below ``real/`` or ``fake/`` that holds PNG or JPEG files and no video is a video itself: its frames. A path of
+a table may name such a folder, too. A ``.zip`` is unpacked once, beside itself, video files only.
 """
 
 from __future__ import annotations
@@ -116,6 +117,9 @@ def _tree(root: str) -> list[Video]:
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
         parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
         depth = next((depth for depth, part in enumerate(parts) if _label_of(part) is not None), None)
+        if depth is not None and depth < len(parts) - 1 and files.is_frame_folder(folder, names):
+            labelled.append(_tree_video(folder, parts[:-1], depth))
+            continue
         for name in filter(files.is_video, sorted(names)):
             path = os.path.join(folder, name)
             if depth is None:
@@ -148,7 +152,8 @@ def _label_of(name: str) -> int | None:
 
 def _tree_video(path: str, parts: list[str], depth: int) -> Video:
     """A video by the folders it lies in; the one at ``depth`` gives its label and is no part of its id."""
-    label, name = _label_of(parts[depth]), "/".join([*parts[:depth], *parts[depth + 1 :], files.stem(path)])
+    stem = os.path.basename(path) if os.path.isdir(path) else files.stem(path)
+    label, name = _label_of(parts[depth]), "/".join([*parts[:depth], *parts[depth + 1 :], stem])
     split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), "")
     return Video(name, path, label, NAME, METHOD if label else ORIGINAL, "", split, group="", source="")
 
@@ -230,7 +235,7 @@ def _listed_video(table: str, row: dict[str, str], path: str, base: str, dataset
         raise DataError(f"{table}: {path} has split {row['split']!r}, want {', '.join(SPLITS)}, or none at all")
     below = os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
     return Video(
-        id=row.get("id") or os.path.splitext(below)[0],
+        id=row.get("id") or (below if os.path.isdir(path) else os.path.splitext(below)[0]),
         path=path,
         label=label,
         dataset=dataset,

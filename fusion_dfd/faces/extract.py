@@ -70,6 +70,8 @@ def extract(path: str, options: config.Faces, detector: Detector, mask: str = ""
     and the detector runs on each. They give one clip per face, of the frames with that face; a face that is further
     than track.FAR from where it was last seen begins another clip. Such a clip has no information about time.
 
+    A folder of frames that are not known to be consecutive (``info.gaps``) is sampled uniformly in any case.
+
     In both cases at least one detection of a face must reach ``options.threshold``. Only track 0 is returned, unless
     ``options.all_tracks``. If there are several faces and ``mask`` (path of a video, see :func:`track_under`)
     can be used, track 0 is the face under the mask; otherwise it is the face with the most frames, among equal ones the
@@ -107,6 +109,8 @@ class FaceScan:
     ):
         start = time.monotonic()
         self.info = probe(path, options.time_limit)
+        if self.info.gaps:  # of a folder of frames: nothing may be interpolated between frames that are not consecutive
+            options = dataclasses.replace(options, sampling="uniform")
         self.turns = turns
         self._ranges = ranges or frame_ranges(self.info.frames, options)
         self._options, self._detector = options, detector

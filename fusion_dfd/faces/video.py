@@ -1,4 +1,4 @@
-"""Reading video files: count the frames, then decode the wanted ones, in order, in one pass.
+"""Reading videos, files or folders of frames: count the frames, then decode the wanted ones, in order, in one pass.
 
 Header counts and timestamps are often wrong (variable frame rates, B-frames in AVI, Matroska without a count). So the
 number of a frame is its position in decode order, the number of frames is the number of packets, and seeking is never
@@ -11,6 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 import av
 import numpy as np
 
+from fusion_dfd.faces import frame_folder
 from fusion_dfd.faces.picture import Picture, square_size
 from fusion_dfd.types import DataError
 
@@ -57,6 +59,9 @@ class VideoInfo:
     """FFmpeg's name of the codec, e.g. ``h264``."""
     damaged: int
     """1 if the packets break off, or end before nine tenths of the announced duration; else 0."""
+    gaps: int = 0
+    """Of a folder of frames: places where their numbers jump, -1 where they have none. Where it is not 0, the frames
+    are not known to be consecutive. In a file they are."""
 
 
 class _Clock:
@@ -71,12 +76,14 @@ class _Clock:
 
 
 def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
-    """Describe a video by walking through its packets; nothing is decoded.
+    """Describe a video by walking through its packets; nothing is decoded. Of a folder, its first good frame is.
 
     Raises :class:`DataError` for a file that is missing, empty, no video, cut off before its index, without a video
     stream or without packets, or that takes longer than ``time_limit`` seconds.
     """
     path, clock = os.fspath(path), _Clock(os.fspath(path), time_limit)
+    if os.path.isdir(path):
+        return _probe_folder(path)
     with _open(path) as container:
         stream = _video_stream(path, container)
         packets = damaged = end = 0
@@ -97,13 +104,23 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
         return VideoInfo(packets, float(rate or 0), context.width, context.height, context.name, damaged)
 
 
+def _probe_folder(path: str) -> VideoInfo:
+    found = frame_folder.read(path)
+    for frame in found.paths:
+        with contextlib.suppress(DataError), _open(frame) as container:
+            context = _video_stream(frame, container).codec_context
+            if context.width and context.height:
+                return VideoInfo(len(found.paths), 0.0, context.width, context.height, context.name, 0, found.gaps)
+    raise DataError(f"{path}: not one of {len(found.paths)} frames can be opened, copy or download them again")
+
+
 class Decoder:
     """An iterable of ``(index, picture)`` of the wanted frames, each a :class:`Picture`.
 
     ``wanted`` holds frame numbers in ascending order, counted in decode order from 0; numbers beyond the end are left
     out. Decoding stops after the last of them. Packets that cannot be decoded are skipped and counted in ``damaged``;
     the frames after them move up. All frames have the size of the first one. ``turns`` quarter turns counter-clockwise
-    are made beyond what the file asks for.
+    are made beyond what the file asks for. Of a folder of frames only the wanted ones are opened, and none moves up.
 
     Raises :class:`DataError` as :func:`probe` does, and when not one frame of the file can be decoded. The consumer's
     time counts towards ``time_limit`` (seconds).
@@ -127,6 +144,9 @@ class Decoder:
         if want is None:
             return
         size = None
+        if os.path.isdir(self.path):
+            yield from self._folder(clock, itertools.chain([want], wanted))
+            return
         with _open(self.path) as container:
             stream = _video_stream(self.path, container)
             ratio = float(stream.sample_aspect_ratio or 1)
@@ -141,6 +161,21 @@ class Decoder:
                     return
         if not self.decoded:
             raise _no_frames(self.path)
+
+    def _folder(self, clock: _Clock, wanted: Iterable[int]) -> Iterator[tuple[int, Picture]]:
+        paths = frame_folder.read(self.path).paths
+        info = probe(self.path)
+        size = square_size(info.width, info.height, 1.0)
+        for index in itertools.takewhile(lambda index: index < len(paths), wanted):
+            clock.check()
+            self.decoded += 1
+            frame = self._tried(lambda index=index: _still(paths[index]))
+            if frame is not None:
+                yield index, Picture(frame, size, self._turns)
+        if self.decoded and self.damaged == self.decoded:
+            raise DataError(
+                f"{self.path}: not one of {self.decoded} frames can be decoded, copy or download them again"
+            )
 
     def _frames(
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream, clock: _Clock
@@ -162,7 +197,7 @@ class Decoder:
         """The result of ``step()``, None if the file is damaged there."""
         try:
             return step()
-        except (av.FFmpegError, OSError):
+        except (av.FFmpegError, OSError, DataError):
             self.damaged += 1
             return None
 
@@ -175,11 +210,16 @@ class Reader(Decoder):
             yield index, picture.rgb()
 
 
+def _still(path: str) -> av.VideoFrame | None:
+    """The picture in a file. Raises as :func:`_open` does, and FFmpegError."""
+    with _open(path) as container:
+        _video_stream(path, container).codec_context.options = {"max_pixels": str(LARGEST)}
+        return next(container.decode(video=0))
+
+
 def _open(path: str) -> av.container.InputContainer:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file, check the path")
-    if os.path.isdir(path):
-        raise DataError(f"{path}: a folder, give the path of a video file")
     if not os.path.getsize(path):
         raise DataError(f"{path}: empty (0 bytes), copy or download it again")
     if _cut_off(path):

@@ -6,16 +6,17 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
-from fusion_dfd.datasets.files import EXTENSIONS, is_video
+from fusion_dfd.datasets.files import EXTENSIONS, is_frame_folder, is_video
+from fusion_dfd.faces import frame_folder
 from fusion_dfd.types import DataError
 
 
 def expand(words: Sequence[str], listing: Iterable[str] | None = None) -> list[str]:
     """Paths of videos, each once, in the order of the words; within a folder or pattern sorted by name.
 
-    A word is a file with any name, a folder (searched recursively), a pattern (``'clips/*.mp4'``, ``**`` for any depth)
-    or ``-``, which stands for the lines of ``listing``. A word that is neither folder nor pattern is returned as it is,
-    even if there is no such file: the verdict on it then says so.
+    A word is a file with any name, a folder of frames (one video), another folder (searched recursively), a pattern
+    (``'clips/*.mp4'``, ``**`` for any depth) or ``-``, which stands for the lines of ``listing``. A word that is
+    neither folder nor pattern is returned as it is, even if there is no such file: the verdict on it then says so.
 
     Raises:
       DataError: a folder without videos, a pattern that matches no file, ``-`` without any path.
@@ -27,18 +28,26 @@ def _expand_word(word: str, listing: Iterable[str] | None) -> Iterable[str]:
     if word == "-":
         lines = [line.rstrip("\r\n") for line in listing or () if line.strip()]
         return _not_empty(lines, "-: no paths on standard input")
-    if os.path.isdir(word):
+    if os.path.isdir(word) and not is_frame_folder(word):
         kinds = " ".join(EXTENSIONS)
         return _not_empty(sorted(_below(word)), f"{word}: no videos in this folder, nor below it ({kinds})")
     if os.path.exists(word) or not glob.has_magic(word):
         return [word]
-    matches = sorted(filter(os.path.isfile, glob.iglob(word, recursive=True)))
+    matches = sorted(path for path in glob.iglob(word, recursive=True) if os.path.isfile(path) or _is_frames(path))
     return _not_empty(matches, f"{word}: no file matches this pattern")
+
+
+def _is_frames(path: str) -> bool:
+    return os.path.isdir(path) and is_frame_folder(path)
 
 
 def _below(folder: str) -> Iterator[str]:
     for root, _, names in os.walk(folder):
         yield from (os.path.join(root, name) for name in names if is_video(name))
+        if (
+            is_frame_folder(root, names) and frame_folder.read(root).gaps != frame_folder.UNKNOWN
+        ):  # pictures are no video
+            yield root
 
 
 def _not_empty(paths: list[str], otherwise: str) -> list[str]:

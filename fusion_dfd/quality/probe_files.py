@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Callable, Collection, Sequence
 
 import cv2
 import numpy as np
 
 from fusion_dfd import process_pool
-from fusion_dfd.faces import video
+from fusion_dfd.faces import frame_folder, video
 from fusion_dfd.process_pool import DIED, Died
 from fusion_dfd.types import DataError
 
@@ -55,9 +54,7 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
     """
     sha256, size, info = "", 0, None
     try:
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+        sha256, size = frame_folder.sha256(path), frame_folder.size(path)
         info = video.probe(path, time_limit)
         _, frame = next(iter(video.Reader(path, [min(_FRAME, info.frames // 2)], time_limit)))
         return Probe(info, sha256, _thumbnail(frame) if picture else b"", size=size)

@@ -112,6 +112,6 @@ def origin(data: str, split: Split, root: str | None = None) -> tuple[str, bool]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not say where the videos are ({error!r}); use --frames crops") from error
     first = os.path.join(root, records.decode(split.source[0]).video.path)
-    if not os.path.isfile(first):
+    if not os.path.exists(first):
         raise DataError(f"{first} is not there: give the folder of the videos as --root, or use --frames crops")
     return root, aligned

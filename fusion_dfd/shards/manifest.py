@@ -44,6 +44,9 @@ class Manifest:
     """``video``, ``path``, ``reason`` of each with several faces whose mask could not decide which is the main one; the
     face with the longest track, then the largest, was taken."""
 
+    gapped: list[dict] = dataclasses.field(default_factory=list)
+    """``video``, ``path``, ``gaps`` of each folder of frames that are not known to be consecutive (-1: no numbers)."""
+
     def summary(self) -> str:
         """One line for the terminal."""
         total = self.counts["total"]
@@ -53,6 +56,8 @@ class Manifest:
             lost += f"; {len(self.unmasked)} masks not used"
         if "meshes" in total:
             lost += f"; {total['frames'] - total['meshes']} frames without a face mesh"
+        if self.gapped:
+            lost += f"; {len(self.gapped)} folders of frames that are not known to be consecutive"
         return (
             f"{total['clips']} clips ({total['frames']} frames, {size / 1e6:.0f} MB) of {total['videos']} videos{lost}"
         )
@@ -61,7 +66,7 @@ class Manifest:
 def gather(plan: Plan) -> Manifest:
     """The manifest of a finished plan, from the sidecars of all its shards."""
     groups, sizes, content = collections.defaultdict(_zero), collections.Counter(), hashlib.sha256()
-    lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": []}
+    lists = {"failed": [], "faceless": [], "damaged": [], "unmasked": [], "gapped": []}
     for shard in plan.shards:
         index = clip_index.valid_index(shard.path)
         if index is None or index["about"].get("fingerprint") != shard.fingerprint:
@@ -137,3 +142,5 @@ def _note(lists: dict, video: dict, about: dict) -> None:
         lists["damaged"].append({**video, "packets": about["damaged"]})
     if about["unmasked"]:
         lists["unmasked"].append({**video, "reason": about["unmasked"]})
+    if about.get("gaps"):
+        lists["gapped"].append({**video, "gaps": about["gaps"]})

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
-from fusion_dfd.faces import detector, mesh
+from fusion_dfd.faces import detector, frame_folder, mesh
 from fusion_dfd.shards import clip_index, tfds_metadata
 from fusion_dfd.types import DataError, Video
 
@@ -172,8 +172,8 @@ def _sizes(video: Video) -> list[int]:
 
 def _bytes(path: str) -> int:
     try:
-        return os.path.getsize(path)
-    except OSError:
+        return frame_folder.size(path)
+    except (OSError, DataError):
         return -1
 
 

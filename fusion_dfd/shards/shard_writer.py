@@ -83,7 +83,16 @@ def _records(shard: plan.ShardPlan, extract, report, deadly, abouts: list[dict],
 
 def _clips(video: Video, shard: plan.ShardPlan, extract, deadly: str | None) -> tuple[list[bytes], dict]:
     """The records of one video, and what the sidecar says of it. Never raises for a fault of the video."""
-    about = {"clips": 0, "faces": 0, "frames": 0, "damaged": 0, "reason": "", "error": deadly or "", "unmasked": ""}
+    about = {
+        "clips": 0,
+        "faces": 0,
+        "frames": 0,
+        "damaged": 0,
+        "gaps": 0,
+        "reason": "",
+        "error": deadly or "",
+        "unmasked": "",
+    }
     if deadly:
         return [], about
     named = plan.relative(video, shard.root)
@@ -96,6 +105,7 @@ def _clips(video: Video, shard: plan.ShardPlan, extract, deadly: str | None) -> 
     except Exception as error:  # whatever a broken file does to a decoder, it must not take the others along
         return [], {**about, "error": _renamed(f"{video.path}: {type(error).__name__}: {error}", video, named)}
     about |= {"clips": len(faces), "faces": len({face.track for face in faces}), "damaged": extracted.damaged}
+    about["gaps"] = extracted.info.gaps
     about |= {"frames": sum(map(len, faces)), "reason": "" if faces else extracted.reason or "no face was found"}
     if meshes := [face.mesh for face in faces if face.mesh is not None]:
         about["meshes"] = sum(int(np.isfinite(points).all((1, 2)).sum()) for points in meshes)

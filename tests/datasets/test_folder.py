@@ -246,3 +246,20 @@ def test_odd_tables_are_explained(tmp_path, text, said):
     trees.touch(tmp_path, "a.mp4", "b.mp4")
     with pytest.raises(DataError, match=said):
         table(tmp_path, text)
+
+
+def test_a_folder_of_frames_is_a_video(tmp_path):
+    trees.frames(tmp_path, "real/a", "real/b.c", "fake/swap/frames/a_x")
+    trees.touch(tmp_path, "real/d.mp4", "fake/d_y.mp4", "fake/d_y.png")
+    found = {video.id: video for video in folder.videos(str(tmp_path))}
+    assert set(found) == {"a", "b.c", "d", "swap/frames/a_x", "d_y"}
+    assert found["b.c"].path == str(tmp_path / "real/b.c")
+    assert found["swap/frames/a_x"].source == "a"
+    trees.write(tmp_path, "list.csv", "path,label\nreal/b.c,real\nfake/d_y.mp4,fake\n")
+    assert {video.id for video in folder.videos(str(tmp_path / "list.csv"))} == {"real/b.c", "fake/d_y"}
+
+
+def test_pictures_in_a_class_are_no_video(tmp_path):
+    trees.touch(tmp_path, "real/0001.png", "fake/0001.png")
+    with pytest.raises(DataError, match=r"no folder under .* is named for real videos"):
+        folder.videos(str(tmp_path))

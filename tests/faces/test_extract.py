@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from barcodes import barcode, write
@@ -247,3 +248,19 @@ def test_real_clips_are_read_and_their_faces_found(media):
         result = extract(path, options, finder)
         assert result.clips, path
         assert result.damaged == 0
+
+
+def test_frames_that_are_not_known_to_be_consecutive_are_sampled_uniformly(tmp_path):
+    for name, numbers in (("whole", range(20)), ("gap", [*range(10), *range(30, 40)])):
+        (tmp_path / name).mkdir()
+        for number in numbers:
+            frame = cv2.cvtColor(barcode(number), cv2.COLOR_RGB2BGR)
+            assert cv2.imwrite(str(tmp_path / name / f"{number:03d}.png"), frame)
+    script = Scripted(lambda _: [(5, 5, 30, 0.99)])
+    whole = extract(str(tmp_path / "whole"), OPTIONS, script)
+    assert [clip.indices.tolist() for clip in whole.clips] == [list(range(10)), list(range(10, 20))]
+    script.seen.clear()
+    gap = extract(str(tmp_path / "gap"), OPTIONS, script)
+    assert gap.info.gaps == 1
+    assert [clip.indices.tolist() for clip in gap.clips] == [[0, 2, 4, 6, 8, 11, 13, 15, 17, 19]]
+    assert script.seen == [[0, 2, 4, 6, 8, 31, 33, 35, 37, 39]], "the detector looked at each, nothing is interpolated"

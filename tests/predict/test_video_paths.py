@@ -45,3 +45,13 @@ def test_what_means_nothing_is_refused(tree, word, text):
     (tree / "bare").mkdir()
     with pytest.raises(DataError, match=text):
         expand([word], io.StringIO(" \n"))
+
+
+def test_a_folder_of_frames_is_one_video(tree):
+    for name in ("clip/000.png", "clip/001.png", "sets/x/3.jpg", "photos/ann.jpg", "photos/bob.jpg"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    assert expand(["clip"]) == ["clip"]
+    assert expand(["clip*"]) == ["clip"]
+    assert expand(["sets", "photos"]) == ["sets/x", "photos"]
+    assert [path for path in expand(["."]) if "." not in path[1:]] == ["./clip", "./sets/x"], "photographs are no video"

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import probe_stubs
 import pytest
+import trees
 
 from fusion_dfd import process_pool
 from fusion_dfd.datasets import folder
@@ -66,6 +67,19 @@ def test_a_bad_file_has_a_reason_without_its_path(tmp_path, content, said):
     found = probe_files.probe(str(path))
     assert said in found.trouble
     assert str(path) not in found.trouble
+
+
+def test_a_folder_of_frames_is_probed_like_a_file(tmp_path):
+    trees.touch(tmp_path, "bad/0.png")
+    (tmp_path / "good").mkdir()
+    for number in (0, 1, 5):
+        assert cv2.imwrite(str(tmp_path / f"good/{number}.png"), np.full((24, 32, 3), number, np.uint8))
+    found = probe_files.probe(str(tmp_path / "good"), picture=True)
+    assert (found.info.frames, found.info.gaps, found.info.codec, found.trouble) == (3, 1, "png", "")
+    assert found.thumbnail
+    assert found.size == sum(path.stat().st_size for path in (tmp_path / "good").iterdir())
+    assert len(found.sha256) == 64
+    assert "not one of 1 frames can be opened" in probe_files.probe(str(tmp_path / "bad")).trouble
 
 
 def test_a_file_that_kills_its_reader_costs_nothing_else():

@@ -53,6 +53,13 @@ def test_processes_make_the_bytes_that_one_makes(listed, tmp_path):
     assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
+def test_frames_that_are_not_known_to_be_consecutive_are_counted(listed, tmp_path):
+    made = run(listed, tmp_path / "out", synthetic_tracks.cut_with_gaps)
+    assert {entry["path"]: entry["gaps"] for entry in made.gapped} == {"original/002.mp4": 3}
+    assert made.summary().endswith("; 1 folders of frames that are not known to be consecutive")
+    assert manifest.load(str(tmp_path / "out")) == made
+
+
 def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
     made = run(listed, tmp_path / "out", synthetic_tracks.cut_or_fail)
     failed = {entry["path"]: entry["reason"] for entry in made.failed}
@@ -98,7 +105,7 @@ def test_damaged_packets_are_listed(listed, tmp_path):
     def cut(path, faces, detector, mask):
         found = synthetic_tracks.cut(path, faces, detector, mask)
         return SimpleNamespace(
-            clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="", unmasked=None
+            clips=found.clips, damaged=3 * path.endswith("original/001.mp4"), reason="", unmasked=None, info=found.info
         )
 
     made = run(listed, tmp_path / "out", cut)

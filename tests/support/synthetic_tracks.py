@@ -63,7 +63,14 @@ def cut(path: str, faces, detector, mask):
     name = os.path.join(*os.path.normpath(path).split(os.sep)[-2:])
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
     clips = [track(seed + i, start=10 * i) for i in range(2)]
-    return SimpleNamespace(clips=clips, damaged=0, reason="", unmasked=None)
+    return SimpleNamespace(clips=clips, damaged=0, reason="", unmasked=None, info=SimpleNamespace(gaps=0))
+
+
+def cut_with_gaps(path: str, faces, detector, mask):
+    """As :func:`cut`, but one video is a folder of frames of which three times some are left out."""
+    made = cut(path, faces, detector, mask)
+    made.info.gaps = 3 if path.endswith("original/002.mp4") else 0
+    return made
 
 
 def cut_or_hang(path: str, faces, detector, mask):
@@ -91,5 +98,7 @@ def cut_or_fail(path: str, faces, detector, mask):
     if path.endswith("original/003.mp4"):
         raise ValueError("no such codec")
     if path.endswith("original/000.mp4"):
-        return SimpleNamespace(clips=[], damaged=2, reason="no face above 0.9 in 7 frames", unmasked=None)
+        return SimpleNamespace(
+            clips=[], damaged=2, reason="no face above 0.9 in 7 frames", unmasked=None, info=SimpleNamespace(gaps=0)
+        )
     return cut(path, faces, detector, mask)
