@@ -55,7 +55,8 @@ def meshed(seed: int, length: int = 3, missing: int = 1) -> FaceTrack:
 
 def cut_meshed(path: str, faces, detector, mask):
     """Two clips with meshes, of which one frame each has none."""
-    return SimpleNamespace(clips=[meshed(seed) for seed in range(2)], damaged=0, reason="", unmasked=None)
+    clips = [meshed(seed) for seed in range(2)]
+    return SimpleNamespace(clips=clips, damaged=0, reason="", unmasked=None, info=SimpleNamespace(gaps=0))
 
 
 def cut(path: str, faces, detector, mask):
