@@ -21,6 +21,10 @@ from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation.scores import VideoScore
 from fusion_dfd.types import LABELS, DataError
 
+LEAST = 10
+"""Fewest real and fewest fake val videos that calibrate; below them there is a raw score and no verdict."""
+RESAMPLES = 300
+"""Bootstrap resamples behind the interval of the threshold."""
 _TEMPERATURES = 0.02, 50.0
 
 
@@ -49,7 +53,12 @@ class Calibration:
     val: dict[str, Any]
     """``videos real fake``, ``before`` and ``after`` (``ece brier log_loss``, of the videos it was fitted to),
     ``undecided`` and ``wrong`` (shares, of all and of the decided), ``real_logits`` (mean and standard deviation of the
-    calibrated logits of the real videos)."""
+    calibrated logits of the real videos), ``interval`` (95%, of the threshold; None where it was not fitted)."""
+
+    @property
+    def few(self) -> bool:
+        """Whether val held too few videos of a class for any verdict."""
+        return min(self.val.get("real", LEAST), self.val.get("fake", LEAST)) < LEAST
 
     def apply(self, probabilities) -> np.ndarray:
         """Calibrated probabilities [n] of videos' ``probabilities`` [n] in 0..1; NaN stays NaN."""
@@ -66,7 +75,7 @@ class Calibration:
     def verdict(self, probability: float) -> str:
         """``fake``, ``real`` or ``uncertain``, of a calibrated probability."""
         low, high = self.abstain
-        if low < high and low <= probability <= high:
+        if self.few or (low < high and low <= probability <= high):
             return "uncertain"
         return LABELS[int(probability > self.threshold)]
 
@@ -94,6 +103,11 @@ class Calibration:
 
     def sentence(self) -> str:
         """What it is and where it comes from, for a report."""
+        if self.few:
+            return (
+                f"Not calibrated: val holds {self.val['real']} real and {self.val['fake']} fake videos, {LEAST} of "
+                "each are needed. Probabilities rank videos, and none gets a verdict."
+            )
         number = {
             "temperature": f" {self.temperature:.3f}",
             "affine": f" {self.temperature:.3f} and {self.offset:+.3f}",
@@ -101,11 +115,13 @@ class Calibration:
         }[self.kind]
         val = self.val
         low, high = self.abstain
+        interval = val.get("interval")
+        sure = f" (95% interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
         undecided = f"undecided from {low:.3f} to {high:.3f}" if low < high else "no video is left undecided"
         return (
             f"Calibrated by {config.CALIBRATIONS[self.kind]}{number}, fitted on val ({val['real']} real, {val['fake']} "
             f"fake videos): ECE there {val['before']['ece']:.3f} before, {val['after']['ece']:.3f} after. Threshold "
-            f"{self.threshold:.3f}, chosen on val for {config.TARGETS[self.target]}; {undecided}."
+            f"{self.threshold:.3f}{sure}, chosen on val for {config.TARGETS[self.target]}; {undecided}."
         )
 
 
@@ -132,10 +148,12 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
     y, p = metrics.checked([row.label for row in rows], [row.probability for row in rows])
     if why := metrics.undefined(y, p).get("auc"):
         raise DataError(f"val cannot calibrate: {why}; prepare a val split with real and fake videos")
+    few = min((y == 0).sum(), (y == 1).sum()) < LEAST
     soft = np.where(y == 1, (y.sum() + 1) / (y.sum() + 2), 1 / ((1 - y).sum() + 2))
-    temperature, offset, knots = _FITS[options.calibration](p, y, soft)
+    kind = "temperature" if few else options.calibration
+    temperature, offset, knots = (1.0, 0.0, ((), ())) if few else _FITS[kind](p, y, soft)
     fitted = Calibration(
-        kind=options.calibration,
+        kind=kind,
         temperature=temperature,
         offset=offset,
         knots=knots,
@@ -149,8 +167,10 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
         val={},
     )
     q = fitted.apply(p)
-    at = threshold(y, q, options.target)
-    band = abstention_band(y, q, at, options.abstain)
+    interval = None if few else threshold_interval(y, q, [row.group for row in rows], options.target)
+    by_chance = interval is not None and interval[0] <= 0.5 <= interval[1] and not options.target.startswith("fpr")
+    at = 0.5 if few or by_chance else threshold(y, q, options.target)
+    band = (0.0, 1.0) if few else abstention_band(y, q, at, options.abstain)
     decided = (q < band[0]) | (q > band[1]) | (band[0] == band[1])
     val = {
         "videos": len(y),
@@ -160,6 +180,7 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
         "after": _quality(y, q),
         "undecided": float(1 - decided.mean()),
         "wrong": float(((q > at) != (y == 1))[decided].mean()) if decided.any() else 0.0,
+        "interval": interval,
         "real_logits": [float(logit(q[y == 0]).mean()), float(logit(q[y == 0]).std())],
     }
     return dataclasses.replace(fitted, threshold=at, abstain=band, val=val)
@@ -220,6 +241,19 @@ def threshold(y: np.ndarray, p: np.ndarray, target: str) -> float:
     }[target]()
     best = between[cost <= cost.min() + 1e-12]
     return float(best[np.argmin(np.abs(best - 0.5))])
+
+
+def threshold_interval(y: np.ndarray, p: np.ndarray, groups: Sequence[str], target: str) -> list[float] | None:
+    """The 95% interval of :func:`threshold`, by a bootstrap over ``groups`` [n]; None where no resample has both
+    classes."""
+    rng, names = np.random.default_rng(0), np.unique(groups, return_inverse=True)[1]
+    members = [np.flatnonzero(names == name) for name in range(names.max() + 1)]
+    found = []
+    for _ in range(RESAMPLES):
+        rows = np.concatenate([members[name] for name in rng.integers(0, len(members), len(members))])
+        if 0 < y[rows].sum() < len(rows):
+            found.append(threshold(y[rows], p[rows], target))
+    return np.quantile(found, (0.025, 0.975)).tolist() if found else None
 
 
 def abstention_band(y: np.ndarray, p: np.ndarray, at: float, wrong: float) -> tuple[float, float]:

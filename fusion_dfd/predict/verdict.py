@@ -257,6 +257,8 @@ def _why_uncertain(
         return f"too short: the face is seen on {frames} frames, the model needs {needed}"
     if distance is not None and distance > 1:
         return f"outside what the model was trained on: {distance:.1f} times the distance that is usual there"
+    if found and found.few:
+        return f"too few val videos for verdicts ({found.val['real']} real, {found.val['fake']} fake): a raw score"
     if found and found.verdict(probability) not in LABELS:
         low, high = found.abstain
         return f"undecided: between {low:.3f} and {high:.3f} too many verdicts were wrong on the validation set"

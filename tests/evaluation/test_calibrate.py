@@ -225,3 +225,31 @@ def test_the_threshold_of_more_people_is_never_lower(rng, kind):
     assert all(one.abstain[0] <= one.threshold <= one.abstain[1] for one in rising)
     old = dataclasses.replace(fitted, val={})
     assert old.for_people(5) == old
+
+
+@pytest.mark.parametrize("kind", config.CALIBRATIONS)
+@pytest.mark.parametrize(("real", "fake"), [(2, 2), (9, 40), (40, 9)])
+def test_few_videos_of_a_class_give_a_raw_score_and_no_verdict(tmp_path, kind, real, fake):
+    logits, labels = np.linspace(-3, 3, real + fake), np.repeat([0, 1], [real, fake])
+    fitted = calibrate.fit(_rows(logits, labels), _options(calibration=kind))
+    p = special.expit(logits)
+    np.testing.assert_allclose(fitted.apply(p), p)
+    assert {fitted.verdict(value) for value in p} == {"uncertain"}
+    assert f"{real} real and {fake} fake videos, 10 of each" in fitted.sentence()
+    again = calibrate.load(calibrate.save(fitted, str(tmp_path / "c.json")), -1)
+    assert (again.few, again.verdict(0.99)) == (True, "uncertain")
+
+
+def test_a_threshold_that_few_videos_would_move_by_chance_is_a_half(rng):
+    logits = np.concatenate([rng.normal(-1.5, 1.5, 15), rng.normal(1.5, 1.5, 15)])
+    chance = calibrate.fit(_rows(logits, np.repeat([0, 1], 15)), _options())
+    low, high = chance.val["interval"]
+    assert low <= 0.5 <= high
+    assert chance.threshold == 0.5
+    assert f"95% interval {low:.3f} to {high:.3f}" in chance.sentence()
+    many = np.concatenate([rng.normal(-1, 1, 4000), rng.normal(4, 1, 4000)])
+    sure = calibrate.fit(_rows(many, np.repeat([0, 1], 4000)), _options(calibration="temperature"))
+    low, high = sure.val["interval"]
+    assert 0.5 < low <= sure.threshold <= high
+    strict = calibrate.fit(_rows(logits, np.repeat([0, 1], 15)), _options(target="fpr_1"))
+    assert strict.threshold == calibrate.threshold(np.repeat([0, 1], 15), strict.apply(special.expit(logits)), "fpr_1")
