@@ -7,6 +7,11 @@
 
 A pair (a, b) of a split gives the real videos a and b and, of every method, the fakes a_b and b_a. No pair shares an id
 with another, so a pair is a group.
+
+Folders that ``fusion-dfd forge`` wrote are laid out likewise, with these additions. ``root/sources.csv`` gives the
+group of each id, and marks such a folder: its methods are the names of forgers, and a fake is listed where it exists.
+``root/original_sequences/<method>/<compression>/videos/TTT_SSS.mp4`` is the real half of a fake whose forger made one;
+the fake's source is then that video. A pair may name one id twice.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ TEST_ONLY = ("FaceShifter",)
 """Methods that, by convention, are only tested on: they measure generalisation."""
 
 COMPRESSIONS = ("raw", "c23", "c40")
+SOURCES = "sources.csv"
+"""Of a folder of forged videos: ``id,group,split,path,start,stop``."""
 
 _DOWNLOAD = "get it with FaceForensics++'s own download script (-d all -c {})"
 
@@ -50,8 +57,10 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
         for method, place in folders.items()
         if split == "test" or method not in TEST_ONLY
         for pair in pairs[split]
-        for ids in (pair, pair[::-1])
+        for ids in dict.fromkeys((pair, pair[::-1]))
     ]
+    if _is_forged(root):
+        out = _forged(root, out)
     out.sort(key=lambda video: (SPLITS.index(video.split), list(folders).index(video.method), video.id))
     files.account(root, out)
     return out
@@ -62,7 +71,9 @@ def folder(root: str, place: str, compression: str) -> str:
     wanted = os.path.join(root, place, compression, "videos")
     if os.path.isdir(wanted):
         return wanted
-    there = [name for name in COMPRESSIONS if os.path.isdir(os.path.join(root, place, name, "videos"))]
+    inside = os.path.join(root, place)
+    names = sorted(os.listdir(inside)) if os.path.isdir(inside) else []
+    there = [name for name in names if os.path.isdir(os.path.join(inside, name, "videos")) and name != "masks"]
     if there:
         raise DataError(f"{wanted} is missing; {place} is here in {', '.join(there)}: choose --compression {there[0]}")
     raise DataError(f"{wanted} is missing ({root} holds {files.inventory(root)}); {_DOWNLOAD.format(compression)}")
@@ -92,6 +103,30 @@ def _video(root: str, place: str, method: str, target: str, face: str) -> Video:
     )
 
 
+def _is_forged(root: str) -> bool:
+    return os.path.isfile(os.path.join(root, SOURCES))
+
+
+def _forged(root: str, listed: list[Video]) -> list[Video]:
+    """The videos of a forged set: those that exist, with their groups, and the real halves of their own."""
+    rows = files.read_csv(os.path.join(root, SOURCES), ("id", "group"))
+    group = {row["id"]: row["group"] for row in rows}
+    out = []
+    for video in listed:
+        if video.source not in group:
+            raise DataError(f"{os.path.join(root, SOURCES)} has no line for {video.source}; forge the folder again")
+        video = dataclasses.replace(video, group=group[video.source])
+        if video.label and not os.path.isfile(video.path):
+            continue
+        half = os.path.join("original_sequences", video.method, video.compression, "videos", f"{video.id}.mp4")
+        if video.label and os.path.isfile(path := os.path.join(root, half)):
+            name = f"{video.method}/{video.id}"
+            out.append(dataclasses.replace(video, id=name, path=path, label=0, method=ORIGINAL, source=name, mask=""))
+            video = dataclasses.replace(video, source=name)
+        out.append(video)
+    return out
+
+
 def read_pairs(root: str, split: str) -> list[tuple[str, str]]:
     """The pairs of a split file, ids as zero-padded strings."""
     candidates = [os.path.join(root, name) for name in (f"{split}.json", os.path.join("splits", f"{split}.json"))]
@@ -106,14 +141,19 @@ def read_pairs(root: str, split: str) -> list[tuple[str, str]]:
 
 def _methods(root: str, compression: str, methods: Sequence[str] | None) -> dict[str, str]:
     """Folder of each method: of the wanted ones, or of all that are there."""
-    if methods is not None and (odd := sorted(set(methods) - set(METHODS))):
-        raise DataError(f"FaceForensics++ has no method {', '.join(odd)}; its methods are {', '.join(METHODS)}")
     base = os.path.join(root, "manipulated_sequences")
-    wanted = [name for name in METHODS if (methods is None or name in methods)]
+    known = METHODS
+    if _is_forged(root) and os.path.isdir(base):
+        known = tuple(sorted(name for name in os.listdir(base) if os.path.isdir(os.path.join(base, name))))
+    if methods is not None and (odd := sorted(set(methods) - set(known))):
+        owner = root if known is not METHODS else "FaceForensics++"
+        raise DataError(f"{owner} has no method {', '.join(odd)}; its methods are {', '.join(known)}")
+    wanted = [name for name in known if (methods is None or name in methods)]
     if methods is None:
         wanted = [name for name in wanted if os.path.isdir(os.path.join(base, name))]
     if not wanted:
         raise DataError(
-            f"{base} holds none of {', '.join(METHODS)}, only {files.inventory(base)}; {_DOWNLOAD.format(compression)}"
+            f"{base} holds none of {', '.join(known) or 'the methods'}, only {files.inventory(base)}; "
+            f"{_DOWNLOAD.format(compression)}"
         )
     return {name: folder(root, os.path.join("manipulated_sequences", name), compression) for name in wanted}

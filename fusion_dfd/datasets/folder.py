@@ -27,7 +27,7 @@ import re
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fusion_dfd import atomic
 from fusion_dfd.datasets import files, grouping
@@ -106,26 +106,37 @@ def _grouped(listed: list[Video]) -> list[Video]:
     ]
 
 
+def reals(root: str) -> list[Video]:
+    """The real videos of a folder, archive or table, by name; ``split`` is empty where none are given.
+
+    A folder that says no label holds real videos: ``root`` may be a plain folder of them. Raises DataError when there
+    is none, and as :func:`videos` does otherwise.
+    """
+    kind = os.path.splitext(root)[1].lower() if os.path.isfile(root) else ""
+    if kind == ".csv":
+        listed = read_list(root, NAME, METHOD)
+    else:
+        top = unpack(root) if kind == ".zip" else root
+        files.require(top, "a folder of videos of real faces, a .zip of one, or a .csv with the columns path,label")
+        listed = [
+            _unlabelled_video(path, parts) if depth is None else _tree_video(path, parts, depth)
+            for path, parts, depth in _walk(top)
+        ]
+    found = sorted((video for video in listed if not video.label), key=lambda video: video.id)
+    if not found:
+        raise DataError(f"{root} holds no real video, but {files.inventory(root)}; give a folder that does")
+    _check(found)
+    return grouping.by_content(_grouped(found))
+
+
 def _tree(root: str) -> list[Video]:
     files.require(root, "a folder that holds real/ and fake/, a .zip of one, or a .csv with the columns path,label")
-    labelled, unlabelled, seen = [], [], set()
-    for folder, inner, names in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in seen:  # a link to a folder above would be followed for ever
-            inner.clear()
-            continue
-        seen.add(os.path.realpath(folder))
-        inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
-        parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
-        depth = next((depth for depth, part in enumerate(parts) if _label_of(part) is not None), None)
-        if depth is not None and depth < len(parts) - 1 and files.is_frame_folder(folder, names):
-            labelled.append(_tree_video(folder, parts[:-1], depth))
-            continue
-        for name in filter(files.is_video, sorted(names)):
-            path = os.path.join(folder, name)
-            if depth is None:
-                unlabelled.append(os.path.relpath(path, root))
-            else:
-                labelled.append(_tree_video(path, parts, depth))
+    labelled, unlabelled = [], []
+    for path, parts, depth in _walk(root):
+        if depth is None:
+            unlabelled.append(os.path.relpath(path, root))
+        else:
+            labelled.append(_tree_video(path, parts, depth))
     for label, name in enumerate(LABELS):
         if not any(video.label == label for video in labelled):
             raise DataError(
@@ -141,6 +152,24 @@ def _tree(root: str) -> list[Video]:
     return labelled
 
 
+def _walk(root: str) -> Iterator[tuple[str, list[str], int | None]]:
+    """Path of each video, the folders it lies in, and the place among them of the one that gives its label."""
+    seen = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:  # a link to a folder above would be followed for ever
+            inner.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
+        parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
+        depth = next((depth for depth, part in enumerate(parts) if _label_of(part) is not None), None)
+        if depth is not None and depth < len(parts) - 1 and files.is_frame_folder(folder, names):
+            yield folder, parts[:-1], depth
+            continue
+        for name in filter(files.is_video, sorted(names)):
+            yield os.path.join(folder, name), parts, depth
+
+
 def _label_of(name: str) -> int | None:
     """The label in the name of a folder; None where there is none. Raises DataError when the name has both."""
     words = set(re.findall(r"[a-z]+", name.lower()))
@@ -148,6 +177,11 @@ def _label_of(name: str) -> int | None:
     if len(labels) > 1:
         raise DataError(f"the name of folder {name!r} says both real and fake; rename it to the one that it holds")
     return labels[0] if labels else None
+
+
+def _unlabelled_video(path: str, parts: list[str]) -> Video:
+    """A real video in folders that do not say so."""
+    return _tree_video(path, [*parts, LABELS[0]], len(parts))
 
 
 def _tree_video(path: str, parts: list[str], depth: int) -> Video:

@@ -1,8 +1,11 @@
-"""Frames through a video encoder and back: what compression leaves of a picture."""
+"""Frames through a video encoder: into a file, or back to see what compression leaves of a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import itertools
+import os
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -58,6 +61,39 @@ def recode(frames: np.ndarray, name: str, crf: int, **options: str) -> np.ndarra
     packets = [packet for picture in [*pictures, None] for packet in encoder.encode(picture)]
     decoded = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
     return np.stack([frame.to_ndarray(format="rgb24")[:height, :width] for frame in decoded])
+
+
+def write(path: str, frames: Iterable[np.ndarray], rate: Fraction | int, crf: int) -> None:
+    """Write frames uint8 [h, w, 3] RGB, h and w even, as H.264 in 4:2:0; the file appears only when it is complete.
+
+    Args:
+      path: of an .mp4.
+      frames: one at least.
+      rate: frames per second.
+      crf: constant rate factor of libx264, 0..51.
+
+    Raises OSError where the file cannot be written.
+    """
+    partial = f"{path}.{os.getpid()}.part"
+    codec = CODECS["h264"]
+    try:
+        frames = iter(frames)
+        first = next(frames)
+        with av.open(partial, "w", format="mp4") as container:
+            options = {"crf": str(crf), "preset": "veryfast", **codec.options}
+            stream = container.add_stream(codec.encoder, rate=rate, options=options)
+            # One thread: with several, x264's rate control, and so the bytes, depend on their number.
+            stream.thread_count, stream.pix_fmt = 1, "yuv420p"
+            stream.height, stream.width = first.shape[:2]
+            for frame in itertools.chain([first], frames):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(stream.encode())
+        os.replace(partial, path)
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror, path) from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(partial)
 
 
 def _picture(frame: np.ndarray, number: int) -> av.VideoFrame:

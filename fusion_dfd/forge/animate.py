@@ -18,7 +18,7 @@ from fusion_dfd.faces.mesh import JAW, LIPS, OVAL, stored
 from fusion_dfd.forge import hulls, motion
 from fusion_dfd.forge.forger import Donor, Face, Forged, NotApplicable
 from fusion_dfd.forge.resample import Resampling
-from fusion_dfd.forge.warp import edge_points, warp
+from fusion_dfd.forge.warp import edge_points, rendered, warp
 
 _OVAL, _LIPS, _JAW = stored(OVAL), stored(LIPS), stored(JAW[3:-3])
 REACH = 0.2
@@ -78,7 +78,7 @@ def animate(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
             both = np.vstack([target[_OVAL], face.mesh[index][_OVAL]])
             masks[index] = hulls.feather(hulls.hull(both, (height, width)), inner, outer)
             frames[index] = hulls.composite(frame, made, masks[index])
-    return Forged(frames, masks)
+    return Forged(frames, masks, rendered(face, masks, rng))
 
 
 def _driving(count: int, donor: Donor, rng: np.random.Generator) -> np.ndarray:

@@ -53,6 +53,9 @@ class Forged:
     """uint8 [t, h, w, 3], RGB; outside the mask as in the real clip."""
     mask: np.ndarray
     """float32 [t, h, w] in 0..1, how much of each pixel was replaced; all 0 in frames that were left as they are."""
+    partner: np.ndarray | None = None
+    """uint8 [t, h, w, 3], the real half of the pair where a forger resamples it as it resamples the forgery; None where
+    that is the real clip itself."""
 
 
 Donor = Callable[[], Face]

@@ -14,7 +14,7 @@ import numpy as np
 from fusion_dfd.faces.mesh import JAW, LEFT_BROW, LEFT_EYE, LIPS, RIGHT_BROW, RIGHT_EYE, stored
 from fusion_dfd.forge import hulls, motion
 from fusion_dfd.forge.forger import Donor, Face, Forged, NotApplicable
-from fusion_dfd.forge.warp import warp
+from fusion_dfd.forge.warp import rendered, warp
 
 REGIONS = {
     "brows": stored((*LEFT_BROW, *RIGHT_BROW)),
@@ -69,7 +69,7 @@ def regions(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
         mask = hulls.feather(hulls.hull(motion.around(both, reach), (height, width)), inner, outer)
         frames[frame] = hulls.composite(face.frames[frame], warp(face.frames[frame], source, target), mask)
         masks[frame] = mask
-    return Forged(frames, masks)
+    return Forged(frames, masks, rendered(face, masks, rng))
 
 
 def _replaced(

@@ -8,6 +8,8 @@ from scipy import ndimage
 from scipy.spatial import Delaunay
 
 from fusion_dfd.faces.mesh import OVAL, stored
+from fusion_dfd.forge import hulls
+from fusion_dfd.forge.forger import Face
 
 EDGE = 5
 """Fixed points along each edge of the picture."""
@@ -117,3 +119,9 @@ def jitter(frames: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> 
         moves = [ndimage.map_coordinates(coarse[index, ..., axis], grid, order=1, mode="nearest") for axis in (0, 1)]
         out[index] = warp(frames[index], place, place + np.stack(moves, -1))
     return out
+
+
+def rendered(face: Face, masks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The real half of a pair: :func:`jitter` where the forgery was replaced (``masks`` [t, h, w]), else untouched."""
+    moved = jitter(face.frames, face.mesh, rng)
+    return np.stack([hulls.composite(*some) for some in zip(face.frames, moved, masks, strict=True)])

@@ -5,15 +5,12 @@ This module imports neither JAX nor Flax, so that a worker process starts quickl
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
-
-import av
-import numpy as np
+from collections.abc import Callable
 
 from fusion_dfd.config import Synthetic
+from fusion_dfd.faces import recode
 from fusion_dfd.synthetic.footage import Footage, generator
 from fusion_dfd.synthetic.forgery import FAMILIES
 from fusion_dfd.synthetic.motion import FPS
@@ -60,26 +57,4 @@ def shoot(task: RenderTask, report: Callable[[str], None] = lambda method: None)
             layers = footage.layers
         else:
             layers = FAMILIES[method](footage, generator(options.seed, method, task.target, task.source))
-        encode(path, footage.film(layers), options)
-
-
-def encode(path: str, frames: Iterable[np.ndarray], options: Synthetic) -> None:
-    """Write uint8 [size, size, 3] RGB frames as H.264 in 4:2:0 at 25 fps; the file appears only when it is complete."""
-    partial = f"{path}.{os.getpid()}.part"
-    try:
-        with av.open(partial, "w", format="mp4") as container:
-            stream = container.add_stream(
-                "libx264", rate=FPS, options={"crf": str(options.crf), "preset": "veryfast", "x264-params": "mbtree=0"}
-            )
-            # One thread: with several, x264's rate control, and so the bytes, depend on their number.
-            stream.thread_count, stream.pix_fmt = 1, "yuv420p"
-            stream.width = stream.height = options.size
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    except av.error.FFmpegError as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(partial)
+        recode.write(path, footage.film(layers), FPS, options.crf)

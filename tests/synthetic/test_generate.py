@@ -134,16 +134,6 @@ def test_split_files_of_another_data_set_are_not_overwritten(tmp_path, small):
     assert (tmp_path / "test.json").read_text() == '[["953", "974"]]'
 
 
-def test_a_failed_video_leaves_nothing_behind(small, tmp_path):
-    def frames():
-        raise MemoryError
-        yield
-
-    with pytest.raises(MemoryError):
-        take.encode(str(tmp_path / "000.mp4"), frames(), small)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("content", ["{", "\x00\x01"])
 def test_a_broken_marker_is_named(tmp_path, small, content):
     (tmp_path / "sample.json").write_text(content)
