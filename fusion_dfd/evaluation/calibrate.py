@@ -287,10 +287,60 @@ def load(path: str, step: int) -> Calibration | None:
             values = json.load(file)
         pairs = {"knots": tuple(map(tuple, values["knots"])), "abstain": tuple(values["abstain"])}
         found = Calibration(**values | pairs)
+        if wrong := _wrong(found):
+            raise ValueError(wrong)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} is no calibration of this version ({error}); {again}") from error
     if found.step != step:
         raise DataError(f"{path} was fitted to step {found.step}, the best checkpoint is of step {step}; {again}")
     return found
+
+
+def _wrong(found: Calibration) -> str | None:
+    """Which field of a calibration read from a file cannot be; None if all can."""
+    low, high = _TEMPERATURES
+    checks = {
+        "kind": found.kind in config.CALIBRATIONS,
+        "temperature": _number(found.temperature, 0.99 * low, 1.01 * high),
+        "offset": _number(found.offset, -20, 20),
+        "knots": len(found.knots) == 2 and _ascending(*found.knots, wanted=found.kind == "isotonic"),
+        "threshold": _number(found.threshold, 0, 1),
+        "target": found.target in config.TARGETS,
+        "abstain": len(found.abstain) == 2
+        and all(_number(bound, 0, 1) for bound in found.abstain)
+        and found.abstain[0] <= found.abstain[1],
+        "aggregate": found.aggregate in config.RULES,
+        "tracks": found.tracks in config.TRACKS,
+        "step": isinstance(found.step, int) and not isinstance(found.step, bool),
+        "data": isinstance(found.data, str),
+        "val": isinstance(found.val, dict) and all(_count(found.val.get(name, 0)) for name in ("real", "fake")),
+        "val.interval": _interval(found.val.get("interval")),
+        "val.real_logits": _spread(found.val.get("real_logits", (0.0, 0.0))),
+    }
+    wrong = next((name for name, holds in checks.items() if not holds), None)
+    return wrong and f"its field {wrong} is not what this version writes"
+
+
+def _number(value: Any, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _interval(value: Any) -> bool:
+    return value is None or (len(value) == 2 and all(_number(bound, 0, 1) for bound in value))
+
+
+def _spread(value: Any) -> bool:
+    """Mean and standard deviation of logits: those of probabilities that differ from 0 and 1 lie within 800."""
+    return len(value) == 2 and _number(value[0], -800.0, 800.0) and _number(value[1], 0, 1600.0)
+
+
+def _ascending(places: tuple, values: tuple, wanted: bool) -> bool:
+    """Whether the knots of a monotone map of 0..1 to itself are given, and only where ``wanted``."""
+    inside = len(places) == len(values) and all(_number(value, 0, 1) for value in (*places, *values))
+    return inside and bool(places) == wanted and all(list(part) == sorted(part) for part in (places, values))

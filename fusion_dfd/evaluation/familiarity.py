@@ -68,5 +68,11 @@ def load(path: str) -> Familiarity | None:
 
     Raises :class:`DataError` where the file cannot be read.
     """
-    found = whitening.load(path, ("means", "whiten", "limit"), "record of familiar windows")
-    return found and Familiarity(*found[:2], float(found[2]))
+    what = "record of familiar windows"
+    found = whitening.load(path, ("means", "whiten", "limit"), what)
+    if found is None:
+        return None
+    means, whiten, limit = found
+    if means.shape != (2, means.shape[-1]) or whiten.shape != 2 * means.shape[-1:] or limit.shape or limit <= 0:
+        raise whitening.outdated(path, what, "arrays of other shapes, or no distance that is usual")
+    return Familiarity(means, whiten, float(limit))

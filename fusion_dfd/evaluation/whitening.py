@@ -45,11 +45,18 @@ def load(path: str, names: Sequence[str], what: str) -> list[np.ndarray] | None:
     try:
         # numpy leaves a damaged archive open that it opened itself.
         with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-            return [file[name] for name in names]
+            found = [file[name] for name in names]
+            if strange := [name for name, array in zip(names, found, strict=True) if not _finite(array)]:
+                raise ValueError(f"{strange[0]} holds something else than finite numbers")
+            return found
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise outdated(path, what, error) from error
+
+
+def _finite(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
 
 
 def outdated(path: str, what: str, why: Any) -> DataError:

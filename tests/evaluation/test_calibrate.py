@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -253,3 +254,21 @@ def test_a_threshold_that_few_videos_would_move_by_chance_is_a_half(rng):
     assert 0.5 < low <= sure.threshold <= high
     strict = calibrate.fit(_rows(logits, np.repeat([0, 1], 15)), _options(target="fpr_1"))
     assert strict.threshold == calibrate.threshold(np.repeat([0, 1], 15), strict.apply(special.expit(logits)), "fpr_1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "magic"), ("temperature", -1.0), ("temperature", 0), ("temperature", float("nan")),
+        ("temperature", "2"), ("offset", 1e9), ("knots", [[0.5], [0.5]]), ("knots", []), ("threshold", 7),
+        ("threshold", float("nan")), ("threshold", True), ("target", []), ("abstain", [0.9, 0.1]),
+        ("abstain", [0.1]), ("abstain", 3), ("aggregate", "sum"), ("tracks", None), ("step", "5"), ("data", 1),
+        ("val", []), ("val", {"real": -1}), ("val", {"real_logits": [0, -1]}), ("val", {"interval": ["a", 1]}),
+    ],
+)  # fmt: skip
+def test_a_file_whose_numbers_cannot_be_is_refused_by_name(tmp_path, rng, field, value):
+    path = calibrate.save(calibrate.fit(_rows(*_world(rng, 80)), _options(), "here", 5), str(tmp_path / "c.json"))
+    assert calibrate.load(path, 5) is not None
+    pathlib.Path(path).write_text(json.dumps(json.loads(pathlib.Path(path).read_text()) | {field: value}))
+    with pytest.raises(DataError, match=r"c\.json is no calibration of this version .*; fit it again"):
+        calibrate.load(path, 5)

@@ -81,3 +81,23 @@ def test_what_cannot_be_fitted_is_said(rng):
         familiarity.fit(train, np.zeros(10, int), train)
     with pytest.raises(DataError, match="not finite"):
         familiarity.fit(np.full((10, 3), np.nan), np.arange(10) % 2, train)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"limit": np.float64(0)},
+        {"limit": np.float64(np.nan)},
+        {"means": np.zeros((3, 2))},
+        {"whiten": np.full((2, 2), np.inf)},
+        {"means": np.array([["a", "b"], ["c", "d"]])},
+    ],
+)
+def test_a_file_whose_numbers_cannot_be_is_refused(tmp_path, changes):
+    path = str(tmp_path / "domain.npz")
+    whole = {"means": np.zeros((2, 2)), "whiten": np.eye(2), "limit": np.float64(1)}
+    np.savez(path, **whole)
+    assert familiarity.load(path).limit == 1
+    np.savez(path, **whole | changes)
+    with pytest.raises(DataError, match=r"domain\.npz is no record of familiar windows"):
+        familiarity.load(path)
