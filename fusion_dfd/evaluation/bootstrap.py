@@ -86,7 +86,8 @@ def _ranking(y, p, member, copies) -> dict[str, np.ndarray]:
     order = np.argsort(-p, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
     member, y = member[order], y[order].astype(np.float64)
-    out = {name: np.full(len(copies), np.nan) for name in ("auc", "ap", "eer", "tpr_at_1_fpr", "tpr_at_5_fpr")}
+    limits = {"tpr_at_5_fpr": 0.05, "tpr_at_1_fpr": 0.01, "tpr_at_01_fpr": 0.001}
+    out = {name: np.full(len(copies), np.nan) for name in ("auc", "ap", "eer", *limits)}
     for i, times in enumerate(copies):
         weights = times[member]
         tp, called = np.cumsum(weights * y)[ends], np.cumsum(weights)[ends]
@@ -99,8 +100,9 @@ def _ranking(y, p, member, copies) -> dict[str, np.ndarray]:
         out["auc"][i] = _dot(np.diff(fpr), tp - gained / 2) / fakes
         out["ap"][i] = _dot(gained, precision) / fakes
         out["eer"][i] = metrics.crossing(fpr, tpr)
-        out["tpr_at_1_fpr"][i] = metrics.reached(fpr, tpr, 0.01)
-        out["tpr_at_5_fpr"][i] = metrics.reached(fpr, tpr, 0.05)
+        for name, limit in limits.items():
+            if reals >= metrics.METRICS[name].least_reals:
+                out[name][i] = metrics.reached(fpr, tpr, limit)
     return out
 
 

@@ -30,6 +30,8 @@ class Metric:
     needs: tuple[int, ...] = ()
     """Labels that must occur among the rows."""
     higher_is_better: bool = True
+    least_reals: int = 0
+    """Number of real rows below which it has no value."""
 
 
 def _called(p: np.ndarray, threshold: float) -> np.ndarray:
@@ -149,6 +151,14 @@ METRICS: dict[str, Metric] = {
         lambda y, p, _: reached(*roc(y, p), 0.05),
         (0, 1),
     ),
+    "tpr_at_01_fpr": Metric(
+        "TPR at 0.1% FPR",
+        "Largest share of fakes found by a threshold that calls at most 0.1% of the real rows fake. Fewer than 1000 "
+        "real rows cannot tell.",
+        lambda y, p, _: reached(*roc(y, p), 0.001),
+        (0, 1),
+        least_reals=1000,
+    ),
     "brier": Metric(
         "Brier score",
         "Mean squared difference between probability and label.",
@@ -200,6 +210,10 @@ def undefined(labels, probabilities, threshold: float = 0.5) -> dict[str, str]:
         for name, metric in METRICS.items()
         if absent.intersection(metric.needs)
     }
+    reals = int((y == 0).sum())
+    for name, metric in METRICS.items():
+        if reals < metric.least_reals:
+            why.setdefault(name, f"{reals} real rows, {metric.least_reals} are needed")
     if not _called(p, threshold).any():
         why["precision"] = f"no row is called fake at threshold {threshold:g}"
     return why

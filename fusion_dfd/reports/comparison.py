@@ -23,7 +23,7 @@ from fusion_dfd.evaluation.bootstrap import Difference
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import VideoScore
 from fusion_dfd.evaluation.summary import Summary, cell
-from fusion_dfd.reports import markdown, pages, plots
+from fusion_dfd.reports import pages, plots, tables
 
 
 class Cost(NamedTuple):
@@ -53,7 +53,7 @@ class Comparison(NamedTuple):
     def markdown(self) -> str:
         """A table; the best overall value is bold."""
         rows = [[name, f"**{overall}**" if name in self.best else overall, *rest] for name, overall, *rest in self.rows]
-        return markdown.table(self.header, rows)
+        return tables.markdown(self.header, rows)
 
     @property
     def csv(self) -> str:

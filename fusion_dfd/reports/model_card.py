@@ -10,7 +10,7 @@ import json
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, cell, headline
 from fusion_dfd.evaluation.training_data import TrainingData
-from fusion_dfd.reports import markdown
+from fusion_dfd.reports import tables
 
 SHOWN = {
     "auc": "roc_auc",
@@ -47,8 +47,8 @@ def card(
         "A detector of deepfake videos (fusion_dfd). It gives the probability that the face of a video was forged.",
         f"## Result\n\n{headline(summary)}, {split} split of {', '.join(sets)}.",
         *(f"**{line}**" for line in warnings),
-        markdown.table(["videos", "value [95% interval, over groups]"], rows),
-        markdown.table(["manipulation", "fakes", "AUC against all reals"], methods),
+        tables.markdown(["videos", "value [95% interval, over groups]"], rows),
+        tables.markdown(["manipulation", "fakes", "AUC against all reals"], methods),
         f"## Training data\n\n{_trained(facts)}",
         f"## Calibration\n\n{summary['calibration']['sentence'] if summary['calibration'] else 'None.'}",
         "## Limits\n\nThe numbers hold for the forgeries, compression and cameras of this split; on others, detectors "

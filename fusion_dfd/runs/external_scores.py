@@ -39,7 +39,7 @@ from fusion_dfd.evaluation.calibrate import logit
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import VideoScore, read_parquet, videos
 from fusion_dfd.evaluation.summary import Summary, Unscored, summarise
-from fusion_dfd.reports import comparison, evaluation_page, markdown
+from fusion_dfd.reports import comparison, evaluation_page, tables
 from fusion_dfd.reports.evaluation_page import AboutRun
 from fusion_dfd.reports.terminal import print_summary
 from fusion_dfd.runs import protocols
@@ -177,7 +177,7 @@ def _lines(pair: PairedTest) -> list[list[str]]:
 
 
 def _markdown(title: str, sentence: str, lines: list[list[str]]) -> str:
-    return f"### {title}\n\n{sentence}\n\n{markdown.table(['metric', 'difference', '95% interval', 'p'], lines)}"
+    return f"### {title}\n\n{sentence}\n\n{tables.markdown(['metric', 'difference', '95% interval', 'p'], lines)}"
 
 
 def _publish_seeds(summaries: Mapping[str, Summary], out: str) -> str:
@@ -188,7 +188,7 @@ def _publish_seeds(summaries: Mapping[str, Summary], out: str) -> str:
         rows.append([METRICS[name].title, spread_cell(entry), *ends])
     seeds = f"{len(summaries)} seeds: {', '.join(summaries)}"
     text = f"Mean and sample standard deviation of the videos' metrics over {seeds}."
-    table = markdown.table(["metric", "mean ± deviation (seeds)", "least", "most"], rows)
+    table = tables.markdown(["metric", "mean ± deviation (seeds)", "least", "most"], rows)
     return _write(out, "seeds", f"{text}\n\n{table}", {"tables": list(summaries), "metrics": found})
 
 

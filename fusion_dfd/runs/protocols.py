@@ -16,13 +16,34 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from fusion_dfd import atomic, config
-from fusion_dfd.datasets import celebdf, deeperforensics, dfd, dfdc, dfdc_preview, faceforensics, uadfv
-from fusion_dfd.evaluation import scores
+from fusion_dfd.datasets import (
+    av_deepfake1m,
+    celebdf,
+    deeperforensics,
+    deepfake_eval,
+    deepspeak,
+    df40,
+    dfd,
+    dfdc,
+    dfdc_preview,
+    dfdm,
+    faceforensics,
+    fakeavceleb,
+    ffiw,
+    idforge,
+    kodf,
+    lav_df,
+    polyglotfake,
+    talkingheadbench,
+    uadfv,
+    wilddeepfake,
+)
+from fusion_dfd.evaluation import cross_sets, scores
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, Unscored, cell, summarise
 from fusion_dfd.evaluation.training_data import TrainingData, warnings
-from fusion_dfd.reports import markdown
+from fusion_dfd.reports import tables
 from fusion_dfd.runs.run import Run
 from fusion_dfd.runs.score import load, score_folder
 from fusion_dfd.types import DataError, Score
@@ -42,11 +63,15 @@ class Row:
     """Manipulations beside all reals; empty takes all there are."""
     unseen: bool = False
     """The run must have been trained without ``methods`` (``data.exclude_methods``)."""
+    called: str = ""
+    """Name of ``methods`` together; ``""`` names each."""
 
     @property
     def title(self) -> str:
         where = " ".join(filter(None, (self.dataset, self.compression)))
-        return ", ".join(filter(None, (where, " + ".join(self.methods)))) + (", never seen" if self.unseen else "")
+        return ", ".join(filter(None, (where, self.called or " + ".join(self.methods)))) + (
+            ", never seen" if self.unseen else ""
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +106,37 @@ PROTOCOLS: dict[str, Protocol] = {
             Row(deeperforensics.NAME),
             Row(faceforensics.NAME, "c23", faceforensics.TEST_ONLY),
         ),
+    ),
+    "celebdf_pp": Protocol(
+        "Celeb-DF++ by scenario (its GF-eval): each against the same real videos.",
+        (
+            Row(celebdf.PP.name),
+            *(Row(celebdf.PP.name, methods=of, called=scenario) for scenario, of in celebdf.SCENARIOS.items()),
+        ),
+    ),
+    "newer_sets": Protocol(
+        "Data sets of 2020 to 2025 beside those of cross_dataset; nothing is tuned on them. Where only the sound is "
+        "forged, a video is real (--label visual).",
+        tuple(
+            Row(name)
+            for name in (
+                df40.NAME,
+                deepfake_eval.NAME,
+                celebdf.PP.name,
+                fakeavceleb.NAME,
+                deepspeak.V1.name,
+                deepspeak.V2.name,
+                av_deepfake1m.NAME,
+                lav_df.NAME,
+                ffiw.NAME,
+                wilddeepfake.NAME,
+                kodf.NAME,
+                idforge.NAME,
+                polyglotfake.NAME,
+                talkingheadbench.NAME,
+            )
+        )
+        + tuple(Row(dfdm.NAME, compression) for compression in dfdm.COMPRESSIONS),
     ),
     "leave_one_out": Protocol(
         "One training per manipulation without it (data.exclude_methods), tested on it: forgeries never seen.",
@@ -252,13 +308,45 @@ def _absent(row: Row, inside: Sequence[Score]) -> str:
     return "" if len(labels) == 2 else f"only {'fake' if 1 in labels else 'real'} test videos"
 
 
-def as_markdown(name: str, lines: Sequence[Line]) -> str:
-    """The protocol's table, with what is absent and what must be known to read it."""
+def cross(lines: Sequence[Line], run: Submission) -> cross_sets.CrossSets:
+    """The data sets that the filled rows of a run are about, compared with one another."""
+    of = {(line.row.dataset, line.row.compression) for line in lines if line.summary and line.run == run.name}
+    inside = [row for row in run.scores if (row.dataset, row.compression) in of]
+    videos = scores.videos(inside, run.options.aggregate, run.options.tracks)
+    videos = run.calibration.videos(videos) if run.calibration else videos
+    return cross_sets.compare(videos, run.options.target, run.calibration.threshold if run.calibration else 0.5)
+
+
+def _table(lines: Sequence[Line]) -> tuple[list[str], list[list[str]]]:
+    """Header and cells of the protocol's table."""
     header = ["test", "run", "videos (real + fake)", "without score", *(METRICS[metric].title for metric in SHOWN)]
-    table = markdown.table(header, [[line.row.title, line.run, *_cells(line)] for line in lines], text_columns=2)
+    return header, [[line.row.title, line.run, *_cells(line)] for line in lines]
+
+
+def as_markdown(name: str, lines: Sequence[Line], compared: Mapping[str, cross_sets.CrossSets] | None = None) -> str:
+    """The protocol's table, with what is absent and what must be known to read it, then those that compare data sets.
+
+    ``compared`` holds the comparison of each run that has several data sets, by the run's name.
+    """
+    table = tables.markdown(*_table(lines), text_columns=2)
     notes = dict.fromkeys(f"{line.row.title}, {line.run}: {note}" for line in lines for note in line.warnings)
     below = "\n".join(["Videos' metrics; intervals are 95%, over groups.", *(f"- {note}" for note in notes)])
-    return "\n\n".join([f"### {name}", PROTOCOLS[name].about, table, below])
+    more = [
+        f"#### {heading}: {run}\n\n{tables.markdown(header, rows)}"
+        for run, found in (compared or {}).items()
+        for heading, header, rows in found.tables()
+    ]
+    return "\n\n".join([f"### {name}", PROTOCOLS[name].about, table, below, *more])
+
+
+def as_latex(lines: Sequence[Line], compared: Mapping[str, cross_sets.CrossSets]) -> str:
+    """The same tables as ``tabular`` environments, each under a comment; rows without a value are left out."""
+    header, rows = _table([line for line in lines if line.summary])
+    parts = ["% needs the package booktabs", tables.latex(header, rows, text_columns=2)]
+    for run, found in compared.items():
+        for heading, header, rows in found.tables():
+            parts += [f"% {heading}: {run}", tables.latex(header, rows)]
+    return "\n".join(parts)
 
 
 def _cells(line: Line) -> list[str]:
@@ -271,14 +359,22 @@ def _cells(line: Line) -> list[str]:
 
 
 def publish(out: str, name: str, runs: Sequence[Submission]) -> str:
-    """Fill a protocol and print it; write ``<name>.md`` and ``<name>.json`` into ``out``; returns the former's path."""
+    """Fill a protocol and print it; write ``<name>.md``, ``.tex`` and ``.json`` into ``out``; returns the first's path.
+
+    Where a run scored several data sets, they are compared with one another too (``<name>-cross.json``).
+    """
     lines = fill(PROTOCOLS[name], runs)
+    compared = {run.name: found for run in runs if len((found := cross(lines, run)).sets) > 1}
     values: list[Mapping] = [
         {"test": line.row.title, **dataclasses.asdict(line.row), "run": line.run, "absent": line.absent}
         | {"warnings": list(line.warnings), "summary": line.summary}
         for line in lines
     ]
-    text = as_markdown(name, lines)
+    text = as_markdown(name, lines, compared)
     Console().print(Markdown(text))
     atomic.write_text(os.path.join(out, f"{name}.json"), json.dumps(values, indent=1) + "\n")
+    if compared:
+        shown = {run: found.as_json() for run, found in compared.items()}
+        atomic.write_text(os.path.join(out, f"{name}-cross.json"), json.dumps(shown, indent=1) + "\n")
+    atomic.write_text(os.path.join(out, f"{name}.tex"), as_latex(lines, compared) + "\n")
     return atomic.write_text(os.path.join(out, f"{name}.md"), text + "\n")

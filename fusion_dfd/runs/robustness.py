@@ -22,7 +22,7 @@ from rich.markdown import Markdown
 from fusion_dfd import atomic, config
 from fusion_dfd.evaluation import bootstrap, metrics, perturb, scores
 from fusion_dfd.evaluation.summary import cell
-from fusion_dfd.reports import markdown, pages, plots
+from fusion_dfd.reports import pages, plots, tables
 from fusion_dfd.reports.evaluation_page import RobustnessTable
 from fusion_dfd.runs import perturbed_split
 from fusion_dfd.runs.run import Run
@@ -234,7 +234,7 @@ _NOTE = (
 
 def as_markdown(results: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     """The table, with what it is over."""
-    table = markdown.table(_HEADER, _rows(results))
+    table = tables.markdown(_HEADER, _rows(results))
     return "\n\n".join([f"**{_headline(results)}** {_about(about)}", table, _NOTE])
 
 

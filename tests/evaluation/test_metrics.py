@@ -136,9 +136,18 @@ def test_a_single_class_is_said_not_zero(label):
     y, p = [label] * 3, [0.2, 0.6, 0.9]
     got, why = metrics.compute(y, p), metrics.undefined(y, p)
     assert {name for name, value in got.items() if value is None} == set(why)
-    needs_both = {"auc", "ap", "eer", "balanced_accuracy", "tpr_at_1_fpr", "tpr_at_5_fpr"}
+    needs_both = {"auc", "ap", "eer", "balanced_accuracy", "tpr_at_1_fpr", "tpr_at_5_fpr", "tpr_at_01_fpr"}
     assert set(why) == needs_both | ({"recall", "f1"} if label == 0 else set())
     assert set(why.values()) == {"no fake rows" if label == 0 else "no real rows"}
+
+
+def test_a_tenth_of_a_percent_wants_a_thousand_real_rows():
+    reals, fakes = np.linspace(0, 0.5, 1000), [0.4999, 0.6, 0.4]  # one real row of 1000 scores above the first fake
+    assert metrics.compute([0] * 1000 + [1] * 3, [*reals, *fakes])["tpr_at_01_fpr"] == pytest.approx(2 / 3)
+    assert metrics.compute([0] * 1000 + [1], [*reals, 0.4991])["tpr_at_01_fpr"] == 0.0
+    y, p = [0] * 999 + [1] * 3, [*reals[1:], *fakes]
+    assert metrics.compute(y, p)["tpr_at_01_fpr"] is None
+    assert metrics.undefined(y, p)["tpr_at_01_fpr"] == "999 real rows, 1000 are needed"
 
 
 def test_no_predicted_positive():

@@ -34,6 +34,8 @@ def test_units_are_measured_over_their_own_rows(make):
     for name, values in want.items():
         block = summary["units"][name]["overall"]
         assert {metric: entry["value"] for metric, entry in block["metrics"].items()} == values
+        few = block["metrics"].pop("tpr_at_01_fpr")
+        assert (few["low"], few["note"]) == (None, f"{block['counts']['real']} real rows, 1000 are needed")
         assert all(entry["low"] <= entry["high"] for entry in block["metrics"].values())
     assert summary["units"]["video"]["overall"]["counts"] == {"rows": 40, "real": 8, "fake": 32, "groups": 4}
     assert summary["units"]["frame"]["overall"]["counts"]["rows"] == 40 * 3 * 3

@@ -136,3 +136,44 @@ def test_names_are_as_short_as_tells_them_apart():
     assert protocols.short_names(["/a/x/run", "/a/y/run"]) == ["x-run", "y-run"]
     with pytest.raises(DataError, match="given twice"):
         protocols.short_names(["/a/x", "/a/x/"])
+
+
+def test_several_data_sets_are_compared_with_one_another(ff, make, tmp_path):
+    celeb = _moved(make.table(pairs=3, seed=1), "celebdf_v2", "")
+    run = Submission("run_1", [*ff, *celeb], trained_on=_trained_on(), options=OPTIONS)
+    path = pathlib.Path(protocols.publish(str(tmp_path), "cross_dataset", [run]))
+    text = path.read_text()
+    assert "#### AUC of the real videos of a row against the fakes of a column: run_1" in text
+    assert "| real videos of | celebdf_v2 | faceforensics c23 |" in text.replace(
+        "faceforensics c23 | celebdf_v2", "x"
+    ) or ("| real videos of | faceforensics c23 | celebdf_v2 |" in text)
+    found = json.loads((tmp_path / "cross_dataset-cross.json").read_text())["run_1"]
+    lines = {line.row.title: line for line in protocols.fill(PROTOCOLS["cross_dataset"], [run])}
+    within = {(entry["real"], entry["fake"]): entry["auc"] for entry in found["auc"]}
+    for name in ("celebdf_v2", "faceforensics c23"):
+        usual = lines[name].summary["units"]["video"]["overall"]["metrics"]["auc"]["value"]
+        assert within[name, name] == pytest.approx(usual)
+    assert len(within) == len(found["rates"]) - 2 == 4
+    latex = path.with_suffix(".tex").read_text()
+    assert r"celebdf\_v2 & run\_1 & 6 + 24" in latex
+    assert "absent" not in latex
+
+
+def test_one_data_set_is_compared_with_none(ff, tmp_path):
+    run = Submission("run", ff, trained_on=_trained_on(), options=OPTIONS)
+    text = pathlib.Path(protocols.publish(str(tmp_path), "in_dataset", [run])).read_text()
+    assert "####" not in text
+    assert not list(tmp_path.glob("*-cross.json"))
+
+
+def test_scenarios_of_celebdf_are_rows(make):
+    rows = [row for row in make.table(pairs=3) if row.method in ("original", "Deepfakes")]
+    rows = [dataclasses.replace(row, method="Celeb-DF") if row.label else row for row in rows]
+    run = Submission("run", _moved(rows, "celebdf_pp", ""), options=OPTIONS)
+    titles = {line.row.title: line.absent for line in protocols.fill(PROTOCOLS["celebdf_pp"], [run])}
+    assert list(titles) == [
+        "celebdf_pp",
+        *(f"celebdf_pp, {name}" for name in ("FaceSwap", "FaceReenact", "TalkingFace")),
+    ]
+    assert titles["celebdf_pp"] == ""
+    assert titles["celebdf_pp, FaceReenact"].startswith("no test videos of DaGAN, ")
