@@ -98,7 +98,7 @@ def gather(
     pace = None
     if reference is not None:
         motion_of = {id(window): motion for window, motion in zip(video.windows, keeper.motions, strict=True)}
-        pace, lacks = _pace(windows, [motion_of[id(window)] for window in windows], video.scan.info.fps, reference)
+        pace, lacks = _pace(windows, [motion_of[id(window)] for window in windows], reference)
     found = Evidence(face, {number: clips for number, (clips, _) in seen.items()}, explained, pace=pace, lacks=lacks)
     return video, verdict, _explained(detector, found, progress) if explained else found
 
@@ -154,14 +154,14 @@ def _reference(detector: DeepfakeDetector) -> tuple[real_motion.Reference | None
 
 
 def _pace(
-    windows: Sequence[Window], motions: Sequence[np.ndarray], fps: float, reference: real_motion.Reference
+    windows: Sequence[Window], motions: Sequence[np.ndarray], reference: real_motion.Reference
 ) -> tuple[Pace | None, str | None]:
     """The distances by second, or why there are none."""
-    if not fps:
+    if windows[0].seconds is None:
         return None, "The file does not say how many frames it has per second, so nothing can be said by second."
     seconds: dict[int, list[float]] = {}
     for window, distance in zip(windows, reference.distances(np.stack(motions)), strict=True):
-        for second in {int(index / fps) for index in window.indices.tolist()}:
+        for second in window.covers:
             if np.isfinite(distance):
                 seconds.setdefault(second, []).append(float(distance))
     if not seconds:

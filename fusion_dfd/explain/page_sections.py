@@ -42,13 +42,13 @@ def head(verdict: Verdict, warnings: Sequence[str]) -> dict[str, Any]:
 def evidence(verdict: Verdict, found: Evidence, info: VideoInfo, film: bytes) -> dict[str, Any]:
     """What the page of a scored video shows between its head and the facts; ``film`` is the annotated video."""
     return {
-        "attention": attention(found.explained, info.fps),
+        "attention": attention(found.explained),
         "background": any(effect.name == face_regions.BACKGROUND for effect in found.regions),
         "branches": branches(found.branches, found.baseline),
         "explained": len(found.explained),
         "film": {"uri": bytes_uri(film, "video/mp4"), "extent": extent(info)},
-        "frames": frames(found.seen, info.fps),
-        "motion": motion(found.seen, info.fps),
+        "frames": frames(found.seen),
+        "motion": motion(found.seen),
         "pace": pace(found.pace),
         "pace_lacks": found.lacks,
         "regions": regions(found.regions, found.baseline),
@@ -85,7 +85,7 @@ def timeline(faces: Sequence[Face], speaks: Face) -> dict[str, Any] | None:
     return {"drawing": drawing, "people": people if len(faces) > 1 else []}
 
 
-def frames(seen: Sequence[Seen], fps: float) -> list[tuple[str, Pictures]]:
+def frames(seen: Sequence[Seen]) -> list[tuple[str, Pictures]]:
     """For each window its time, and rows of its frames: as they are, with attention, and with Grad-CAM."""
     shown = []
     for one in seen:
@@ -101,24 +101,24 @@ def frames(seen: Sequence[Seen], fps: float) -> list[tuple[str, Pictures]]:
             rows.append((named + none, charts.strip(window.frames[at], one.heat[at])))
         if len(rows) > 1:
             opinion = f"the model alone says {float(window.outputs.probability):.2f}"
-            shown.append((f"{_when(window, fps)}: {opinion}", rows))
+            shown.append((f"{_when(window)}: {opinion}", rows))
     return shown
 
 
-def attention(explained: Sequence[Window], fps: float) -> Markup | None:
+def attention(explained: Sequence[Window]) -> Markup | None:
     """The weight of the frames of the explained windows."""
     curves = {}
     for name, branch in (("frame_attention", "temporal"), ("micro_frame_attention", "micro")):
         weights = [getattr(window.outputs, name) for window in explained]
         if weights and weights[0] is not None:
             curves[sentences.branch(branch)] = [
-                (window.indices / (fps or 1), np.asarray(weight)[: len(window.indices)] * len(window.indices))
-                for window, weight in zip(explained, weights, strict=True)
+                (places, np.asarray(weight)[: len(places)] * len(places))
+                for places, weight in zip(map(_places, explained), weights, strict=True)
             ]
-    return charts.attention(curves, "second" if fps else "frame") if curves else None
+    return charts.attention(curves, "frame" if explained[0].seconds is None else "second") if curves else None
 
 
-def motion(seen: Sequence[Seen], fps: float) -> Pictures:
+def motion(seen: Sequence[Seen]) -> Pictures:
     """The motion in the model's input, at the moment with the most attention."""
     shown = []
     for one in seen:
@@ -128,7 +128,7 @@ def motion(seen: Sequence[Seen], fps: float) -> Pictures:
         place = "at no part of the face more than at others"
         if found.part and found.part[1] > CLEARLY:
             place = f"most at the {found.part[0]}"
-        text = f"{_at(found.index, fps)}. Over this window the model looked {place}."
+        text = f"{_at(found.index, one.window)}. Over this window the model looked {place}."
         shown.append((text, charts.motion(found)))
     return shown
 
@@ -197,10 +197,18 @@ def _system(detector: DeepfakeDetector) -> str:
     return f"{model.system} ({', '.join(model.branches)})" if model.system == "fusion" else model.system
 
 
-def _at(index: int, fps: float) -> str:
-    return f"At {index / fps:.2f} s" if fps else f"Frame {index}"
+def _places(window: Window) -> np.ndarray:
+    """Of its frames on the axis of time, [t]: seconds, or frame numbers where those are unknown."""
+    return window.indices if window.seconds is None else window.seconds
 
 
-def _when(window: Window, fps: float) -> str:
-    first, last = int(window.indices[0]), int(window.indices[-1])
-    return f"{first / fps:.2f} to {(last + 1) / fps:.2f} s" if fps else f"frames {first} to {last}"
+def _at(index: int, window: Window) -> str:
+    if window.seconds is None:
+        return f"Frame {index}"
+    return f"At {float(window.seconds[window.indices == index][0]):.2f} s"
+
+
+def _when(window: Window) -> str:
+    if window.seconds is None:
+        return f"frames {int(window.indices[0])} to {int(window.indices[-1])}"
+    return f"{window.seconds[0]:.2f} to {window.seconds[-1]:.2f} s"

@@ -122,6 +122,7 @@ class FaceScan:
         """Numbers of the frames that the detector has seen so far."""
         self.shape: tuple[int, int] = (0, 0)
         """Height and width of the frames, pixels; known after the first range."""
+        self._times: dict[int, float | None] = {}
         self.left_out = 0
         """Faces beyond MOST_TRACKS, of the range with the most of them so far."""
 
@@ -135,11 +136,22 @@ class FaceScan:
         """Packets of the file that could not be read or decoded so far."""
         return self.info.damaged + self._frames.damaged
 
+    def seconds(self, indices: np.ndarray) -> np.ndarray | None:
+        """float64 [t], from the first frame of the video to the frames ``indices`` [t] of the range given last.
+
+        As the file states them, else by its frame rate; None if it does not state that either.
+        """
+        found = [self._times.get(int(index)) for index in indices]
+        if None not in found:
+            return np.array(found, np.float64)
+        return indices / self.info.fps if self.info.fps else None
+
     def __iter__(self) -> Iterator[list[FaceTrack]]:
         for pictures in _gather(self._frames, self._ranges):
             pictures, at = _shot(pictures, self._options)
             self.looked += at
             self.shape = pictures[at[0]].shape
+            self._times = {number: picture.seconds for number, picture in pictures.items()}
             tracks = _followed(pictures, at, self._options, self._detector)
             self.left_out = max(self.left_out, len(tracks) - MOST_TRACKS)
             yield track.crop_clips(

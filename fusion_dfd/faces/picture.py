@@ -41,9 +41,11 @@ class Picture:
       frame: as decoded.
       size: width and height of the first frame of the video, see :func:`square_size`; all frames get it.
       turns: quarter turns counter-clockwise beyond what the file asks for.
+      seconds: from the first frame to this one, as the file states it; None if it does not.
     """
 
-    def __init__(self, frame: av.VideoFrame, size: tuple[int, int], turns: int = 0):
+    def __init__(self, frame: av.VideoFrame, size: tuple[int, int], turns: int = 0, seconds: float | None = None):
+        self.seconds = seconds
         self._transpose, self._mirror_x, self._mirror_y = _display(frame)
         if frame.width * frame.height > MOST_PIXELS:
             frame = frame.reformat(*size, interpolation="AREA", threads=1)

@@ -143,7 +143,7 @@ class Decoder:
         want = next(wanted, None)
         if want is None:
             return
-        size = None
+        size = start = None
         if os.path.isdir(self.path):
             yield from self._folder(clock, itertools.chain([want], wanted))
             return
@@ -153,9 +153,11 @@ class Decoder:
             for frame in self._frames(container, stream, clock):
                 index, self.decoded = self.decoded, self.decoded + 1
                 size = size or square_size(frame.width, frame.height, ratio)
+                start = frame.time if start is None else start
                 if index < want:
                     continue
-                yield index, Picture(frame, size, self._turns)
+                since = None if start is None or frame.time is None else frame.time - start
+                yield index, Picture(frame, size, self._turns, since)
                 want = next(wanted, None)
                 if want is None:
                     return

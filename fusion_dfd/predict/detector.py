@@ -125,21 +125,24 @@ class DeepfakeDetector:
 
     def _scan(self, video: ScoredVideo, on_progress: OnProgress | None) -> Iterator[Window]:
         for faces in video.scan:
-            windows = [window for k, face in enumerate(faces) for window in self._windows(face, len(video.clips), k)]
+            windows = [window for k, face in enumerate(faces) for window in self._windows(video, face, k)]
             video.clips.append([dataclasses.replace(face, frames=face.frames[:0]) for face in faces])
             video.windows += windows
             yield from windows
             if on_progress:
                 on_progress(video.path, len(video.clips), video.scan.ranges)
 
-    def _windows(self, face: FaceTrack, clip: int, position: int) -> Iterator[Window]:
+    def _windows(self, video: ScoredVideo, face: FaceTrack, position: int) -> Iterator[Window]:
         count = self.config.data.frames
         for start in sampling.window_starts(len(face), count):
             part = slice(start, start + count)
             frames, landmarks = augment.apply(
                 face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
             )
-            yield Window(clip, position, face.indices[part], frames, landmarks, appearance.statistics(frames))
+            indices = face.indices[part]
+            known = appearance.statistics(frames)
+            seconds = video.scan.seconds(indices)
+            yield Window(len(video.clips), position, indices, frames, landmarks, known, seconds=seconds)
 
     def outputs(self, windows: Sequence[Window]) -> list[Outputs]:
         """The model's outputs for at most BATCH windows, numpy without the batch axis; the windows do not change."""

@@ -122,6 +122,13 @@ class Window:
     """float64 [n], see :func:`fusion_dfd.evaluation.appearance.statistics`."""
     outputs: Outputs | None = None
     """Of this window alone, numpy without the batch axis; None until scored."""
+    seconds: np.ndarray | None = None
+    """float64 [t], times of the frames in the video; None where the file does not state them."""
+
+    @property
+    def covers(self) -> set[int]:
+        """The seconds of the video that it covers."""
+        return set() if self.seconds is None else {int(second) for second in np.maximum(self.seconds, 0).tolist()}
 
 
 @dataclasses.dataclass
@@ -177,7 +184,7 @@ class VerdictRules:
         seconds = video.scan.info.frames / fps if fps else None
         tracks = by_person(video.clips, video.windows)
         found = self.calibration and self.calibration.for_people(len(tracks) if self.tracks == "max" else 1)
-        faces = tuple(self._face(number, *tracks[number], fps, config, found) for number in sorted(tracks))
+        faces = tuple(self._face(number, *tracks[number], config, found) for number in sorted(tracks))
         speaks = self.speaker(faces)
         damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
         turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
@@ -218,7 +225,6 @@ class VerdictRules:
         number: int,
         clips: list[FaceTrack],
         windows: list[Window],
-        fps: float,
         config: c.Config,
         found: calibrate.Calibration | None,
     ) -> Face:
@@ -236,7 +242,7 @@ class VerdictRules:
             frames=len(boxes),
             distance=distance,
             side=float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))),
-            timeline=_timeline(windows, logits, fps),
+            timeline=_timeline(windows, logits),
             reason=reason,
             brief=len(boxes) < config.data.frames,
         )
@@ -289,11 +295,9 @@ def _branches(windows: Sequence[Window]) -> dict[str, float]:
     }
 
 
-def _timeline(windows: Sequence[Window], logits: np.ndarray, fps: float) -> tuple[tuple[int, float], ...]:
-    if not fps:
-        return ()
+def _timeline(windows: Sequence[Window], logits: np.ndarray) -> tuple[tuple[int, float], ...]:
     by_second = collections.defaultdict(list)
     for window, probability in zip(windows, scores.probability(logits), strict=True):
-        for second in {int(index / fps) for index in window.indices.tolist()}:
+        for second in window.covers:
             by_second[second].append(float(probability))
     return tuple((second, float(np.mean(by_second[second]))) for second in sorted(by_second))

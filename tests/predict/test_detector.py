@@ -153,3 +153,13 @@ def test_a_picture_that_lies_on_its_side_is_judged_and_said_so(trained, tmp_path
     verdict = DeepfakeDetector(trained, rules, build_finder=lambda _: Upright(None)).predict(path)
     assert verdict.faces[0].frames == 20
     assert "after a turn of the picture by 270 degrees" in verdict.reason
+
+
+def test_seconds_are_the_frames_own_where_they_come_at_varying_rates(build, tmp_path):
+    """30 frames within 1.2 s, then 10 that last 4 s: by the mean rate the first ones would last 3.9 s."""
+    times = [*range(30), *range(30, 130, 10)]
+    path = write(tmp_path / "vfr.mp4", map(barcode, range(40)), times=times)
+    (scored,) = build(one, clips=0).score([path])
+    assert scored.windows[0].covers == {0}
+    assert scored.windows[5].covers == {1}
+    np.testing.assert_allclose(scored.windows[-1].seconds, [80 / 25, 90 / 25, 100 / 25, 110 / 25, 120 / 25])
