@@ -26,8 +26,8 @@ from fusion_dfd.options import walk
 from fusion_dfd.types import DataError
 
 VERBS = (
-    "sample", "forge", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol", "rescore",
-    "robustness", "ablate", "tune", "import-keras", "export", "predict", "serve", "options",
+    "sample", "stills", "forge", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol",
+    "rescore", "robustness", "ablate", "tune", "import-keras", "export", "predict", "serve", "options",
 )  # fmt: skip
 HELP = ("-h", "--help", "-help", "--helpfull", "--helpshort")
 MOVED = {

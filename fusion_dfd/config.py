@@ -26,6 +26,13 @@ from fusion_dfd.model_options import (  # noqa: F401 - others read them through 
 )
 from fusion_dfd.options import ConfigError, Group, option, section
 
+FORGERS = {
+    "blend": "the face itself, changed and put back",
+    "animate": "a still face moved by another clip",
+    "regions": "motion of brows, lids, mouth or jaw exchanged",
+    "mouth": "the mouth of another moment",
+}
+"""What ``data.forge`` may hold; :mod:`fusion_dfd.forge` has them."""
 RULES = {
     "mean_probability": "the mean of its windows' probabilities",
     "mean_logit": "the sigmoid of the mean of its windows' logits",
@@ -122,6 +129,13 @@ class Augment:
     jpeg_quality: tuple[int, ...] = option(
         (40, 100), "Lowest and highest JPEG quality of that round trip.", 1, 100, count=2
     )
+    degrade: float = option(
+        0.0,
+        "Probability that a pair is degraded as videos are on their way: video encoding (H.264, HEVC, VP9; constant "
+        "rate factor 18 to 40; up to twice), scaling, noise, blur, gamma, grey, a lower frame rate.",
+        0,
+        1,
+    )
 
 
 @dataclasses.dataclass
@@ -140,6 +154,20 @@ class Data:
         (), "Manipulations left out of train and val, never of test: how well the model finds unseen ones."
     )
     threads: int = option(0, "Reading and decoding threads; 0 = one per core.", 0, 1024)
+    forge: tuple[str, ...] = option(
+        (),
+        "Forgers that make the fakes of train, from its real clips, while they are read; empty where the shards hold "
+        "fakes. The shards need faces.mesh.",
+        words=FORGERS,
+        empty=True,
+    )
+    val_forge: tuple[str, ...] = option(
+        (),
+        "Forgers of val, better not those of train: how well the model finds forgeries of another kind then chooses "
+        "the checkpoint. Empty = those of train.",
+        words=FORGERS,
+        empty=True,
+    )
     cache: bool = option(
         False,
         "Encode every frame once before training, by the frozen backbone of a sequence system, and not once per "
@@ -158,6 +186,13 @@ class Optim:
     clip: float = option(1.0, "Largest global norm of the gradient.", above=0)
     label_smoothing: float = option(0.05, "Share of the label that is spread evenly over both classes.", 0, 0.99)
     auxiliary: float = option(1.0, "Weight of each branch's own loss beside the fused one.", 0, 100)
+    map: float = option(
+        0.0,
+        "Weight of a loss that compares the spatial attention with what was forged; only with data.forge and the "
+        "branch spatial.",
+        0,
+        100,
+    )
     ema: float = option(
         0.999, "Decay per step of the averaged parameters that are evaluated; 0 switches averaging off.", 0, 0.999999
     )
@@ -276,6 +311,14 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
         halves or not config.optim.alternate,
         f"optim.alternate={config.optim.alternate}: want model.system=fusion with the branch temporal or micro, or 0",
     )
+    forges = bool(data.forge)
+    yield forges or not data.val_forge, f"data.val_forge={data.val_forge}: only with data.forge, name forgers there too"
+    yield (
+        not (forges and data.cache),
+        "data.cache: only without data.forge, whose clips are new each time",
+    )
+    mapped = forges and model.system == "fusion" and "spatial" in model.branches
+    yield mapped or not config.optim.map, f"optim.map={config.optim.map}: want data.forge and the branch spatial, or 0"
     yield from _cache(config) if data.cache else ()
     yield from transformers(model, data.frames, data.size)
 
@@ -285,7 +328,7 @@ def _cache(config: Config) -> Iterator[tuple[bool, str]]:
     model, augment = config.model, config.data.augment
     below = [one for one in config.optim.parsed_groups if one.prefix.split("/")[0] == "backbone"]
     constant = "backbone=0" in config.optim.groups and all(one.frozen for one in below) and model.backbone.frozen_norm
-    plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg))
+    plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg, augment.degrade))
     yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
     yield (
         constant,

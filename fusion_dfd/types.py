@@ -117,6 +117,9 @@ class Batch:
     """float32 [b], 0 for rows that only fill the batch."""
     row: jax.Array
     """int32 [b], in training the row of the ``ClipTable``, in an evaluation number of the window; -1 for filling."""
+    mask: jax.Array | None = None
+    """uint8 [b, t, g, g], how much of each cell of a frame was forged, 255 for all of it; only where a training makes
+    its own forgeries (``data.forge``)."""
 
 
 @flax.struct.dataclass

@@ -2,8 +2,9 @@
 
 In a *folder* the names of its subfolders give the labels, in any usual spelling: ``real/ fake/``, ``REAL/ FAKE/``,
 ``0_real/ 1_fake/``, ``DFD_REAL/ DFD_FAKE/``, ``original_sequences/ manipulated_sequences/``. The outermost subfolder
-named real or fake decides. If every video also lies in a folder ``train``, ``val`` or ``test`` (or ``valid``,
-``validation``, ``dev``), these are the splits; otherwise splits are drawn.
+named real or fake decides. There may be real videos only: a training then forges its own. If every video also lies in
+a folder ``train``, ``val`` or ``test`` (or ``valid``, ``validation``, ``dev``), these are the splits; otherwise splits
+are drawn.
 
 A folder does not say who is in a video, so groups follow names (:func:`fusion_dfd.datasets.grouping.by_name`). Videos
 of equal content are a group, too. **Other videos of one person are not recognised**: if there are any, list the videos
@@ -137,12 +138,15 @@ def _tree(root: str) -> list[Video]:
             unlabelled.append(os.path.relpath(path, root))
         else:
             labelled.append(_tree_video(path, parts, depth))
-    for label, name in enumerate(LABELS):
-        if not any(video.label == label for video in labelled):
-            raise DataError(
-                f"no folder under {root} is named for {name} videos ({root} holds {files.inventory(root)}); name the "
-                f"two folders {' and '.join(LABELS)}"
-            )
+    if not any(video.label == 0 for video in labelled):
+        raise DataError(
+            f"no folder under {root} is named for {LABELS[0]} videos ({root} holds {files.inventory(root)}); name the "
+            f"two folders {' and '.join(LABELS)}"
+        )
+    if all(video.label == 0 for video in labelled):
+        _log.warning(
+            "no folder under %s is named for %s videos: a training has to forge its own (data.forge)", root, LABELS[1]
+        )
     if unlabelled:
         _log.warning(
             "%d videos lie in no folder named real or fake and are left out: %s",

@@ -50,13 +50,27 @@ class Forged:
     """A forged clip."""
 
     frames: np.ndarray
-    """uint8 [t, h, w, 3], RGB; outside the mask as in the real clip."""
+    """uint8 [t, h, w, 3], RGB; outside the mask as in ``partner``."""
     mask: np.ndarray
     """float32 [t, h, w] in 0..1, how much of each pixel was replaced; all 0 in frames that were left as they are."""
     partner: np.ndarray | None = None
-    """uint8 [t, h, w, 3], the real half of the pair where a forger resamples it as it resamples the forgery; None where
-    that is the real clip itself."""
+    """uint8 [t, h, w, 3], the real clip with all that this forger does to a clip except the forgery, for instance the
+    resampling of a warp; None where that is the real clip itself. Outside the mask it equals ``frames``."""
+    mesh: np.ndarray | None = None
+    """float32 [t, m, 2], where the points are now; None where none has moved."""
 
+
+def landmarks(face: Face, forged: Forged, before: np.ndarray) -> np.ndarray:
+    """The five landmarks [t, 5, 2] of the forged face: ``before``, moved as the mesh about each of them has moved."""
+    if forged.mesh is None:
+        return before
+    moved = forged.mesh - face.mesh
+    around = [moved[:, mesh.stored(group)].mean(1) for group in _AROUND]
+    return (before + np.stack(around, 1)).astype(np.float32)
+
+
+_AROUND = (mesh.RIGHT_EYE, mesh.LEFT_EYE, (4,), (61,), (291,))
+"""Mesh points about each of the five landmarks; 4 is the tip of the nose, 61 and 291 are the corners of the mouth."""
 
 Donor = Callable[[], Face]
 """Draws a clip of another group, of at least as many frames; raises NotApplicable where there is none."""

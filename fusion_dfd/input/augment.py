@@ -1,7 +1,8 @@
 """Clip-consistent augmentation: one draw per clip, replayed on every frame.
 
 Fine facial motion is evidence, so nothing here may differ from frame to frame: every operation is a fixed function of
-the pixels of one frame, drawn once per clip. A static clip stays exactly static. Frames remain uint8; normalisation
+the pixels of one frame, drawn once per clip. A static clip stays exactly static. The exception is ``degrade``
+(:mod:`fusion_dfd.forge.degrade`): noise and video encoding have a course in time. Frames remain uint8; normalisation
 happens on the device.
 """
 
@@ -16,6 +17,7 @@ import simplejpeg
 
 from fusion_dfd.config import Augment
 from fusion_dfd.faces import mesh
+from fusion_dfd.forge import degrade
 from fusion_dfd.types import LUMA, MESH_POINTS, DataError
 
 FLIPPED_LANDMARKS = (1, 0, 2, 4, 3)
@@ -51,6 +53,8 @@ class Params:
     """Standard deviation of the Gaussian blur, pixels of the result; 0 = none."""
     jpeg: int = 0
     """Quality of the JPEG round trip, 1 .. 100; 0 = none."""
+    degradation: degrade.Degradation = degrade.Degradation()
+    """What happens to the whole clip before all else."""
 
 
 def draw(rng: np.random.Generator, options: Augment) -> Params:
@@ -63,6 +67,8 @@ def draw(rng: np.random.Generator, options: Augment) -> Params:
     side = 1.0 - options.crop * shrink
     brightness, contrast, saturation = 1.0 + options.colour * rng.uniform(-1.0, 1.0, 3)
     sigma = rng.uniform(*BLUR_SIGMA)
+    # A stream of its own: whether it is used changes no other draw.
+    degradation = degrade.draw(rng.spawn(1)[0], options.degrade)
     quality = rng.integers(options.jpeg_quality[0], options.jpeg_quality[1], endpoint=True)
     return Params(
         flip=bool(flip),
@@ -72,6 +78,7 @@ def draw(rng: np.random.Generator, options: Augment) -> Params:
         saturation=float(saturation),
         blur=float(sigma) if blur else 0.0,
         jpeg=int(quality) if jpeg else 0,
+        degradation=degradation,
     )
 
 
@@ -103,6 +110,7 @@ def apply(
         if params == Params() and height == width == size:
             return frames, moved
         out = np.empty((count, size, size, 3), np.uint8)
+    frames = degrade.apply(frames, params.degradation) if count else frames
     matrix = _colour_matrix(params)
     for frame, result in zip(frames, out, strict=True):
         # All operations on one frame before the next, because it then stays in the core's cache.

@@ -55,6 +55,7 @@ class Batches:
       rows: rows of an element.
       data: threads.
       sharding: of global ``jax.Array`` batches over axis 0; None gives numpy arrays.
+      cells: side of ``Batch.mask``; 0 = without.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class Batches:
         rows: int,
         data: Data,
         sharding: jax.sharding.Sharding | None = None,
+        cells: int = 0,
     ):
+        self._cells = cells
         self._fill, self._frames, self._numbers, self._count, self._rows = fill, frames, numbers, count, rows
         self._threads, self._sharding = data.threads or cores(), sharding
 
@@ -82,7 +85,7 @@ class Batches:
             yield batch if self._sharding is None else jax.tree.map(self._to_devices, batch)
 
     def _begin(self, memory: Memory, pool: ThreadPoolExecutor, index: int) -> Callable[[], Batch]:
-        batch = _blank(memory.take())
+        batch = _blank(memory.take(), self._cells)
         numbers = self._numbers[index * self._count : (index + 1) * self._count]
         fills = [pool.submit(self._fill, number, batch, i * self._rows) for i, number in enumerate(numbers)]
         return functools.partial(_finish, batch, fills)
@@ -91,7 +94,7 @@ class Batches:
         return jax.make_array_from_process_local_data(self._sharding, values)
 
 
-def _blank(frames: np.ndarray) -> Batch:
+def _blank(frames: np.ndarray, cells: int) -> Batch:
     rows, count = frames.shape[:2]
     return Batch(
         frames=frames,
@@ -100,6 +103,7 @@ def _blank(frames: np.ndarray) -> Batch:
         label=np.empty(rows, np.int32),
         weight=np.empty(rows, np.float32),
         row=np.empty(rows, np.int32),
+        mask=np.empty((rows, count, cells, cells), np.uint8) if cells else None,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
@@ -19,18 +19,21 @@ import numpy as np
 
 from fusion_dfd import process_pool
 from fusion_dfd.config import ConfigError, Data
-from fusion_dfd.input import augment, loader
+from fusion_dfd.input import augment, forging, loader
 from fusion_dfd.input.loader import Batches, Frames
 from fusion_dfd.input.sampling import PairIndex, WindowList, list_windows
 from fusion_dfd.shards import records
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.types import Batch, DataError
 
+CELLS = 16
+"""Side of ``Batch.mask``."""
 REPLACEMENTS = 100
 """Number of damaged pairs in a row after which training stops."""
 
-_DRAWS = 3
-"""Stream of random numbers for windows and augmentation; :mod:`fusion_dfd.input.sampling` uses others."""
+_DRAWS, _FORGERY = 3, 4
+"""Streams of random numbers for windows and augmentation, and for forgeries; :mod:`fusion_dfd.input.sampling` uses
+others."""
 
 _log = logging.getLogger(__name__)
 
@@ -72,10 +75,11 @@ def train_batches(
             f"train.batch_size={batch_size}: want a multiple of {2 * count}, for real-fake pairs in {count} processes"
         )
     clips = clips or FrameWindows(split, data)
-    reader = _PairReader(split, data, seed, clips)
+    reader = _ForgedPairReader(split, data, seed) if data.forge else _PairReader(split, data, seed, clips)
     own = batch_size // (2 * count)
     numbers = range(start * own, sys.maxsize // count)
-    return Batches(_ProcessBlock(reader, own, process), clips.shape, numbers, own, 2, data, sharding)
+    cells = CELLS if data.forge else 0
+    return Batches(_ProcessBlock(reader, own, process), clips.shape, numbers, own, 2, data, sharding, cells)
 
 
 def eval_batches(
@@ -246,13 +250,7 @@ class _PairReader:
         self._lock = threading.Lock()
 
     def __call__(self, number: int, batch: Batch, first: int) -> None:
-        for attempt in range(REPLACEMENTS):
-            try:
-                self._read(number, attempt, batch, first)
-                return
-            except DataError as error:
-                last = error
-        raise DataError(f"{REPLACEMENTS} damaged pairs of clips in a row, the last: {last}")
+        _retry(lambda attempt: self._read(number, attempt, batch, first))
 
     def _read(self, number: int, attempt: int, batch: Batch, first: int) -> None:
         rng = np.random.default_rng((self._seed, _DRAWS, number))
@@ -272,6 +270,69 @@ class _PairReader:
                 return
             self._damaged.add(row)
             _log.warning("skipped a damaged record, number %d of this run: %s", len(self._damaged), error)
+
+
+def _retry(read: Callable[[int], None]) -> None:
+    """Call ``read`` with 0, 1 ... until it raises no DataError."""
+    for attempt in range(REPLACEMENTS):
+        try:
+            read(attempt)
+            return
+        except DataError as error:
+            last = error
+    raise DataError(f"{REPLACEMENTS} damaged pairs of clips in a row, the last: {last}")
+
+
+class _ForgedPairReader:
+    """Writes pair ``number`` as two rows: a window of a real clip and its forgery (``data.forge``).
+
+    Clips and forgers are those of :class:`PairIndex` over :func:`fusion_dfd.input.forging.table`. Where the forger
+    cannot be applied another one is tried, and after the last of them the next clip.
+    """
+
+    def __init__(self, split: Split, data: Data, seed: int):
+        self._forgery, self._data, self._seed = forging.Forgery(split), data, seed
+        self._rows = forging.reals(split.table)
+        self._lengths = np.asarray(split.table.frames)
+        self._index = PairIndex(forging.table(split, data.forge), seed)
+
+    def __call__(self, number: int, batch: Batch, first: int) -> None:
+        _retry(lambda attempt: self._read(number, attempt, batch, first))
+
+    def _read(self, number: int, attempt: int, batch: Batch, first: int) -> None:
+        rng = np.random.default_rng((self._seed, _DRAWS, number))
+        params = augment.draw(rng, self._data.augment)
+        fake = self._index.pair(number, attempt)[1]
+        kind, place = divmod(fake, len(self._rows))
+        row, frames = int(self._rows[place]), self._data.frames
+        start = int(rng.integers(max(0, int(self._lengths[row]) - frames), endpoint=True))
+        # The drawn forger first, then the others in the order that follows it.
+        names = self._data.forge[kind - 1 :] + self._data.forge[: kind - 1]
+        request = forging.Request(row, slice(start, start + frames), (self._seed, _FORGERY, number, attempt), names)
+        pair = self._forgery.pair(request)
+        for label, (half, points) in enumerate(((pair.real, pair.real_landmarks), (pair.fake, pair.fake_landmarks))):
+            window, name = WindowRequest(row, start, params), (place, fake)[label]
+            _put(_Given(half, points, self._data.size), window, label, name, batch, first + label)
+        batch.mask[first : first + 2] = 0
+        batch.mask[first + 1, : len(pair.mask)] = _cells(pair.mask, params)
+
+
+def _cells(mask: np.ndarray, params: augment.Params) -> np.ndarray:
+    """A mask float32 [t, h, w] in 0..1 as ``Batch.mask`` has it, cropped and flipped as its frames are."""
+    pictures = np.repeat(np.rint(mask * 255).astype(np.uint8)[..., None], 3, -1)
+    moved = augment.Params(flip=params.flip, window=params.window)
+    return augment.apply(pictures, np.zeros((len(mask), 5, 2)), moved, CELLS)[0][..., 0]
+
+
+class _Given(NamedTuple):
+    """A window source of frames that are read already."""
+
+    frames: np.ndarray
+    landmarks: np.ndarray
+    size: int
+
+    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
+        return augment.apply(self.frames, self.landmarks, window.params, self.size, out[: len(self.frames)])[1]
 
 
 class _WindowReader:

@@ -11,9 +11,10 @@ from rich.console import Console
 from fusion_dfd import cache
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import training_data
+from fusion_dfd.input import selection
 from fusion_dfd.runs import evaluation, references
 from fusion_dfd.runs.run import Run
-from fusion_dfd.shards import clip_index, selection, synthetic
+from fusion_dfd.shards import synthetic
 from fusion_dfd.training import cost, distributed, loop
 
 
@@ -48,8 +49,8 @@ def run(config: c.Config) -> Result:
     console = Console(quiet=not distributed.is_first())
     # The first process makes the synthetic data set if it is missing; the others then find it.
     data = distributed.first("the data", lambda: synthetic.shards_of(config)) or synthetic.shards_of(config)
-    train, val = selection.open_splits(config.data, data)
-    calibrating = clip_index.open_split(data, "val", config.data.exclude_methods)
+    train, val = selection.open_splits(config.data, data, config.seed)
+    calibrating = selection.open_split(data, "val", config.data, config.seed)
     cost.print_model_table(config, console)
     fitted = loop.fit(config, train, val, workdir)
     trained_on = training_data.describe(train.table, (val.table, calibrating.table), config.data.exclude_methods)

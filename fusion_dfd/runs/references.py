@@ -12,7 +12,7 @@ import numpy as np
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import appearance, calibrate, familiarity, real_motion, scores
-from fusion_dfd.input import pipeline
+from fusion_dfd.input import pipeline, selection
 from fusion_dfd.runs.run import Run
 from fusion_dfd.runs.score import load, score_split
 from fusion_dfd.shards import clip_index
@@ -101,7 +101,7 @@ def learn_motion(run: Run, data: str) -> real_motion.Reference | None:
 
 def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
     """A split without the manipulations that were excluded from the training."""
-    return clip_index.open_split(data, split, config.data.exclude_methods)
+    return selection.open_split(data, split, config.data, config.seed)
 
 
 def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from fusion_dfd import cache, terminal
 from fusion_dfd.evaluation import evaluate
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import Unscored
-from fusion_dfd.input import pipeline
+from fusion_dfd.input import pipeline, selection
 from fusion_dfd.runs.run import Run
 from fusion_dfd.shards import clip_index
 from fusion_dfd.training import distributed, loop, state, step
@@ -44,8 +44,12 @@ def predictor(trained: TrainedModel, replicated=None) -> Callable[[Batch], Outpu
 
 
 def score_folder(trained: TrainedModel, data: str, split: str) -> ScoredSplit:
-    """Rows of a split of the shards in ``data``, and its videos without a score."""
-    opened = clip_index.open_split(data, split)
+    """Rows of a split of the shards in ``data``, and its videos without a score.
+
+    Of a run with ``data.forge``, a split of real clips only is scored beside its forgeries.
+    """
+    options = dataclasses.replace(trained.config.data, exclude_methods=())
+    opened = selection.open_split(data, split, options, trained.config.seed)
     return ScoredSplit(opened, *score_split(trained, opened), evaluate.unscored(data, split))
 
 

@@ -22,9 +22,10 @@ from rich.console import Console
 
 from fusion_dfd import cache
 from fusion_dfd import config as c
+from fusion_dfd.input import selection
 from fusion_dfd.runs import search_page
 from fusion_dfd.runs.search_space import Choice, Float, Int, Space, applied, current
-from fusion_dfd.shards import selection, synthetic
+from fusion_dfd.shards import synthetic
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.training import checkpoint, loop
 from fusion_dfd.types import DataError
@@ -84,7 +85,7 @@ def _search(
         study.enqueue_trial(first)
     cache.keep_programs()
     data = synthetic.shards_of(config)
-    train, val = selection.open_splits(config.data, data)
+    train, val = selection.open_splits(config.data, data, config.seed)
 
     def objective(trial) -> float:
         cell = applied(config, {name: _suggest(trial, name, options) for name, options in space.items()})

@@ -187,15 +187,16 @@ def without(split: Split, methods: Sequence[str]) -> Split:
     keep = np.flatnonzero(~np.isin(split.table.method, list(methods)))
     if not len(keep):
         raise DataError(f"without {', '.join(methods)} there is no clip left: leave out fewer manipulations")
-    return _rows(split, keep)
+    return take(split, keep)
 
 
 def real(split: Split) -> Split:
     """The real videos of a split, which may be none."""
-    return _rows(split, np.flatnonzero(split.table.label == 0))
+    return take(split, np.flatnonzero(split.table.label == 0))
 
 
-def _rows(split: Split, keep: np.ndarray) -> Split:
+def take(split: Split, keep: np.ndarray) -> Split:
+    """The rows ``keep`` of a split, in that order: numbers, or a bool for each row."""
     columns = {name: getattr(split.table, name)[keep] for name in COLUMNS}
     return Split(tfrecord.TFRecordSource(split.source.paths, split.source.index[keep]), ClipTable(**columns))
 

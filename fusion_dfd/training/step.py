@@ -35,17 +35,38 @@ def cross_entropy(logit: jax.Array, batch: Batch, smoothing: float) -> jax.Array
     return jnp.sum(each * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
 
 
-def total(outputs: Outputs, batch: Batch, *, smoothing: float, auxiliary: float) -> tuple[jax.Array, Terms]:
-    """The fused loss plus ``auxiliary`` times the loss of every branch. Returns it and its terms by name.
+def map_loss(attention: jax.Array, batch: Batch) -> jax.Array:
+    """Mean binary cross entropy between spatial attention and what was forged, over the valid frames that count.
+
+    Args:
+      attention: float32 [b, t, h, w] in 0..1.
+      batch: its ``mask`` [b, t, g, g] is brought to the size of the attention.
+    """
+    target = jax.image.resize(batch.mask.astype(jnp.float32) / 255, attention.shape, "linear")
+    p = jnp.clip(attention, 1e-6, 1 - 1e-6)
+    each = -(target * jnp.log(p) + (1 - target) * jnp.log(1 - p)).mean((2, 3))
+    counts = batch.weight[:, None] * (jnp.arange(each.shape[1]) < batch.length[:, None])
+    return jnp.sum(each * counts) / jnp.maximum(jnp.sum(counts), 1)
+
+
+def total(
+    outputs: Outputs, batch: Batch, *, smoothing: float, auxiliary: float, map_weight: float = 0.0
+) -> tuple[jax.Array, Terms]:
+    """The fused loss plus ``auxiliary`` times the loss of every branch, plus ``map_weight`` times that of the map.
+
+    Returns it and its terms by name.
 
     It is a sum, not a mean: how fast a branch learns must not depend on the number of other branches.
     """
     fused = cross_entropy(outputs.logit, batch, smoothing)
-    branches = {name: cross_entropy(logit, batch, smoothing) for name, logit in outputs.branch_logits.items()}
-    loss = fused + auxiliary * sum(branches.values())
+    terms = {name: cross_entropy(logit, batch, smoothing) for name, logit in outputs.branch_logits.items()}
+    loss = fused + auxiliary * sum(terms.values())
+    if map_weight:
+        terms["map"] = map_loss(outputs.spatial_attention, batch)
+        loss += map_weight * terms["map"]
     correct = (outputs.logit > 0) == (batch.label == 1)
     accuracy = jnp.sum(correct * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
-    return loss, {"loss": loss, "accuracy": accuracy, **{f"loss/{name}": value for name, value in branches.items()}}
+    return loss, {"loss": loss, "accuracy": accuracy, **{f"loss/{name}": value for name, value in terms.items()}}
 
 
 def train_step(
@@ -110,7 +131,9 @@ def _gradient(
     def loss_fn(params: dict) -> tuple[jax.Array, tuple[Terms, dict]]:
         model = nnx.merge(graph, stop_frozen(optim.parsed_groups, params), stats)
         outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
-        loss, terms = total(outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary)
+        loss, terms = total(
+            outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary, map_weight=optim.map
+        )
         return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
 
     (_, (terms, stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)

@@ -180,3 +180,18 @@ def test_schedule_warms_up_and_ends_at_zero(tiny):
     tiny.optim.lr, tiny.optim.warmup = 0.1, 5
     rate = optim.schedule(tiny.optim, 20)
     assert [float(rate(at)) for at in (0, 5, 20)] == pytest.approx([0.0, 0.1, 0.0])
+
+
+def test_the_map_loss_is_the_cross_entropy_of_attention_and_forged_cells():
+    attention = np.full((2, 2, 4, 4), 0.25, np.float32)
+    mask = np.zeros((2, 2, 16, 16), np.uint8)
+    mask[1] = 255
+    batch = Batch(None, None, length=np.int32([2, 1]), label=None, weight=np.float32([1, 1]), row=None, mask=mask)
+    got = step.map_loss(attention, batch)
+    # Two frames of the first row, and one of the second: the other is padding.
+    np.testing.assert_allclose(got, (-2 * np.log(0.75) - np.log(0.25)) / 3, rtol=1e-5)
+    outputs = Outputs(np.zeros(2, np.float32), spatial_attention=attention)
+    batch = batch.replace(label=np.int32([0, 1]))
+    loss, terms = step.total(outputs, batch, smoothing=0.0, auxiliary=1.0, map_weight=2.0)
+    np.testing.assert_allclose(loss, np.log(2) + 2 * got, rtol=1e-5)
+    assert terms["loss/map"] == got

@@ -5,7 +5,8 @@ import pytest
 import tiny
 
 from fusion_dfd import config as c
-from fusion_dfd.shards import clip_index, selection
+from fusion_dfd.input import selection
+from fusion_dfd.shards import clip_index
 from fusion_dfd.types import DataError
 
 
@@ -27,21 +28,21 @@ def keys(split: clip_index.Split) -> list[str]:
 
 
 def test_without_val_dir_it_is_val_of_the_same_folder(shards):
-    train, val = selection.open_splits(c.Data(exclude_methods=("FaceSwap",)), shards)
+    train, val = selection.open_splits(c.Data(exclude_methods=("FaceSwap",)), shards, 0)
     assert keys(train) == keys(clip_index.open_split(shards, "train", ("FaceSwap",)))
     assert keys(val) == keys(clip_index.open_split(shards, "val", ("FaceSwap",)))
 
 
 def test_val_of_val_dir_is_taken_and_the_rest_of_it_left(shards, folder):
     other = folder("val", "test", "train")
-    train, val = selection.open_splits(c.Data(val_dir=other), shards)
+    train, val = selection.open_splits(c.Data(val_dir=other), shards, 0)
     assert keys(train) == keys(clip_index.open_split(shards, "train"))
     assert keys(val) == keys(clip_index.open_split(other, "val"))
 
 
 def test_a_val_dir_without_val_is_taken_whole(shards, folder):
     other = folder("dev", "held")
-    _, val = selection.open_splits(c.Data(val_dir=other), shards)
+    _, val = selection.open_splits(c.Data(val_dir=other), shards, 0)
     parts = [clip_index.open_split(other, split) for split in ("dev", "held")]
     assert keys(val) == [key for part in parts for key in keys(part)]
     for number, part in enumerate(parts):
@@ -49,11 +50,11 @@ def test_a_val_dir_without_val_is_taken_whole(shards, folder):
 
 
 def test_what_is_excluded_does_not_choose(shards, folder):
-    _, val = selection.open_splits(c.Data(val_dir=folder("val"), exclude_methods=("FaceSwap",)), shards)
+    _, val = selection.open_splits(c.Data(val_dir=folder("val"), exclude_methods=("FaceSwap",)), shards, 0)
     assert set(val.table.method) == {"original", "Deepfakes"}
 
 
 def test_a_val_dir_that_shares_groups_with_train_is_refused(shards, folder):
     other = folder("train")
     with pytest.raises(DataError, match=rf"data\.val_dir={other}: 1 of its groups are also in train of .*tiny/train0"):
-        selection.open_splits(c.Data(val_dir=other), shards)
+        selection.open_splits(c.Data(val_dir=other), shards, 0)
