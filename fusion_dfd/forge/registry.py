@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from fusion_dfd.config import ConfigError
 from fusion_dfd.forge.animate import animate
 from fusion_dfd.forge.blend import blend
 from fusion_dfd.forge.forger import Forger
@@ -12,3 +15,10 @@ FORGERS: dict[str, Forger] = {"blend": blend, "animate": animate, "regions": reg
 """Each in a module of its own, whose docstring says what it imitates."""
 WARPING = ("animate", "regions", "mouth")
 """Those that move points of the face, and so leave the traces of :mod:`fusion_dfd.forge.warp`."""
+
+
+def get(names: Sequence[str]) -> dict[str, Forger]:
+    """The forgers of those names. Raises ConfigError for an unknown name, and lists the known ones."""
+    if unknown := [name for name in names if name not in FORGERS]:
+        raise ConfigError(f"no forger is called {', '.join(unknown)}; there are {', '.join(FORGERS)}")
+    return {name: FORGERS[name] for name in names}
