@@ -67,8 +67,8 @@ def videos(
     listed = [_video(root, row, there.get(key), reals.get(key[1], []), label) for key, row in rows.items()]
     listed = draw_splits(listed, seed, fractions)
     listed.sort(key=lambda video: (SPLITS.index(video.split), video.label, video.method, video.id))
-    forged = [count for kind, count in COUNTS.items() if kind.startswith("Fake") or (label, kind[0]) == ("any", "R")]
-    fakes = sum(forged) - (COUNTS["RealVideo-RealAudio"] if label == forged_streams.ANY else 0)
+    methods = {kind: _method(kind, "forged", label) for kind in COUNTS}
+    fakes = sum(count for kind, count in COUNTS.items() if methods[kind] != ORIGINAL)
     files.compare(root, "FakeAVCeleb", listed, sum(COUNTS.values()) - fakes, fakes)
     files.account(root, listed)
     return listed
@@ -87,9 +87,7 @@ def _check(table: str, row: dict[str, str]) -> None:
 def _video(root: str, row: dict[str, str], path: str | None, clips: list[str], label: str) -> Video:
     """A row of the table; ``clips`` are the stems of the person's real videos."""
     kind, person, file = row["type"], row["source"], row["path"]
-    method = forged_streams.method(
-        row["method"] if kind.startswith("Fake") else "", kind.endswith("FakeAudio"), label
-    ).replace("/", "-")
+    method = _method(kind, row["method"].replace("/", "-"), label)
     name = f"{kind}/{person}/{files.stem(file)}"
     made_from = [clip for clip in clips if files.stem(file).startswith(clip)] or (clips if len(clips) == 1 else [])
     source = f"RealVideo-RealAudio/{person}/{made_from[0]}" if made_from else name
@@ -104,3 +102,8 @@ def _video(root: str, row: dict[str, str], path: str | None, clips: list[str], l
         group=person,
         source=source if method != ORIGINAL else name,
     )
+
+
+def _method(kind: str, picture: str, label: str) -> str:
+    """Manipulation of a video of a type whose forged pictures are made by the method ``picture``."""
+    return forged_streams.method(picture if kind.startswith("Fake") else "", kind.endswith("FakeAudio"), label)
