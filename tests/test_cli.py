@@ -170,3 +170,13 @@ def test_options_page_is_current(capsys):
     code, out, _ = run(capsys, "options")
     assert code == 0
     assert out == (ROOT / "docs" / "OPTIONS.md").read_text(), "fusion-dfd options > docs/OPTIONS.md"
+
+
+def test_with_the_dependencies_alone_all_but_the_extras_work():
+    """Every module of the package is imported, and a function exported, without what only extras bring."""
+    program = pathlib.Path(__file__).parent / "support" / "lean.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    *lacking, last = done.stdout.splitlines()
+    assert last == "exported"
+    assert all(line.startswith(("serve.", "shards.beam ")) for line in lacking), lacking

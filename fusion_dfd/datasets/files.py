@@ -7,11 +7,14 @@ import csv
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fusion_dfd.types import LABELS, DataError, Video
 
-EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+EXTENSIONS = (
+    ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".mts", ".m2ts", ".3gp",
+    ".3g2", ".gif", ".apng", ".vob", ".ogv", ".mxf", ".asf", ".f4v", ".dv", ".h264", ".h265", ".hevc",
+)  # fmt: skip
 """What counts as a video file, in any case."""
 
 FRAMES = (".png", ".jpg", ".jpeg")
@@ -70,10 +73,21 @@ def frame_folders(folder: str) -> list[str]:
     return [path for path in found if any(map(is_frame, os.listdir(path)))]
 
 
+def walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As ``os.walk``, also through links to folders, each folder once; the lists may be changed."""
+    seen = set()
+    for folder, inner, names in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:  # a link to a folder above would be followed for ever
+            inner.clear()
+            continue
+        seen.add(os.path.realpath(folder))
+        yield folder, inner, names
+
+
 def videos_below(folder: str) -> list[str]:
     """Paths of the video files at any depth of a folder, sorted; hidden folders are left out."""
     found = []
-    for place, inner, names in os.walk(folder):
+    for place, inner, names in walk(folder):
         inner[:] = [name for name in inner if not name.startswith(".")]
         found += [os.path.join(place, name) for name in names if is_video(name)]
     return sorted(found)

@@ -158,12 +158,7 @@ def _tree(root: str) -> list[Video]:
 
 def _walk(root: str) -> Iterator[tuple[str, list[str], int | None]]:
     """Path of each video, the folders it lies in, and the place among them of the one that gives its label."""
-    seen = set()
-    for folder, inner, names in os.walk(root, followlinks=True):
-        if os.path.realpath(folder) in seen:  # a link to a folder above would be followed for ever
-            inner.clear()
-            continue
-        seen.add(os.path.realpath(folder))
+    for folder, inner, names in files.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and name not in SKIPPED)
         parts = [] if folder == root else os.path.relpath(folder, root).split(os.sep)
         depth = next((depth for depth, part in enumerate(parts) if _label_of(part) is not None), None)

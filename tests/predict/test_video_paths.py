@@ -55,3 +55,20 @@ def test_a_folder_of_frames_is_one_video(tree):
     assert expand(["clip*"]) == ["clip"]
     assert expand(["sets", "photos"]) == ["sets/x", "photos"]
     assert [path for path in expand(["."]) if "." not in path[1:]] == ["./clip", "./sets/x"], "photographs are no video"
+
+
+def test_what_a_folder_leaves_out_is_counted_and_named(tree, caplog):
+    assert "notes.txt" not in expand(["."])
+    assert [record.getMessage() for record in caplog.records] == [".: left out 1 file not named as videos: notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["a.TS", "b.MTS", "c.3gp", "d.gif", "e.vob", "f.ogv", "g.mxf", "h.h264", "i.apng"])
+def test_every_kind_of_video_counts(tmp_path, name):
+    (tmp_path / name).touch()
+    assert expand([str(tmp_path)]) == [str(tmp_path / name)]
+
+
+def test_linked_folders_are_searched_once(tree):
+    (tree / "deep" / "up").symlink_to(tree)
+    (tree / "linked").symlink_to(tree / "deep" / "er")
+    assert len({path.rpartition("/")[2] for path in expand(["."])}) == len(expand(["."])) == 4
