@@ -158,9 +158,9 @@ class _Donor(NamedTuple):
 
 
 def _paired(face: Face, forged: Forged, landmarks: np.ndarray, noise: np.random.Generator | None) -> Pair:
-    """Both halves. A warp leaves traces of its own, so that ``noise`` warps the real half of a forger that warps."""
+    """Both halves. A warp leaves traces of its own: ``noise`` warps the real half, if the forger has not done so."""
     real, fake = face.frames if forged.partner is None else forged.partner, forged.frames
-    if noise is not None:
+    if noise is not None and forged.partner is None:
         real = warp.jitter(face.frames, face.mesh, noise)
         fake = np.where(forged.mask[..., None] > 0, fake, real)
     return Pair(real, fake, landmarks, forger.landmarks(face, forged, landmarks), forged.mask)
