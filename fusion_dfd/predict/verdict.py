@@ -190,7 +190,8 @@ class VerdictRules:
         turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
         who = f"face {speaks.track} of {len(faces)} speaks for the video" if speaks.track else None
         left = f"in a crowd, {video.scan.left_out} more faces were not judged" if video.scan.left_out else None
-        reason = "; ".join(filter(None, [speaks.reason, who, left, turned, damaged])) or None
+        apart = "its frames are not known to be consecutive, so motion says nothing" if video.scan.info.gaps else None
+        reason = "; ".join(filter(None, [speaks.reason, who, left, turned, damaged, apart])) or None
         at = found.threshold if found else THRESHOLD
         return Verdict(
             path=video.path,

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scripted import Scripted
 
 from fusion_dfd.evaluation.scores import probability
 from fusion_dfd.faces.extract import extract
+from fusion_dfd.faces.video import Reader
 from fusion_dfd.predict.detector import BATCH, DeepfakeDetector
 from fusion_dfd.predict.verdict import VerdictRules
 from fusion_dfd.runs import score
@@ -163,3 +165,17 @@ def test_seconds_are_the_frames_own_where_they_come_at_varying_rates(build, tmp_
     assert scored.windows[0].covers == {0}
     assert scored.windows[5].covers == {1}
     np.testing.assert_allclose(scored.windows[-1].seconds, [80 / 25, 90 / 25, 100 / 25, 110 / 25, 120 / 25])
+
+
+def test_a_folder_of_the_frames_of_a_video_is_told_the_same(build, video, tmp_path):
+    for index, frame in Reader(video(40), range(40)):
+        assert cv2.imwrite(str(tmp_path / f"{index:02d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    detector = build(two)
+    whole, folder = detector.predict(video(40)), detector.predict(str(tmp_path))
+    assert folder.probability == pytest.approx(whole.probability, abs=1e-5)
+    assert [face.windows for face in folder.faces] == [face.windows for face in whole.faces]
+    (tmp_path / "07.png").unlink()
+    (gapped,) = detector.score([str(tmp_path)])
+    assert {window.clip for window in gapped.windows} == {0}, "sampled uniformly: one clip"
+    assert "its frames are not known to be consecutive" in detector.predict(str(tmp_path)).reason
+    assert "consecutive" not in (folder.reason or "")
