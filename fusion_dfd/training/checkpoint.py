@@ -15,8 +15,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
+import logging
 import os
+import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +27,7 @@ import jax
 import orbax.checkpoint as ocp
 from jax.sharding import Sharding
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.models import old_paths
 from fusion_dfd.training.state import TrainState, abstract_variables
@@ -31,6 +35,10 @@ from fusion_dfd.types import DataError
 
 FOLDER = "checkpoints"
 """In a run folder."""
+DIGESTS = ".sha256.json"
+"""Ending of the file beside a checkpoint that holds the SHA-256 of its files. A run of an earlier version has none."""
+
+_log = logging.getLogger(__name__)
 
 
 class Checkpoints:
@@ -54,6 +62,7 @@ class Checkpoints:
         meta = {"config": c.to_json(self.config), "progress": progress, "paths": old_paths.VERSION}
         with _writing(self.workdir):
             self._last.save(step, args=_args(ocp.args.StandardSave(state), ocp.args.JsonSave(meta)), force=True)
+            _write_digests(self.workdir, "last", step)
 
     def save_best(self, state: TrainState, metrics: dict[str, Any]) -> None:
         """Save the averaged weights as the run's best."""
@@ -61,20 +70,33 @@ class Checkpoints:
         with _writing(self.workdir):
             args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
             self._best.save(int(state.step), args=args, force=True)
+            _write_digests(self.workdir, "best", int(state.step))
 
     def restore_last(self, state: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The newest state, onto the shardings of ``state``, and the progress.
+        """The newest state that is whole, onto the shardings of ``state``, and the progress.
 
         Raises:
-          DataError: the run was started with another model, optimiser or data configuration.
+          DataError: the run was started with another model, optimiser or data configuration, or no state is whole.
         """
-        step = self.last_step
+        step = self._whole_step()
         for later in (best for best in self._best.all_steps() if best > step):
             self._best.delete(later)  # chosen after this state was saved: that step will be evaluated again
         meta = self._last.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         _same_run(_saved_config(meta, self.workdir), self.config, self.workdir)
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
         return _restore(self._last, step, target, meta, self.config), meta["progress"]
+
+    def _whole_step(self) -> int:
+        """The newest step of ``last`` whose files are as they were written; damaged ones after it are deleted."""
+        steps = sorted(self._last.all_steps(), reverse=True)
+        wrong = {step: _changed(self.workdir, "last", step) for step in steps}
+        whole = next((step for step in steps if not wrong[step]), None)
+        if whole is None:
+            raise DataError(f"{wrong[steps[0]]}; no earlier checkpoint is whole, start a new run")
+        for step in (step for step in steps if step > whole):
+            _log.warning("%s; training goes on from step %d", wrong[step], whole)
+            self._last.delete(step)
+        return whole
 
     def close(self) -> None:
         self._last.close()
@@ -132,6 +154,8 @@ def _reading_best(folder: str) -> Iterator[tuple[ocp.CheckpointManager, int, dic
         step = manager.latest_step()
         if step is None:
             raise DataError(f"{folder} has no best checkpoint yet: training has not reached its first evaluation")
+        if wrong := _changed(folder, "best", step):
+            raise DataError(f"{wrong}; copy the run again, or train again")
         meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         yield manager, step, meta
     except (ValueError, KeyError, FileNotFoundError, json.JSONDecodeError) as error:
@@ -159,6 +183,42 @@ def _saved_config(meta: dict, run: str) -> c.Config:
 def _manager(run: str, name: str, keep: int) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True, enable_async_checkpointing=False)
     return ocp.CheckpointManager(os.path.join(run, FOLDER, name), options=options)
+
+
+def _digests(run: str, name: str, step: int) -> dict[str, str]:
+    """SHA-256 in hexadecimal of every file of a checkpoint, by its path in the checkpoint's folder."""
+    folder = pathlib.Path(run, FOLDER, name, str(step))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def _write_digests(run: str, name: str, step: int) -> None:
+    """Beside the folder of the checkpoints, which Orbax owns. Digests of checkpoints that are gone are removed."""
+    if jax.process_index():
+        return
+    beside = pathlib.Path(run, FOLDER)
+    for old in beside.glob(f"{name}-*{DIGESTS}"):
+        if not (beside / name / old.name.removeprefix(f"{name}-").removesuffix(DIGESTS)).is_dir():
+            old.unlink()
+    path = beside / f"{name}-{step}{DIGESTS}"
+    atomic.write_text(str(path), json.dumps(_digests(run, name, step), indent=1) + "\n")
+
+
+def _changed(run: str, name: str, step: int) -> str | None:
+    """Which file of a checkpoint is not as it was written; None if all are, or if that is not known."""
+    path = os.path.join(run, FOLDER, f"{name}-{step}{DIGESTS}")
+    try:
+        with open(path, encoding="utf-8") as file:
+            written = json.load(file)
+        found = _digests(run, name, step)
+    except FileNotFoundError:
+        return None  # of an earlier version, or killed between the checkpoint and its digests
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{path} cannot be read ({error})"
+    if not isinstance(written, dict):
+        return f"{path} is no list of files"
+    other = next((one for one in sorted({*written, *found}) if written.get(one) != found.get(one)), None)
+    return other and f"{os.path.join(run, FOLDER, name, str(step), other)} is not as it was written (SHA-256)"
 
 
 def _args(state, meta) -> ocp.args.Composite:
