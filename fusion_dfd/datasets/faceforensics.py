@@ -31,7 +31,7 @@ TEST_ONLY = ("FaceShifter",)
 
 COMPRESSIONS = ("raw", "c23", "c40")
 SOURCES = "sources.csv"
-"""Of a folder of forged videos: ``id,group,split,path,start,stop``."""
+"""Of a folder of forged videos: ``id,group,split,path,start,stop,x,y,side``."""
 
 _DOWNLOAD = "get it with FaceForensics++'s own download script (-d all -c {})"
 

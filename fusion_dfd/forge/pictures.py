@@ -6,7 +6,6 @@ differ. The looping picture shows the same three side by side.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 
@@ -14,19 +13,21 @@ import cv2
 import numpy as np
 
 from fusion_dfd import atomic
-from fusion_dfd.datasets import faceforensics
+from fusion_dfd.datasets import faceforensics, files
 from fusion_dfd.faces.video import Reader, probe
 from fusion_dfd.forge import videos
 from fusion_dfd.types import DataError, Video
 
 ROWS, MOMENTS = 2, 6
 """Forgeries on a sheet, and frames of each."""
-SIDE, LOOP_SIDE = 104, 176
+SIDE, LOOP_SIDE = 96, 176
 """Sides of a face on the sheet and in the loop, pixels."""
 LOOP = 40
 """Frames of the loop."""
 GAIN = 4
 """Factor by which differences are made visible."""
+SQUARE = ("x", "y", "side")
+"""Columns of the square that is forged, pixels; it may reach beyond the frame."""
 
 
 def write(root: str, out: str) -> str:
@@ -37,12 +38,15 @@ def write(root: str, out: str) -> str:
     compression = videos.compression(root)
     listed = faceforensics.videos(root, compression)
     real = {video.source: video for video in listed if not video.label}
-    with open(os.path.join(root, videos.SEGMENTS), encoding="utf-8", newline="") as file:
-        segments = {(row["video"], row["method"]): row for row in reversed(list(csv.DictReader(file)))}
+    marked = files.read_csv(os.path.join(root, videos.SEGMENTS), ("video", "method", "start", "stop"))
+    segments = {(row["video"], row["method"]): row for row in reversed(list(marked))}
+    sources = {row["id"]: row for row in files.read_csv(os.path.join(root, faceforensics.SOURCES), ("id", *SQUARE))}
     for method in dict.fromkeys(video.method for video in listed if video.label):
         fakes = [one for one in listed if one.method == method and (one.id, method) in segments]
         shown = _different(fakes)[:ROWS]
-        strips = [_strip(one, real[one.source], segments[one.id, method]) for one in shown]
+        strips = [
+            _strip(one, real[one.source], segments[one.id, method], sources[one.id.partition("_")[0]]) for one in shown
+        ]
         if strips:
             _save(os.path.join(out, f"{method}.png"), _sheet(strips))
             _save_loop(os.path.join(out, f"{method}.webp"), strips[0])
@@ -55,19 +59,16 @@ def _different(fakes: Sequence[Video]) -> list[Video]:
     return [*first.values(), *(video for video in fakes if video not in first.values())]
 
 
-def _strip(fake: Video, real: Video, segment: dict[str, str]) -> np.ndarray:
-    """uint8 [t, side, 3 side, 3]: real face, forged face and difference, from just before the first forged frame."""
-    start = max(int(segment["start"]) - LOOP // 8, 0)
-    wanted = range(start, min(start + LOOP, probe(fake.path).frames))
-    before, after, masks = (
-        np.stack([frame for _, frame in Reader(path, wanted)]) for path in (real.path, fake.path, fake.mask)
-    )
-    if not masks.any():
-        raise DataError(f"{fake.mask} marks nothing; forge into another folder")
-    y, x = (np.flatnonzero((masks[..., 0] > 127).any((0, axis))) for axis in (2, 1))
-    side = round(1.6 * max(np.ptp(y), np.ptp(x)) + 1)
-    centre = np.array([(x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2])
-    corner = np.round(np.clip(centre - side / 2, 0, np.maximum(np.array(before.shape[2:0:-1]) - side, 0))).astype(int)
+def _strip(fake: Video, real: Video, segment: dict[str, str], source: dict[str, str]) -> np.ndarray:
+    """uint8 [t, side, 3 side, 3]: real face, forged face and difference, from just before the forged frames to just
+    after them."""
+    margin = LOOP // 8
+    start = max(int(segment["start"]) - margin, 0)
+    wanted = range(start, min(start + LOOP, int(segment["stop"]) + margin, probe(fake.path).frames))
+    before, after = (np.stack([frame for _, frame in Reader(path, wanted)]) for path in (real.path, fake.path))
+    x, y, side = (int(source[name]) for name in SQUARE)
+    side = min(side, *before.shape[1:3])
+    corner = np.clip([x, y], 0, np.array(before.shape[2:0:-1]) - side)
     view = (slice(None), slice(corner[1], corner[1] + side), slice(corner[0], corner[0] + side))
     before, after = before[view], after[view]
     change = np.clip(GAIN * np.abs(after.astype(np.int16) - before), 0, 255).astype(np.uint8)

@@ -249,10 +249,12 @@ def _write_lists(takes: Sequence[Take], out: str) -> None:
         pairs = sorted({tuple(sorted((take.id, take.partner))) for take in takes if take.split == split})
         atomic.write_text(os.path.join(out, f"{split}.json"), json.dumps(pairs, indent=1))
     rows = [
-        (one.id, one.team, one.split, one.passage.path, one.passage.start, one.passage.start + len(one.passage))
+        (one.id, one.team, one.split, at.path, at.start, at.start + len(at), *at.square)
         for one in sorted(takes, key=lambda take: take.id)
+        for at in [one.passage]
     ]
-    _write_table(os.path.join(out, faceforensics.SOURCES), ("id", "group", "split", "path", "start", "stop"), rows)
+    names = ("id", "group", "split", "path", "start", "stop", "x", "y", "side")
+    _write_table(os.path.join(out, faceforensics.SOURCES), names, rows)
 
 
 def _write_table(path: str, names: Sequence[str], rows: Sequence[Sequence]) -> None:
