@@ -7,7 +7,9 @@ one at least must be given; without it there are none. The scripts of the same n
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import re
 import shutil
@@ -29,6 +31,8 @@ VERBS = (
     "sample", "stills", "forge", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol",
     "rescore", "robustness", "ablate", "tune", "import-keras", "export", "predict", "serve", "options",
 )  # fmt: skip
+GONE = 141
+"""Exit code where the reader of standard output is gone, as of a program that SIGPIPE ended."""
 HELP = ("-h", "--help", "-help", "--helpfull", "--helpshort")
 MOVED = {
     ("evaluate", "scores"): "rescore FILE ...",
@@ -227,12 +231,29 @@ def _guarded(module: ModuleType, words: list[str], values: flags.FlagValues) -> 
     logging.use_absl_handler()
     logging.set_verbosity(logging.WARNING)  # Orbax tells its whole life at INFO
     logging.get_absl_handler().setFormatter(_WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes that are no text
     try:
-        return module.main(words, values) or 0
+        code = module.main(words, values) or 0
+        sys.stdout.flush()  # a reader that is gone or a full disk must be noticed here, not while Python ends
+        return code
     except (ConfigError, DataError) as error:
         _fail(error, 2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:
+        _forget_output()
+        return GONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _forget_output()
+        _fail(f"no space left on the disk ({error.filename or 'standard output'}); free some and start again", 1)
     except KeyboardInterrupt:
         _fail("interrupted; what was finished is kept", 130)
+
+
+def _forget_output() -> None:
+    """Write what is still buffered for standard output nowhere, as Python's documentation advises."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(error: object, code: int) -> NoReturn:

@@ -180,3 +180,34 @@ def test_with_the_dependencies_alone_all_but_the_extras_work():
     *lacking, last = done.stdout.splitlines()
     assert last == "exported"
     assert all(line.startswith(("serve.", "shards.beam ")) for line in lacking), lacking
+
+
+PRINTS = """
+import sys, types
+from absl import flags
+from fusion_dfd import cli
+verb = types.SimpleNamespace(main=lambda words, values: print(*words))
+sys.exit(cli._guarded(verb, ["a\\udcff.mp4"] * 40000, flags.FlagValues()))
+"""
+
+
+def piped(shell: str) -> subprocess.CompletedProcess:
+    program = ["bash", "-c", f"set -o pipefail; {shell}", "bash", sys.executable, "-c", PRINTS]
+    return subprocess.run(program, capture_output=True, text=True, timeout=200)
+
+
+def test_a_reader_that_goes_ends_a_program_quietly():
+    done = piped('"$@" | head -c1')
+    assert (done.returncode, done.stdout, done.stderr) == (cli.GONE, "a", "")
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_a_sentence():
+    done = piped('"$@" > /dev/full')
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == ["error: no space left on the disk (standard output); free some and start again"]
+
+
+def test_a_name_that_is_no_text_is_printed():
+    done = piped('PYTHONIOENCODING=utf-8:strict "$@" | tail -c 13')
+    assert (done.returncode, done.stdout.strip()) == (0, r"a\udcff.mp4")

@@ -83,7 +83,7 @@ def _write_csv(verdicts: Iterator[Verdict]) -> None:
     for verdict in verdicts:
         row = verdict.row()
         if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row))
+            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
             writer.writeheader()
         writer.writerow(row)
         sys.stdout.flush()
