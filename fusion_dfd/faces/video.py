@@ -222,6 +222,8 @@ def _still(path: str) -> av.VideoFrame | None:
 def _open(path: str) -> av.container.InputContainer:
     if not os.path.exists(path):
         raise DataError(f"{path}: no such file, check the path")
+    if not os.path.isfile(path):
+        raise DataError(f"{path}: a pipe or a device, give the path of a video file")
     if not os.path.getsize(path):
         raise DataError(f"{path}: empty (0 bytes), copy or download it again")
     if _cut_off(path):

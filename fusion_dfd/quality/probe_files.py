@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Collection, Sequence
 
 import cv2
@@ -53,6 +54,8 @@ def probe(path: str, picture: bool = False, time_limit: float = 300.0) -> Probe:
     Never raises: whatever is wrong is in ``error``.
     """
     sha256, size, info = "", 0, None
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        return Probe(error="a pipe or a device, give the path of a video file")  # reading one may never end
     try:
         sha256, size = frame_folder.sha256(path), frame_folder.size(path)
         info = video.probe(path, time_limit)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -118,7 +119,13 @@ def write_index(shard: str, written: tfrecord.Written, rows: Iterable[dict], abo
     """
     columns = _gather(written.offsets, written.sizes, list(rows))
     whole = {"version": VERSION, "shard": os.path.basename(shard), "bytes": written.bytes, "sha256": written.sha256}
-    atomic.write_text(shard + SUFFIX, json.dumps({**whole, "about": about, "columns": columns}))
+    whole |= {"about": about, "columns": columns}
+    atomic.write_text(shard + SUFFIX, json.dumps({**whole, "digest": _digest(whole)}))
+
+
+def _digest(index: dict) -> str:
+    """SHA-256 in hexadecimal of what a sidecar says: a changed bit would give a clip another label in silence."""
+    return hashlib.sha256(json.dumps(index, sort_keys=True).encode()).hexdigest()
 
 
 def read_index(shard: str) -> dict | None:
@@ -126,10 +133,12 @@ def read_index(shard: str) -> dict | None:
     try:
         with open(shard + SUFFIX, encoding="utf-8") as file:
             index = json.load(file)
+        if index.pop("digest", "") not in ("", _digest(index)):  # sidecars of earlier versions have none
+            return None
         ours = index["version"] == VERSION and index["shard"] == os.path.basename(shard)
         lengths = {len(index["columns"][name]) for name in _STORED}
         return index if ours and len(lengths) == 1 and isinstance(index["bytes"], int) else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -1,5 +1,6 @@
 """Frame numbers and colours are exact in every container; every bad file gets its own sentence."""
 
+import os
 import pathlib
 import struct
 
@@ -9,6 +10,7 @@ import pytest
 from barcodes import barcode, number, write
 
 from fusion_dfd.faces.video import Reader, probe
+from fusion_dfd.quality import probe_files
 from fusion_dfd.types import DataError
 
 KINDS = {
@@ -202,3 +204,10 @@ def test_the_time_limit_ends_a_video(tmp_path):
     for call in (lambda: list(Reader(path, range(5), time_limit=-1)), lambda: probe(path, time_limit=-1)):
         with pytest.raises(DataError, match=r"a\.mp4: takes longer than .* faces\.time_limit"):
             call()
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match=r"a\.mp4: a pipe or a device"):
+        probe(tmp_path / "a.mp4")
+    assert "a pipe or a device" in probe_files.probe(str(tmp_path / "a.mp4")).trouble
