@@ -348,8 +348,11 @@ def from_json(text: str) -> Config:
     Missing options take their defaults, so a default must reproduce the behaviour before the option existed. Options
     that this version does not know raise :class:`ConfigError` and are all named.
     """
-    values = json.loads(text)
-    if "sample" in values:  # until 0.1 the name of this section
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"a configuration that is no JSON ({error})") from error
+    if isinstance(values, dict) and "sample" in values:  # until 0.1 the name of this section
         values["synthetic"] = values.pop("sample")
     if unknown := options.unknown(Config(), values, "config"):
         raise ConfigError(f"options that this version does not have: {', '.join(unknown)}")

@@ -157,6 +157,8 @@ def problems(config: Any) -> list[str]:
 def unknown(config: Any, values: Mapping[str, Any], where: str) -> list[str]:
     """Dotted names in nested ``values`` that ``config`` does not have."""
     found = []
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where} is {values!r:.50}, which names no options")
     for name, value in sorted(values.items()):
         if name not in {field.name for field in dataclasses.fields(config)}:
             found.append(f"{where}.{name}")
@@ -166,16 +168,32 @@ def unknown(config: Any, values: Mapping[str, Any], where: str) -> list[str]:
 
 
 def build(kind: type, values: Mapping[str, Any]) -> Any:
-    """A configuration or section of nested ``values``, as JSON holds them; what they lack has its default."""
+    """A configuration or section of nested ``values``, as JSON holds them; what they lack has its default.
+
+    Raises :class:`ConfigError` for a value of another type than its option's.
+    """
     default = kind()
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
 
     def typed(name: str, value: Any) -> Any:
         old = getattr(default, name)
         if dataclasses.is_dataclass(old):
             return build(type(old), value)
+        if not _fits(value, types[name]):
+            raise ConfigError(f"option {name} is {value!r}, which is no {types[name]}")
         return tuple(value) if isinstance(old, tuple) else value
 
     return kind(**{name: typed(name, value) for name, value in values.items()})
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value read from JSON can be that of an option."""
+    if typing.get_origin(annotation) is tuple:
+        inner = typing.get_args(annotation)[0]
+        return isinstance(value, list | tuple) and all(_fits(one, inner) for one in value)
+    if isinstance(value, bool):
+        return annotation is bool
+    return isinstance(value, int | float if annotation is float else annotation)
 
 
 def _kind(annotation: Any) -> str:

@@ -212,3 +212,22 @@ def test_a_script_says_the_same():
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", "fusion.py", "--config.optim.clip=-1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert (done.returncode, done.stderr) == (2, "error: optim.clip=-1.0: want more than 0\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", "[]", "3", "null", '{"model": 3}', '{"model": {"branches": 5}}', '{"train": {"steps": "x"}}',
+        '{"train": {"steps": true}}', '{"faces": {"anchors": null}}', '{"faces": {"anchors": ["a"]}}', '{"optim": []}',
+        '{"faces": {"align": 1}}', '{"optim": {"groups": [1]}}', '{"optim": {"lr": null}}',
+        '{"synthetic": {"pairs": [1.5, 1, 1]}}',
+        "[" * 100000,
+    ],
+)  # fmt: skip
+def test_text_that_is_no_configuration_is_one_sentence(text):
+    with pytest.raises(options.ConfigError):
+        c.from_json(text)
+
+
+def test_the_defaults_survive_their_text():
+    assert c.from_json(c.to_json(c.Config())) == c.Config()
