@@ -31,6 +31,7 @@ import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
@@ -94,8 +95,13 @@ class Run:
         try:
             facts = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
             stated = dict(facts["sha256"])
+            if not isinstance(facts["step"], int) or not isinstance(facts["metrics"], dict):
+                raise TypeError("step or metrics are missing")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path} cannot be read ({error!r}); export again") from error
+        programs = [name for name in os.listdir(self.folder) if name.endswith((".onnx", ".stablehlo"))]
+        if unstated := sorted({WEIGHTS, CONFIG, *self.files(), *programs} - set(stated)):
+            raise DataError(f"{path} states no SHA-256 of {unstated[0]}; export again, or fetch the folder again")
         for name, digest in stated.items():
             if sha256(self.path(name)) != digest:
                 raise DataError(
@@ -243,6 +249,8 @@ def read_weights(folder: str, wanted: dict, system: str, sharding: Sharding) -> 
     if shapes != found:
         odd = sorted(name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name))
         raise DataError(f"{path}: not the weights of {CONFIG}'s model, {len(odd)} arrays differ, e.g. {odd[0]}")
+    if wrong := next((name for name, array in arrays.items() if not np.isfinite(array).all()), None):
+        raise DataError(f"{path}: {wrong} holds numbers that are not finite; export again")
     tree = jax.tree.unflatten(jax.tree.structure(wanted), [arrays[name] for name in flatten(wanted)])
     return jax.device_put(tree, sharding)
 

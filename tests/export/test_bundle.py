@@ -77,6 +77,16 @@ def test_a_damaged_statement_is_refused(exported):
         Run(exported).best()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "calibration.json", "model.onnx"])
+def test_a_statement_that_leaves_a_file_out_is_refused(exported, name):
+    path = pathlib.Path(exported, "VERIFIED.json")
+    facts = json.loads(path.read_text())
+    del facts["sha256"][name]
+    path.write_text(json.dumps(facts))
+    with pytest.raises(DataError, match=rf"states no SHA-256 of {name}; export again"):
+        Run(exported).best()
+
+
 def test_a_program_that_differs_is_refused(run, tmp_path, monkeypatch):
     def other(folder, threads=0):
         right = runtime.stablehlo_program(folder)
