@@ -23,6 +23,9 @@ ELSEWHERE = {
     "I/N": "tests/commands/test_prepare.py",
     "--process": "tests/training/test_distributed.py",
     "fusion-dfd serve": "tests/serve, which has FastAPI",
+    "fusion-dfd forge": "tests/forge/test_videos.py, which has faces with a mesh",
+    "fusion-dfd stills": "tests/synthetic/test_stills.py, which has photographs",
+    "selfforged.py": "tests/runs/test_selfforged.py, which has faces with a mesh",
 }
 """Commands that want what a reader has and this folder has not, and who runs them."""
 PLACEHOLDERS = {
@@ -30,6 +33,7 @@ PLACEHOLDERS = {
     "dir=SHARDS": "dir=shards",
     "root DIR_ZIP_OR_CSV": "root {sample}",
     "root DIR": "root {sample}",
+    "root REAL": "root videos",
     "root videos.csv": "root videos",
     "out SHARDS": "out out/{number}",
     "out CHECK": "out out/{number}",
