@@ -10,8 +10,15 @@ from fusion_dfd.forge.blend import blend
 from fusion_dfd.forge.forger import Forger
 from fusion_dfd.forge.mouth import mouth
 from fusion_dfd.forge.regions import regions
+from fusion_dfd.forge.rerender import rerender
 
-FORGERS: dict[str, Forger] = {"blend": blend, "animate": animate, "regions": regions, "mouth": mouth}
+FORGERS: dict[str, Forger] = {
+    "blend": blend,
+    "animate": animate,
+    "regions": regions,
+    "mouth": mouth,
+    "rerender": rerender,
+}
 """Each in a module of its own, whose docstring says what it imitates."""
 WARPING = ("animate", "regions", "mouth")
 """Those that move points of the face, and so leave the traces of :mod:`fusion_dfd.forge.warp`."""
