@@ -171,7 +171,8 @@ def _read(path: str, name: str) -> Autoencoder:
 
 def save(autoencoder: Autoencoder, path: str) -> str:
     """Write the weights as float16; returns the path."""
-    half = {name: np.asarray(array, np.float16) for name, array in autoencoder.arrays.items()}
+    # safetensors writes the buffer of an array as it lies: rows first is what it has to be.
+    half = {name: np.array(array, np.float16, order="C") for name, array in autoencoder.arrays.items()}
     return array_files.write_safetensors(path, half, {"design": repr(autoencoder.design)})
 
 

@@ -25,6 +25,8 @@ ENLARGEMENTS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 """By which the decoded face comes to the size of the frame."""
 DONOR_FRAMES = 4
 """Frames of the other person whose codes are averaged."""
+FAR = 3.0
+"""Standard deviations of the training's codes beyond which no code goes: what is drawn there is no face."""
 
 
 def rerender(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
@@ -85,7 +87,7 @@ def _other(model: Autoencoder, codes: np.ndarray, donor: Donor, rng: np.random.G
     else:
         amount = 0.0
     noise = rng.normal(0, rng.uniform(0, 0.1), codes.shape) * (rng.random() < 0.3)
-    return codes + amount * (target - person) + noise
+    return np.clip(codes + amount * (target - person) + noise, -FAR, FAR)
 
 
 def _part(face: Face, frames: np.ndarray) -> Face:
