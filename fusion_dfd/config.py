@@ -31,6 +31,7 @@ FORGERS = {
     "animate": "a still face moved by another clip",
     "regions": "motion of brows, lids, mouth or jaw exchanged",
     "mouth": "the mouth of another moment",
+    "rerender": "the face drawn again by an autoencoder",
 }
 """What ``data.forge`` may hold; :mod:`fusion_dfd.forge` has them."""
 RULES = {

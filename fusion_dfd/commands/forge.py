@@ -2,6 +2,7 @@
 
 fusion-dfd forge --root REAL --out DIR [--forgers blend,animate] [--per_video 2] [--crf 30]
 fusion-dfd prepare --dataset faceforensics --root DIR --out SHARDS     then as with any data set
+fusion-dfd forge ... --train_autoencoders    once, for the forger rerender; they are kept in the cache
 fusion-dfd forge ... --pictures PICTURES     also a contact sheet and a looping picture of each forger
 
 REAL is a folder of videos, a .zip of one, or a .csv with the columns path, label and, where several videos show one
@@ -26,6 +27,9 @@ def define(values: flags.FlagValues) -> None:
     )
     number("seed", 0, "every forgery follows from it", lower_bound=0, flag_values=values)
     number("workers", None, "processes; default: one per core", lower_bound=0, flag_values=values)
+    flags.DEFINE_bool(
+        "train_autoencoders", False, "first train what rerender draws faces with; minutes", flag_values=values
+    )
     text("pictures", "", "folder for a contact sheet and a looping picture of each forger", flag_values=values)
 
 
@@ -34,7 +38,7 @@ def main(_: list[str], given: flags.FlagValues) -> None:
 
     names = tuple(dict.fromkeys(given.forgers)) or tuple(registry.FORGERS)
     options = videos.Options(names, given.per_video, given.frames, given.crf, given.seed)
-    print(videos.forge(given.root, given.out, options, given.workers))
+    print(videos.forge(given.root, given.out, options, given.workers, given.train_autoencoders))
     print(f"videos, {videos.SEGMENTS} and {videos.SKIPPED}: {given.out}")
     if given.pictures:
         print(f"pictures: {pictures.write(given.out, given.pictures)}")

@@ -36,7 +36,7 @@ from fusion_dfd.forge.forger import Face, NotApplicable
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files
 
-COMMAND = "fusion-dfd forge --train-autoencoders"
+COMMAND = "fusion-dfd forge --root REAL --out DIR --train_autoencoders"
 """What makes the weights."""
 SIDE = 128
 """Side of the aligned faces that :func:`train` takes, pixels."""

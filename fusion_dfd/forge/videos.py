@@ -32,7 +32,7 @@ from fusion_dfd import atomic, cache, config, process_pool, terminal
 from fusion_dfd.datasets import faceforensics, files, folder
 from fusion_dfd.datasets.splits import SPLITS, draw_splits
 from fusion_dfd.faces import detector, recode
-from fusion_dfd.forge import passages, registry
+from fusion_dfd.forge import autoencoder, passages, registry
 from fusion_dfd.forge.forger import Face, NotApplicable
 from fusion_dfd.forge.passages import Passage
 from fusion_dfd.types import ORIGINAL, DataError, Video
@@ -45,6 +45,8 @@ MARKED = 0.1
 """Share of a pixel that must be replaced to be marked in the mask."""
 MASK_CRF = 10
 """Rate factor of mask videos."""
+LEARNT = 8
+"""Faces of each passage that autoencoders are trained on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,9 @@ class Summary:
         return "\n".join(lines)
 
 
-def forge(root: str, out: str, options: Options, workers: int | None = None) -> Summary:
+def forge(
+    root: str, out: str, options: Options, workers: int | None = None, train_autoencoders: bool = False
+) -> Summary:
     """Forge the faces of real videos. Run again, it continues; progress goes to standard error.
 
     Args:
@@ -107,6 +111,7 @@ def forge(root: str, out: str, options: Options, workers: int | None = None) -> 
       out: folder, made if it is missing.
       options: the same in every run of a folder.
       workers: processes; None takes one per core, 0 works in this one.
+      train_autoencoders: first train those of ``rerender`` anew, on faces of the split train.
 
     A video without a face, and a forger that cannot be applied to a passage, are counted and named in the summary.
     Raises DataError where a split would stay empty, ``out`` lies in ``root`` or belongs to other videos or options.
@@ -121,6 +126,8 @@ def forge(root: str, out: str, options: Options, workers: int | None = None) -> 
     found = _scan(listed, out, options, count)
     takes = _takes(listed, found)
     _write_lists(takes, out)
+    if train_autoencoders:
+        autoencoder.train(_aligned(takes), autoencoder.folder(), options.seed)
     _make(takes, out, options, count)
     return _finish(takes, [reason for _, reason in found], listed, out, options)
 
@@ -261,6 +268,15 @@ def _write_table(path: str, names: Sequence[str], rows: Sequence[Sequence]) -> N
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([names, *rows])
     atomic.write_text(path, text.getvalue())
+
+
+def _aligned(takes: Sequence[Take]) -> Iterator[np.ndarray]:
+    """Some faces of each take of train, for the autoencoders."""
+    for take in takes:
+        if take.split == "train":
+            face = take.passage.face(take.group)
+            some = np.unique(np.linspace(0, len(face) - 1, LEARNT).round().astype(int))
+            yield from autoencoder.aligned(Face(face.frames[some], face.mesh[some]), autoencoder.SIDE)
 
 
 # Third step: the videos.

@@ -15,6 +15,7 @@ from fusion_dfd.faces.boxes import Detections
 from fusion_dfd.faces.mesh import POINTS, STORED, Meshes
 from fusion_dfd.faces.video import Reader, probe
 from fusion_dfd.forge import pictures, registry, videos
+from fusion_dfd.forge.autoencoder import SIDE
 from fusion_dfd.forge.forger import Forged, NotApplicable
 from fusion_dfd.types import DataError
 
@@ -144,6 +145,19 @@ def test_a_killed_run_continues_to_the_same_bytes(real, tmp_path, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in before}
     for path in (tmp_path / "whole").rglob("*.mp4"):
         assert path.read_bytes() == (tmp_path / "part" / path.relative_to(tmp_path / "whole")).read_bytes(), path
+
+
+def test_autoencoders_learn_from_faces_of_train_alone(real, tmp_path, monkeypatch):
+    taken = []
+    monkeypatch.setattr(videos.autoencoder, "train", lambda faces, folder, seed: taken.append((list(faces), seed)))
+    out = tmp_path / "out"
+    options = videos.Options(("blend",), seed=3)
+    videos.forge(str(real), str(out), options, 0, train_autoencoders=True)
+    ((faces, seed),) = taken
+    people = sum(len(pair) for pair in json.loads((out / "train.json").read_text()))
+    assert seed == 3
+    assert len(faces) == videos.LEARNT * people
+    assert {face.shape for face in faces} == {(SIDE, SIDE, 3)}
 
 
 def test_what_cannot_be_forged_is_one_sentence(real, tmp_path):
