@@ -18,8 +18,10 @@ from fusion_dfd.types import DataError
 
 def write_safetensors(path: str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
     """Write arrays and metadata; returns the path. Raises :class:`DataError` if the file cannot be written."""
+    # The library writes memory as it lies: a transposed array would come back scrambled.
+    rows_first = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with atomic.binary(path) as file:
-        file.write(safetensors.numpy.save(dict(arrays), dict(metadata)))
+        file.write(safetensors.numpy.save(rows_first, dict(metadata)))
     return path
 
 

@@ -25,7 +25,7 @@ ELSEWHERE = {
     "fusion-dfd serve": "tests/serve, which has FastAPI",
     "fusion-dfd forge": "tests/forge/test_videos.py, which has faces with a mesh",
     "fusion-dfd stills": "tests/synthetic/test_stills.py, which has photographs",
-    "selfforged.py": "tests/runs/test_selfforged.py, which has faces with a mesh",
+    "selfforged.py": "tests/runs/test_experiment_selfforged.py, which has faces with a mesh",
 }
 """Commands that want what a reader has and this folder has not, and who runs them."""
 PLACEHOLDERS = {

@@ -58,3 +58,12 @@ def test_a_bad_file_is_one_sentence(tmp_path, kind):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.safetensors: cannot be read"):
         array_files.read_safetensors(str(tmp_path / "none.safetensors"))
+
+
+def test_arrays_of_any_memory_layout_come_back(tmp_path, rng):
+    whole = rng.random((4, 6), np.float32)
+    arrays = {"transposed": whole.T, "sliced": whole[:, ::2], "turned": whole[::-1], "one": np.float32(3)[...]}
+    path = array_files.write_safetensors(str(tmp_path / "a.safetensors"), arrays, {})
+    got, _ = array_files.read_safetensors(path)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(got[name], array)
