@@ -11,21 +11,13 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-from fusion_dfd import options
-from fusion_dfd.model_options import (  # noqa: F401 - others read them through here
-    BRANCHES,
-    MICRO_INPUTS,
-    SYSTEMS,
-    Backbone,
-    Micro,
-    Model,
-    Sequence,
-    TimeSformer,
-    Transformer,
-    transformers,
-)
+from fusion_dfd import model_options, options
+from fusion_dfd.model_options import Model, transformers
 from fusion_dfd.options import ConfigError, Group, option, section
 
+BRANCHES, MICRO_INPUTS, SYSTEMS = model_options.BRANCHES, model_options.MICRO_INPUTS, model_options.SYSTEMS
+Backbone, Micro, Sequence = model_options.Backbone, model_options.Micro, model_options.Sequence
+Transformer, TimeSformer = model_options.Transformer, model_options.TimeSformer
 FORGERS = {
     "blend": "the face itself, changed and put back",
     "animate": "a still face moved by another clip",
