@@ -55,6 +55,7 @@ def animate(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
     head = _limited(head @ to_still.T, points)
     carried = float(rng.choice([0.0, rng.uniform(0.3, 1.0)]))
     frames, masks = face.frames.copy(), np.ones((count, height, width), np.float32)
+    targets = np.empty_like(face.mesh)
     for index, frame in enumerate(face.frames):
         target = motion.untangled(points + expression[index])
         edge: np.ndarray | float = 0.0
@@ -68,6 +69,7 @@ def animate(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
             )
             begin = motion.moved(points, own[index])
             target = motion.moved(target, own[index]) + shake[index]
+        targets[index] = target
         made = warp(start_from, begin, target, edge)
         nearest = int(np.argmin(np.abs(open_by - motion.opening(target))))
         made = _with_mouth(made, target, face.frames[nearest], mouths[nearest].astype(np.float64), open_by[nearest])
@@ -78,7 +80,7 @@ def animate(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
             both = np.vstack([target[_OVAL], face.mesh[index][_OVAL]])
             masks[index] = hulls.feather(hulls.hull(both, (height, width)), inner, outer)
             frames[index] = hulls.composite(frame, made, masks[index])
-    return Forged(frames, masks, rendered(face, masks, rng))
+    return Forged(frames, masks, rendered(face, masks, rng), targets)
 
 
 def _driving(count: int, donor: Donor, rng: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fusion_dfd.forge import hulls
 from fusion_dfd.forge.forger import Donor, Face, Forged
+from fusion_dfd.types import LUMA
 
 SLOW = 0.35
 """Points whose mean step from frame to frame is larger follow slowly, pixels of a face of 256 (FakeSTormer)."""
@@ -52,7 +53,7 @@ class _Change:
 
     def __call__(self, frame: np.ndarray, drift: np.ndarray) -> np.ndarray:
         """float32 [h, w, 3]; ``drift`` [3] is added to the factors of this frame."""
-        grey = np.outer(np.ones(3), (0.299, 0.587, 0.114))
+        grey = np.outer(np.ones(3), LUMA)
         linear = np.diag(self.gain + drift) @ (self.saturation * np.eye(3) + (1 - self.saturation) * grey)
         matrix = np.hstack([linear, self.offset[:, None]]).astype(np.float32)
         out = cv2.transform(frame.astype(np.float32), matrix)

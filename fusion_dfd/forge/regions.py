@@ -61,6 +61,7 @@ def regions(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
     inner, outer = rng.uniform(0.02, 0.04), rng.uniform(0.03, 0.07)
     reach = rng.uniform(0.1, 0.16) * float(np.ptp(reference[:, 0]))
     frames, masks = face.frames.copy(), np.zeros((count, height, width), np.float32)
+    targets = face.mesh.copy()
     for frame, moves in enumerate(change, start):
         points = steady[frame].copy()
         points[region] += moves
@@ -68,8 +69,8 @@ def regions(face: Face, donor: Donor, rng: np.random.Generator) -> Forged:
         both = np.vstack([source[region], target[region]])
         mask = hulls.feather(hulls.hull(motion.around(both, reach), (height, width)), inner, outer)
         frames[frame] = hulls.composite(face.frames[frame], warp(face.frames[frame], source, target), mask)
-        masks[frame] = mask
-    return Forged(frames, masks, rendered(face, masks, rng))
+        masks[frame], targets[frame] = mask, target
+    return Forged(frames, masks, rendered(face, masks, rng), targets)
 
 
 def _replaced(

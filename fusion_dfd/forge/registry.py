@@ -20,8 +20,6 @@ FORGERS: dict[str, Forger] = {
     "rerender": rerender,
 }
 """Each in a module of its own, whose docstring says what it imitates."""
-WARPING = ("animate", "regions", "mouth")
-"""Those that move points of the face, and so leave the traces of :mod:`fusion_dfd.forge.warp`."""
 
 
 def get(names: Sequence[str]) -> dict[str, Forger]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fusion_dfd.forge import forger, registry, warp
+from fusion_dfd.forge import forger, registry
 from fusion_dfd.forge.forger import Face, Forged, NotApplicable
 from fusion_dfd.shards import clip_index, records
 from fusion_dfd.shards.clip_index import ClipTable, Split
@@ -85,6 +85,8 @@ class Pair(NamedTuple):
     real_landmarks: np.ndarray
     fake_landmarks: np.ndarray
     """float32 [t, 5, 2]"""
+    fake_mesh: np.ndarray
+    """float32 [t, m, 2]"""
     mask: np.ndarray
     """float32 [t, h, w] in 0..1, what was replaced."""
 
@@ -99,8 +101,7 @@ class Forgery:
     def __init__(self, split: Split):
         self._split, self._reals = split, reals(split.table)
         self._groups, self._lengths = np.asarray(split.table.group), np.asarray(split.table.frames)
-        self.omitted: collections.Counter[str] = collections.Counter()
-        """How often each forger could not be applied."""
+        self._omitted: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
 
     def window(self, row: int, frames: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,9 +123,7 @@ class Forgery:
             donor = _Donor(self, request.row, len(face), np.random.default_rng((*request.seed, _DONOR, number)))
             rng = np.random.default_rng((*request.seed, _FORGE, number))
             try:
-                return _paired(
-                    face, registry.FORGERS[name](face, donor, rng), landmarks, rng if name in registry.WARPING else None
-                )
+                return _paired(face, registry.FORGERS[name](face, donor, rng), landmarks)
             except NotApplicable as error:
                 self._count(name, error)
         raise NotApplicable(f"none of {', '.join(request.names)} can be applied to clip {request.row}")
@@ -142,9 +141,11 @@ class Forgery:
 
     def _count(self, name: str, error: NotApplicable) -> None:
         with self._lock:
-            self.omitted[name] += 1
-            if self.omitted[name] == 1:
-                _log.warning("forger %s cannot be applied to every clip (%s); another one is taken there", name, error)
+            self._omitted[name] += 1
+            count = self._omitted[name]
+        # 1, 10, 100 ...: the log says how often, without a line for every clip.
+        if count == 10 ** (len(str(count)) - 1):
+            _log.warning("forger %s: not applied to %d clips so far (%s); another one is taken", name, count, error)
 
 
 class _Donor(NamedTuple):
@@ -157,20 +158,19 @@ class _Donor(NamedTuple):
         return self.forgery.donor(self.row, self.count, self.rng)
 
 
-def _paired(face: Face, forged: Forged, landmarks: np.ndarray, noise: np.random.Generator | None) -> Pair:
-    """Both halves. A warp leaves traces of its own: ``noise`` warps the real half, if the forger has not done so."""
-    real, fake = face.frames if forged.partner is None else forged.partner, forged.frames
-    if noise is not None and forged.partner is None:
-        real = warp.jitter(face.frames, face.mesh, noise)
-        fake = np.where(forged.mask[..., None] > 0, fake, real)
-    return Pair(real, fake, landmarks, forger.landmarks(face, forged, landmarks), forged.mask)
+def _paired(face: Face, forged: Forged, landmarks: np.ndarray) -> Pair:
+    real = face.frames if forged.partner is None else forged.partner
+    points = face.mesh if forged.mesh is None else forged.mesh
+    return Pair(real, forged.frames, landmarks, forger.landmarks(face, forged, landmarks), points, forged.mask)
 
 
 class _ForgedRecords:
     """Records of the rows of :func:`table`: stored ones, and forged ones that are made when they are read.
 
-    Frames of both are compressed anew, so that nothing but the forgery differs. A row has
-    always the same forgery.
+    Frames of both are compressed anew, so that the stored file does not tell them apart. A row always has the same
+    forgery. Where its forger cannot be applied, the next one of the list takes its place under its name; the log counts
+    them. The real half is the stored clip, without what :attr:`Forged.partner` has of the forger's renderer: several
+    forgeries share it.
     """
 
     def __init__(self, split: Split, forgers: Sequence[str], seed: int):
@@ -190,7 +190,7 @@ class _ForgedRecords:
         if kind:
             names = self._names[kind - 1 :] + self._names[: kind - 1]
             pair = self._forgery.pair(Request(own, slice(0, len(clip)), (self._seed, own), names))
-            fields |= {"frames": pair.fake, "landmarks": pair.fake_landmarks}
+            fields |= {"frames": pair.fake, "landmarks": pair.fake_landmarks, "mesh": pair.fake_mesh}
             video = dataclasses.replace(video, label=1, method=self._names[kind - 1])
         else:
             fields["frames"] = records.decode_frames(clip.frames)

@@ -10,7 +10,7 @@ from talking_face import talking_face
 
 from fusion_dfd.faces import mesh
 from fusion_dfd.faces.mtcnn import MTCNN
-from fusion_dfd.forge.forger import Donor, Face, Forged, NotApplicable
+from fusion_dfd.forge.forger import Donor, Face, Forged, NotApplicable, landmarks
 from fusion_dfd.forge.registry import FORGERS
 
 every = pytest.mark.parametrize("forger", FORGERS.values(), ids=FORGERS)
@@ -115,7 +115,7 @@ def test_a_driving_clip_that_is_missing_or_too_short_is_refused():
 
 def test_an_animated_face_moves_as_the_driving_one_and_not_as_its_own():
     """Darkness of the opening of the mouth: driven by a still face it stays the same, by a talking one it changes."""
-    face = talking_face(24, 128, 128)
+    face, compared = talking_face(24, 128, 128), 0
     for seed in SEEDS:
         swings = []
         for moving in (False, True):
@@ -123,6 +123,24 @@ def test_an_animated_face_moves_as_the_driving_one_and_not_as_its_own():
             if (got.mask == 1).all():
                 swings.append(np.ptp((got.frames[:, 60:115, 40:88].mean(-1) < 60).mean((1, 2))))
         assert not swings or 3 * swings[0] < swings[1]
+        compared += bool(swings)
+    assert compared
+
+
+@pytest.mark.parametrize("name", ["animate", "regions"])
+def test_landmarks_and_mesh_follow_what_moves(name):
+    face = talking_face(24, 128, 128)
+    moved = 0
+    for seed in SEEDS:
+        got = forged(FORGERS[name], face, seed)
+        assert got.mesh.shape == face.mesh.shape
+        still = ~got.mask.any((1, 2))
+        np.testing.assert_array_equal(got.mesh[still], face.mesh[still])
+        before = np.zeros((24, 5, 2), np.float32)
+        shift = landmarks(face, got, before)
+        np.testing.assert_allclose(shift[:, 2], (got.mesh - face.mesh)[:, mesh.stored((4,))[0]], atol=1e-4)
+        moved += np.abs(got.mesh - face.mesh).max() > 0.3
+    assert moved
 
 
 def test_real_clips(media):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import jax
 import numpy as np
 import pytest
@@ -45,7 +46,6 @@ def first(split, data, seed=0, batches=2, start=0):
 
 def test_the_configuration_knows_every_forger():
     assert set(registry.FORGERS) == set(FORGERS)
-    assert set(registry.WARPING) < set(FORGERS)
 
 
 def test_a_pair_is_a_real_window_and_its_forgery_under_one_draw(reals):
@@ -62,12 +62,13 @@ def test_a_pair_is_a_real_window_and_its_forgery_under_one_draw(reals):
 def test_outside_the_mask_the_halves_are_equal(reals):
     for batch in first(reals(), options(size=256)):
         mask = np.repeat(np.repeat(batch.mask[1::2], 16, -1), 16, -2)
-        same = batch.frames[1::2] == batch.frames[::2]
-        # A cell whose mean is 0 may have a corner in the mask, hence the cells around it.
-        clear = [frame for frame in mask.reshape(-1, 256, 256) if not frame.any()]
-        assert not clear
-        far = mask == 0
-        assert same[far].mean() > 0.995
+        assert mask.any((2, 3)).all()
+        # A cell that rounds to 0 may hold a corner of the mask, hence the cells around it.
+        near = np.stack([cv2.dilate(frame, np.ones((33, 33))) for frame in mask.reshape(-1, 256, 256)]) > 0
+        same = (batch.frames[1::2] == batch.frames[::2]).all(-1).reshape(near.shape)
+        assert (~near).sum() > 0
+        assert same[~near].all()
+        assert not same[near].all()
 
 
 def test_a_run_goes_on_where_it_stopped_and_threads_change_nothing(reals):
@@ -81,7 +82,7 @@ def test_clips_without_a_mesh_are_passed_over(reals, caplog):
     split = reals(without=(0, 2))
     for batch in first(split, options(), batches=3):
         assert set(split.table.group[batch.row[::2]]) <= {"g1", "g3"}
-    assert caplog.text.count("forger blend cannot be applied to every clip") == 1
+    assert caplog.text.count("forger blend: not applied to 1 clips so far") == 1
 
 
 def test_shards_without_any_mesh_are_refused_in_a_sentence(reals, build, write_split):
