@@ -42,6 +42,7 @@ PLACEHOLDERS = {
     "C.csv": "runs/slow/report/scores.csv",
     "rescore FILE": "rescore runs/fusion/report/scores.csv",
     "checkpoint RUN": "checkpoint runs/fusion",
+    "checkpoint runs/selfforged": "checkpoint runs/fusion",
     "data DIR": "data shards",
     "name NAME": "name in_dataset",
     "VIDEO_OR_FOLDER": "{sample}/original_sequences",
