@@ -21,7 +21,7 @@ ENGINES = ("auto", "jax", "onnx")
 
 
 def define(values: flags.FlagValues) -> None:
-    flags.DEFINE_string("checkpoint", None, f"{source.RUN}, or exported", required=True, flag_values=values)
+    flags.DEFINE_string("checkpoint", None, source.RUN, required=True, flag_values=values)
     most = "most clips taken from a video, spread evenly over it; 0 = all"
     flags.DEFINE_integer("clips", 16, most, lower_bound=0, flag_values=values)
     flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder", flag_values=values)

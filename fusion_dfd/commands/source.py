@@ -11,9 +11,10 @@ from absl import flags
 from fusion_dfd import options
 from fusion_dfd.config import Config, ConfigError, Data, Faces
 from fusion_dfd.datasets import faceforensics, registry
+from fusion_dfd.detectors import shipped
 from fusion_dfd.types import Video
 
-RUN = "run folder, as train printed it"
+RUN = " or ".join(["run folder, as train printed it, exported folder", *shipped.folders()])
 SHARDS = "folder of shards, as prepare or train wrote it"
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}

@@ -22,7 +22,7 @@ import numpy as np
 from fusion_dfd import __version__, atomic
 from fusion_dfd import config as c
 from fusion_dfd.export import preprocessing, runtime, verify
-from fusion_dfd.runs.run import CONFIG, KNOWLEDGE, VERIFIED, WEIGHTS, Run, flatten, sha256
+from fusion_dfd.runs.run import CONFIG, KNOWLEDGE, STATEMENT, VERIFIED, WEIGHTS, Run, flatten, sha256
 from fusion_dfd.training import checkpoint
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import array_files
@@ -31,7 +31,14 @@ CARD = "README.md"
 PREPROCESSING = "preprocessing.json"
 
 
-def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dict[str, Any]:
+def write(
+    run: str,
+    out: str,
+    data: str | None = None,
+    onnx: bool = True,
+    half: bool = False,
+    statement: str | None = None,
+) -> dict[str, Any]:
     """Export the best weights of a run into ``out``; returns what ``VERIFIED.json`` says.
 
     Args:
@@ -39,15 +46,17 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
       out: a folder, created if missing; the files of an earlier export in it are replaced.
       data: shards on whose val windows the programs are compared; None takes those that the run was trained on.
       onnx: also write ``model.onnx``, which needs onnx and onnxruntime.
+      half: store the parameters as float16. Programs compute in float32 with the rounded values.
+      statement: a sentence that stands beside every verdict; None keeps that of ``run``, if it is an exported folder.
 
     Raises DataError for a run that cannot be read, for a model without an ONNX form, and for an artefact that differs
     from the live model; the folder then is not a valid exported folder.
     """
     source = Run(run)
-    trained = source.best()
+    trained = _rounded(source.best()) if half else source.best()
     windows = verify.val_windows(trained.config, data)
     _prepare(out)
-    _write_weights(trained, out)
+    _write_weights(trained, out, half)
     config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
     _write_text(out, CONFIG, c.to_json(config) + "\n")
     _write_text(out, PREPROCESSING, json.dumps(preprocessing.contract(config), indent=1) + "\n")
@@ -60,6 +69,8 @@ def write(run: str, out: str, data: str | None = None, onnx: bool = True) -> dic
         shutil.copyfile(source.path(name), os.path.join(out, name))
     _write_text(out, CARD, _card(source.model_card, config.name, onnx))
     facts = _facts(trained, out, verify.compare(trained, out, windows, onnx))
+    if said := statement or (source.verified or {}).get(STATEMENT):
+        facts[STATEMENT] = said
     _write_text(out, VERIFIED, json.dumps(facts, indent=1) + "\n")
     return facts
 
@@ -77,8 +88,17 @@ def _write_text(out: str, name: str, text: str) -> None:
     atomic.write_text(os.path.join(out, name), text)
 
 
-def _write_weights(trained: checkpoint.TrainedModel, out: str) -> None:
-    arrays = {name: np.asarray(leaf) for name, leaf in flatten(jax.device_get(trained.weights)).items()}
+def _rounded(trained: checkpoint.TrainedModel) -> checkpoint.TrainedModel:
+    """With parameters that float16 can hold. BatchNorm's statistics are few, and may lie outside its range."""
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float16).astype(leaf.dtype), trained.weights["params"])
+    return dataclasses.replace(trained, weights=trained.weights | {"params": params})
+
+
+def _write_weights(trained: checkpoint.TrainedModel, out: str, half: bool) -> None:
+    weights = jax.device_get(trained.weights)
+    if half:
+        weights["params"] = jax.tree.map(lambda leaf: np.asarray(leaf, np.float16), weights["params"])
+    arrays = {name: np.asarray(leaf) for name, leaf in flatten(weights).items()}
     about = {"format": "fusion_dfd", "step": str(trained.step)}
     array_files.write_safetensors(os.path.join(out, WEIGHTS), arrays, about)
 

@@ -23,10 +23,9 @@ from jax import export
 
 from fusion_dfd import config as c
 from fusion_dfd.export.onnx import walk
-from fusion_dfd.runs.run import WEIGHTS, Run, flatten
+from fusion_dfd.runs.run import Run, flatten, stored_weights
 from fusion_dfd.training import state
 from fusion_dfd.types import Batch, DataError, Outputs
-from fusion_dfd.weights import array_files
 
 PLATFORMS = ("cpu", "cuda")
 INPUTS = ("frames", "landmarks", "length")
@@ -132,7 +131,7 @@ def onnx_program(folder: str, threads: int = 0) -> LoadedProgram:
 def stablehlo_program(folder: str) -> LoadedProgram:
     """``model.stablehlo`` with the weights beside it, on JAX's default device. Raises DataError for damaged files."""
     path = os.path.join(folder, STABLEHLO)
-    weights = array_files.read_safetensors(os.path.join(folder, WEIGHTS))[0]
+    weights = stored_weights(folder)
     try:
         program = export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
     except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fusion_dfd.evaluation.training_data import TrainingData
-from fusion_dfd.runs.run import Run
+from fusion_dfd.runs.run import STATEMENT, Run
 from fusion_dfd.shards import synthetic
 
 RENDERED = "This detector was trained on rendered (drawn) faces only. Its verdicts on real footage mean nothing."
@@ -23,4 +23,5 @@ def of(calibrated: bool, facts: TrainingData | None, run: Run | None) -> list[st
     """Of a detector of ``run``, trained on ``facts``; every way out shows them: terminal, JSON, CSV, pages, server."""
     known = bool(facts and facts["train"]["sets"])
     said = {RENDERED: rendered(facts), UNKNOWN: run and not known, NO_RUN: not run, UNCALIBRATED: not calibrated}
-    return [sentence for sentence, holds in said.items() if holds]
+    stated = (run.verified or {}).get(STATEMENT) if run else None
+    return [*filter(None, [stated]), *(sentence for sentence, holds in said.items() if holds)]

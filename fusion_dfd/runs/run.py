@@ -35,6 +35,7 @@ import numpy as np
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
+from fusion_dfd.detectors import shipped
 from fusion_dfd.evaluation import calibrate, familiarity, real_motion, scores, training_data, whitening
 from fusion_dfd.models import old_paths
 from fusion_dfd.training import checkpoint, logger, state
@@ -50,12 +51,17 @@ TRAINING_DATA = "data.json"
 REPORT = "report"
 WEIGHTS = "model.safetensors"
 VERIFIED = "VERIFIED.json"
+STATEMENT = "statement"
+"""Entry of ``VERIFIED.json``: a sentence that stands beside every verdict."""
 KNOWLEDGE = (CALIBRATION, FAMILIARITY, MOTION, TRAINING_DATA)
 """Files of what a run may know besides its weights. Export copies them; they mean the same in an exported folder."""
 
 
 class Run:
     """A run folder, or an exported folder.
+
+    Args:
+      folder: its path, or the name of one that is shipped (:mod:`fusion_dfd.detectors.shipped`); the path goes first.
 
     Making one reads nothing. Each property reads its file at the first access and keeps what it read; it is None where
     the file is absent, and raises DataError where the file is damaged or was written by another version.
@@ -65,7 +71,8 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = os.fspath(folder)
+        given = os.fspath(folder)
+        self.folder = given if os.path.isdir(given) else shipped.folders().get(given, given)
 
     def __repr__(self) -> str:
         return f"Run({self.folder!r})"
@@ -206,19 +213,28 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def _changeable(self) -> None:
+        """Raises DataError for an exported folder: what it knows is part of what was verified."""
+        if self.is_exported:
+            raise DataError(f"{self.folder} is an exported folder, which is never changed; change the run, and export")
+
     def save_calibration(self, fitted: calibrate.Calibration) -> None:
+        self._changeable()
         calibrate.save(fitted, self.path(CALIBRATION))
         self.calibration = fitted
 
     def save_familiarity(self, fitted: familiarity.Familiarity) -> None:
+        self._changeable()
         whitening.save(fitted, self.path(FAMILIARITY))
         self.familiarity = fitted
 
     def save_motion(self, fitted: real_motion.Reference) -> None:
+        self._changeable()
         whitening.save(fitted, self.path(MOTION))
         self.motion = fitted
 
     def save_training_data(self, described: training_data.TrainingData) -> None:
+        self._changeable()
         training_data.save(described, self.path(TRAINING_DATA))
         self.training_data = described
 
@@ -242,8 +258,7 @@ def read_weights(folder: str, wanted: dict, system: str, sharding: Sharding) -> 
     Raises DataError where they are another model's.
     """
     path = os.path.join(folder, WEIGHTS)
-    saved, _ = array_files.read_safetensors(path)
-    arrays = {old_paths.current_name(name, system): array for name, array in saved.items()}
+    arrays = {old_paths.current_name(name, system): array for name, array in stored_weights(folder).items()}
     shapes = {name: leaf.shape for name, leaf in flatten(wanted).items()}
     found = {name: array.shape for name, array in arrays.items()}
     if shapes != found:
@@ -253,6 +268,15 @@ def read_weights(folder: str, wanted: dict, system: str, sharding: Sharding) -> 
         raise DataError(f"{path}: {wrong} holds numbers that are not finite; export again")
     tree = jax.tree.unflatten(jax.tree.structure(wanted), [arrays[name] for name in flatten(wanted)])
     return jax.device_put(tree, sharding)
+
+
+def stored_weights(folder: str) -> dict[str, np.ndarray]:
+    """Weights of an exported folder by name; what is stored as float16 is computed with in float32.
+
+    Raises DataError for a damaged file.
+    """
+    saved, _ = array_files.read_safetensors(os.path.join(folder, WEIGHTS))
+    return {name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in saved.items()}
 
 
 def flatten(tree: dict) -> dict[str, Any]:

@@ -21,7 +21,8 @@ def facts(*sets: str) -> dict:
 
 
 def test_rendered_data_is_said_where_nothing_else_was_trained_on():
-    assert "rendered (drawn) faces only" in warnings.of(False, facts("sample/c23"), types.SimpleNamespace())[0]
+    run = types.SimpleNamespace(verified=None)
+    assert "rendered (drawn) faces only" in warnings.of(False, facts("sample/c23"), run)[0]
     assert not warnings.rendered(facts("sample/c23", "faceforensics/c23"))
     assert not warnings.rendered(None)
 

@@ -14,6 +14,7 @@ import pytest
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import scores
 from fusion_dfd.export import bundle, preprocessing, runtime, verify
+from fusion_dfd.predict.verdict import VerdictRules
 from fusion_dfd.runs import evaluation
 from fusion_dfd.runs.run import Run
 from fusion_dfd.types import DataError
@@ -148,3 +149,22 @@ def test_the_engine_is_chosen_by_what_is_there(run, written):
     assert importlib.util.find_spec("onnxruntime")
     with pytest.raises(DataError, match="is no exported folder"):
         runtime.predictor(Run(run))
+
+
+def test_half_the_size_and_nearly_the_same_logits(run, written, shards, tmp_path):
+    out = tmp_path / "half"
+    bundle.write(run, str(out), onnx=False, half=True)
+    stored, _ = array_files.read_safetensors(str(out / "model.safetensors"))
+    assert {array.dtype for name, array in stored.items() if name.startswith("params/")} == {np.dtype(np.float16)}
+    whole, half = Run(written).best(), Run(out).best()
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.weights)} == {np.dtype(np.float32)}
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3), whole.weights, half.weights))
+    jax.tree.map(np.testing.assert_array_equal, whole.weights["stats"], half.weights["stats"])
+
+
+def test_a_statement_stands_first_among_the_warnings_and_is_kept(run, tmp_path):
+    first, again = str(tmp_path / "first"), str(tmp_path / "again")
+    bundle.write(run, first, onnx=False, statement="It is wrong half the time.")
+    bundle.write(first, again, data=Run(run).config.data.dir, onnx=False)
+    for folder in (first, again):
+        assert VerdictRules.of(Run(folder)).warnings[0] == "It is wrong half the time."
