@@ -12,6 +12,7 @@ import numpy as np
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import appearance, calibrate, familiarity, real_motion, scores
+from fusion_dfd.forge import degrade
 from fusion_dfd.input import pipeline, selection
 from fusion_dfd.runs.run import Run
 from fusion_dfd.runs.score import load, score_split
@@ -64,7 +65,8 @@ def _calibrate(run: Run, trained: TrainedModel, videos: list[scores.VideoScore],
 def learn_familiarity(run: Run, data: str) -> familiarity.Familiarity | None:
     """Learn the appearance of the windows that a run was trained on, from train and val of the shards in ``data``.
 
-    One window of every video of train is used, and all windows of val. None in other processes than the first.
+    One window of every video of train is used, and all windows of val. They are degraded as often as in training, so
+    that a video is not outside for its compression alone. None in other processes than the first.
     """
     config = run.config
 
@@ -106,7 +108,11 @@ def _open_split(data: str, split: str, config: c.Config) -> clip_index.Split:
 
 def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tuple[np.ndarray, np.ndarray]:
     """Appearance [n, d] and label [n] of the windows of a split, at most ``windows`` of a video; 0 takes all."""
-    rows = [(appearance.statistics(frames), label) for frames, _, label in _windows(split, config, windows)]
+    rng, often = np.random.default_rng(config.seed), config.data.augment.degrade
+    rows = [
+        (appearance.statistics(degrade.apply(frames, degrade.draw(rng, often))), label)
+        for frames, _, label in _windows(split, config, windows)
+    ]
     return tuple(np.array(column) for column in zip(*rows, strict=True))
 
 
