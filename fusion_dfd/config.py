@@ -238,7 +238,7 @@ class Evaluate:
     """How videos are scored, and what is computed from the scores."""
 
     batch_size: int = option(32, "Windows scored at once.", 1, 100000)
-    clips: int = option(0, "Windows scored per face, spread evenly; 0 = all.", 0, 1000000)
+    windows: int = option(0, "Windows scored per face, spread evenly; 0 = all.", 0, 1000000)
     bootstrap: int = option(1000, "Bootstrap resamples over groups behind every interval.", 0, 1000000)
     aggregate: str = option("mean_probability", "What a face's probability is.", words=RULES)
     tracks: str = option("first", "What a video's probability is, of the faces stored.", words=TRACKS)
@@ -347,6 +347,9 @@ def from_json(text: str) -> Config:
         raise ConfigError(f"a configuration that is no JSON ({error})") from error
     if isinstance(values, dict) and "sample" in values:  # until 0.1 the name of this section
         values["synthetic"] = values.pop("sample")
+    evaluate = values.get("evaluate") if isinstance(values, dict) else None
+    if isinstance(evaluate, dict) and "clips" in evaluate:  # also until 0.1
+        evaluate["windows"] = evaluate.pop("clips")
     if unknown := options.unknown(Config(), values, "config"):
         raise ConfigError(f"options that this version does not have: {', '.join(unknown)}")
     return options.build(Config, values)

@@ -47,7 +47,7 @@ class VideoFacts:
 class VideoScore(VideoFacts):
     """One scored video: its windows, aggregated."""
 
-    clips: int
+    windows: int
     """Number of windows behind the probability; 0 for a video that could not be scored."""
     probability: float
     """Probability of fake, 0..1; NaN if that of a window is."""

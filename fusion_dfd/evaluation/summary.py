@@ -8,7 +8,7 @@ Layout of a summary::
                  None without calibration
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
              units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos that
-             could not be scored, counted at 0.5); clip, whose rows are windows; frame
+             could not be scored, counted at 0.5); window (until 0.1 called clip); frame
     unscored {real, fake, failed: {real, fake}, faceless: {real, fake}, videos: [{video, method, label, kind, reason}]}
 
     block    counts {rows, real, fake, groups}
@@ -40,7 +40,7 @@ TITLES = {
     "video": "Video",
     "video_uncalibrated": "Video, uncalibrated",
     "video_with_unscored": "Video, unscored at 0.5",
-    "clip": "Window",
+    "window": "Window",
     "frame": "Frame",
 }
 
@@ -118,7 +118,7 @@ def summarise(
         units["video_uncalibrated"] = (_video_rows(raw), rest)
     if unscored:
         units["video_with_unscored"] = (_video_rows(scored, unscored), at)
-    units["clip"] = (_rows(scores), rest)
+    units["window"] = (_rows(scores), rest)
     if frame_scores:
         units["frame"] = (_rows(frame_scores), rest)
     options = {"n": bootstrap, "seed": seed}

@@ -41,7 +41,7 @@ def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
     DataError if the shards cannot be read.
     """
     folder = data or synthetic.shards_of(config)
-    batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, clips=1)
+    batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, most=1)
     first = next(iter(batches))
     real = np.asarray(first.weight) > 0
     whole = {name: array[real] for name, array in runtime.arrays(first).items()}

@@ -86,7 +86,7 @@ def eval_batches(
     split: Split,
     data: Data,
     batch_size: int,
-    clips: int = 0,
+    most: int = 0,
     sharding: jax.sharding.Sharding | None = None,
     process: tuple[int, int] | None = None,
     every_track: bool = False,
@@ -101,7 +101,7 @@ def eval_batches(
       split: an opened split.
       data: frames, size and threads.
       batch_size: windows per batch over all processes; a multiple of their number.
-      clips: at most this many windows per face, see :func:`fusion_dfd.input.sampling.list_windows`; 0 = all.
+      most: at most this many windows per face, see :func:`fusion_dfd.input.sampling.list_windows`; 0 = all.
       sharding: as for :func:`train_batches`.
       process: (index, count); None asks JAX when there is a sharding, and reads everything when there is none.
       every_track: read all stored faces, not only track 0.
@@ -115,7 +115,7 @@ def eval_batches(
         process = (0, 1) if sharding is None else (jax.process_index(), jax.process_count())
     if batch_size < 1 or batch_size % process[1]:
         raise ConfigError(f"evaluate.batch_size={batch_size}: want a positive multiple of {process[1]}, the processes")
-    windows = list_windows(split.table, data.frames, clips, every_track)
+    windows = list_windows(split.table, data.frames, most, every_track)
     read = read or FrameWindows(split, data)
     own = batch_size // process[1]
     numbers = range(-(-len(windows) // batch_size) * own)

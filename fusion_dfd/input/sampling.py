@@ -140,10 +140,10 @@ def window_starts(stored: int, frames: int) -> np.ndarray:
     return np.maximum(middle, 0).astype(np.int32)
 
 
-def list_windows(table: ClipTable, frames: int, clips: int = 0, every_track: bool = False) -> WindowList:
+def list_windows(table: ClipTable, frames: int, most: int = 0, every_track: bool = False) -> WindowList:
     """All windows of ``frames`` frames of all clips of track 0, or of every track, in table order.
 
-    ``clips`` > 0 keeps at most that many per face, spread evenly over all windows of that face in the order of time;
+    ``most`` > 0 keeps at most that many per face, spread evenly over all windows of that face in the order of time;
     several records of one face count together.
 
     Raises:
@@ -155,9 +155,9 @@ def list_windows(table: ClipTable, frames: int, clips: int = 0, every_track: boo
     starts = [window_starts(int(length), frames) for length in np.asarray(table.frames)[counting]]
     rows = np.repeat(counting, [len(own) for own in starts])
     windows = WindowList(rows, np.concatenate(starts))
-    if not clips:
+    if not most:
         return windows
-    kept = np.sort(np.concatenate([_spread(own, clips) for own in _by_face(table, windows)]))
+    kept = np.sort(np.concatenate([_spread(own, most) for own in _by_face(table, windows)]))
     return WindowList(windows.rows[kept], windows.starts[kept])
 
 

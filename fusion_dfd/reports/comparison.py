@@ -32,8 +32,7 @@ class Cost(NamedTuple):
     parameters: int
     flops: float
     """Floating-point operations per window."""
-    clips_per_second: float
-    """Windows, in spite of the name: earlier runs stored the value under it."""
+    windows_per_second: float
 
 
 class Comparison(NamedTuple):
@@ -151,7 +150,7 @@ def _difference_cell(entry: dict | None) -> str:
 def _cost_cells(cost: dict | None) -> list[str]:
     if cost is None:
         return ["-"] * len(Cost._fields)
-    return [f"{cost['parameters']:,}", f"{cost['flops'] / 1e9:.3g}", f"{cost['clips_per_second']:.3g}"]
+    return [f"{cost['parameters']:,}", f"{cost['flops'] / 1e9:.3g}", f"{cost['windows_per_second']:.3g}"]
 
 
 def _best(rows: dict, higher: bool) -> set[str]:

@@ -39,7 +39,7 @@ def by_method(summary: Summary) -> dict[str, Any] | None:
     blocks = summary["units"]["video"]["methods"]
     if not blocks:
         return None
-    others = [name for name in summary["units"] if name in ("clip", "frame")]
+    others = [name for name in summary["units"] if name in ("window", "frame")]
     header = ["method", "fakes", *(METRICS[name].title for name in METHOD_METRICS)]
     header += [f"{summary['units'][unit]['title']} AUC" for unit in others]
     rows = []
@@ -65,7 +65,7 @@ def curves(summary: Summary) -> dict[str, Markup | None]:
     video = units["video"]["overall"]
     blocks = {
         units[name]["title"]: units[name]["overall"]
-        for name in ("video", "clip")
+        for name in ("video", "window")
         if name in units and units[name]["overall"]["roc"]
     }
     drawn = {title: (block["roc"], block["metrics"]["auc"]["value"]) for title, block in blocks.items()}

@@ -160,7 +160,10 @@ def _cost(config: c.Config) -> comparison.Cost:
     if not os.path.exists(path):
         atomic.write_text(path, json.dumps(cost.measure(config)._asdict()))
     with open(path) as file:
-        return comparison.Cost(**json.load(file))
+        stored = json.load(file)
+    if "clips_per_second" in stored:  # what it was called until 0.1
+        stored["windows_per_second"] = stored.pop("clips_per_second")
+    return comparison.Cost(**stored)
 
 
 def _differences(cells: Rows) -> dict[str, bootstrap.Difference]:

@@ -194,7 +194,12 @@ class Run:
     def summary(self) -> dict[str, Any] | None:
         """The report's statistics, see :func:`fusion_dfd.evaluation.summary.summarise`."""
         text = self._report_text("metrics.json")
-        return None if text is None else json.loads(text)
+        if text is None:
+            return None
+        summary = json.loads(text)
+        if "clip" in summary.get("units", ()):  # what it was called until 0.1
+            summary["units"]["window"] = summary["units"].pop("clip")
+        return summary
 
     @property
     def scores(self) -> list[Score] | None:

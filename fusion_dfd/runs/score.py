@@ -61,7 +61,7 @@ def score_split(trained: TrainedModel, split: clip_index.Split) -> tuple[list[Sc
         split,
         trained.config.data,
         loop.divisible(options.batch_size),
-        options.clips,
+        options.windows,
         split_batch,
         every_track=options.tracks == "max",
     )

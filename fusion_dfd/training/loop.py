@@ -263,7 +263,7 @@ class _Loop:
         begun, since = self._clock
         rate = (at - begun) * self.config.train.batch_size / max(time.monotonic() - since, 1e-9)
         self._clock = (at, time.monotonic())
-        self.writer.log(at, values | {"lr": float(self.schedule(at)), "clips_per_second": round(rate, 2)})
+        self.writer.log(at, values | {"lr": float(self.schedule(at)), "windows_per_second": round(rate, 2)})
         self.writer.show(at, f"loss {values['loss']:.3f}  {self._val_text}  {rate:.0f} windows/s")
 
     def _guard(self, at: int, values: dict[str, float]) -> None:
@@ -283,7 +283,8 @@ def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeli
     size = divisible(config.evaluate.batch_size)
 
     def validate(weights: dict) -> dict[str, Any]:
-        batches, windows = pipeline.eval_batches(val, config.data, size, config.evaluate.clips, split_batch, read=read)
+        most = config.evaluate.windows
+        batches, windows = pipeline.eval_batches(val, config.data, size, most, split_batch, read=read)
         rows, _ = evaluate.score_windows(lambda batch: predict(weights, batch), batches, windows, val.table)
         videos = scores.videos(rows)
         values = metrics.compute([video.label for video in videos], [video.probability for video in videos])

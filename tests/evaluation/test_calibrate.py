@@ -190,7 +190,7 @@ def test_a_summary_shows_before_and_after(make):
     summary = summarise(clips, bootstrap=20, calibration=fitted)
     plain = summarise(clips, bootstrap=20)
     assert summary["units"]["video_uncalibrated"]["overall"] == plain["units"]["video"]["overall"]
-    assert summary["units"]["clip"] == plain["units"]["clip"]
+    assert summary["units"]["window"] == plain["units"]["window"]
     after, before = (summary["units"][name]["overall"]["metrics"] for name in ("video", "video_uncalibrated"))
     assert after["ece"]["value"] < before["ece"]["value"]
     assert after["auc"]["value"] == pytest.approx(before["auc"]["value"])

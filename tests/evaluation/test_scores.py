@@ -107,7 +107,7 @@ def test_rules(make, rule, want):
     rows = [make.score(-2.0, clip=0), make.score(4.0, clip=1), make.score(9.0, clip=0, track=1)]
     (video,) = scores.videos(rows, rule)
     assert video.probability == pytest.approx(want)
-    assert video.clips == 2
+    assert video.windows == 2
 
 
 def test_every_rule_is_symmetric_in_the_clips_and_within_them(make, rng):
@@ -137,7 +137,7 @@ def test_clips_of_a_video_must_agree(make, change):
 def test_a_clip_scored_twice_is_refused(make):
     with pytest.raises(DataError, match="scored twice"):
         scores.videos([make.score(1.0), make.score(1.0)])
-    assert scores.videos([make.score(1.0), make.score(1.0, start=8)])[0].clips == 2
+    assert scores.videos([make.score(1.0), make.score(1.0, start=8)])[0].windows == 2
 
 
 def test_probability_is_the_sigmoid_everywhere():

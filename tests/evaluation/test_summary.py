@@ -27,7 +27,7 @@ def test_units_are_measured_over_their_own_rows(make):
     videos = scores.videos(clips)
     want = {
         "video": metrics.compute(_labels(videos), [row.probability for row in videos]),
-        "clip": metrics.compute(_labels(clips), scores.probability([row.logit for row in clips])),
+        "window": metrics.compute(_labels(clips), scores.probability([row.logit for row in clips])),
         "frame": metrics.compute(_labels(frames), scores.probability([row.logit for row in frames])),
     }
     assert list(summary["units"]) == list(want)

@@ -112,7 +112,7 @@ def test_a_split_for_validation_holds_each_clip_and_its_forgeries(reals, tmp_pat
     assert (real.video.label, fake.video.label, fake.video.method) == (0, 1, "mouth")
     assert split.table.video[5] == fake.video.key
     assert real.frames != fake.frames
-    batches, windows = pipeline.eval_batches(split, data, 4, clips=1)
+    batches, windows = pipeline.eval_batches(split, data, 4, most=1)
     assert sum(int(batch.weight.sum()) for batch in batches) == len(windows) == 12
 
 

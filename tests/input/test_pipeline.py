@@ -191,7 +191,7 @@ def test_evaluation_can_be_repeated_and_draws_nothing(split):
 
 
 def test_a_limit_of_clips_per_video(split):
-    batches, windows = pipeline.eval_batches(split, data(), 8, clips=1)
+    batches, windows = pipeline.eval_batches(split, data(), 8, most=1)
     assert len(windows) == len(set(split.table.video)) == len(set(split.table.video[windows.rows]))
     assert sum(int(batch.weight.sum()) for batch in batches) == 12
 

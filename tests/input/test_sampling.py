@@ -146,23 +146,23 @@ def test_all_windows_in_table_order():
 def test_a_limit_spreads_over_all_records_of_a_video():
     records = [{"source": "0", "frames": 8, "clip": i, "start": 8 * i} for i in (2, 0, 1)]
     table = make_table([*records, {"source": "1", "frames": 8}])
-    found = list_windows(table, 4, clips=3)
+    found = list_windows(table, 4, most=3)
     seen = sorted((table.start[row] + start) for row, start in zip(found.rows, found.starts, strict=True) if row < 3)
     assert seen == [4, 12, 20]
     assert found.rows[found.rows == 3].tolist() == [3, 3]
-    assert list_windows(table, 4, clips=1).rows.tolist() == [2, 3]
+    assert list_windows(table, 4, most=1).rows.tolist() == [2, 3]
 
 
 def test_every_face_is_evaluated_on_request_each_with_its_own_limit():
     records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
     for clips, rows in ((0, [0, 0, 1, 1, 2, 2, 3, 3]), (2, [0, 1, 2, 3]), (1, [2, 3])):
-        assert list_windows(make_table(records), 4, clips=clips, every_track=True).rows.tolist() == rows
+        assert list_windows(make_table(records), 4, most=clips, every_track=True).rows.tolist() == rows
 
 
 def test_faces_other_than_the_one_that_counts_are_not_evaluated_unasked():
     records = [{"source": "0", "frames": 8, "track": i % 2, "start": 8 * (i // 2)} for i in range(4)]
     for clips, rows in ((0, [0, 0, 2, 2]), (2, [0, 2])):
-        assert list_windows(make_table(records), 4, clips=clips).rows.tolist() == rows
+        assert list_windows(make_table(records), 4, most=clips).rows.tolist() == rows
     with pytest.raises(DataError, match="holds no clips"):
         list_windows(make_table(records[1:2]), 4)
 

@@ -137,7 +137,7 @@ def test_files_beside_the_page(full):
 
 def test_precision_equals_scikit_learn(make):
     rows = make.table(skill=1.0)
-    block = summarise(rows, bootstrap=0)["units"]["clip"]["overall"]
+    block = summarise(rows, bootstrap=0)["units"]["window"]["overall"]
     expected, recall, _ = precision_recall_curve([row.label for row in rows], [row.logit for row in rows])
     found = sections.precision(block)
     np.testing.assert_allclose(found, (recall, expected), rtol=0, atol=1e-12)
@@ -205,7 +205,7 @@ def test_learning_curves_take_flat_and_nested_rows():
     drawn = plots.learning(HISTORY)
     for name in ("loss", "val/loss", "val/auc", "learning rate"):
         assert f">{name}<" in drawn
-    assert "clips_per_second" not in plots.learning([{"step": 1, "clips_per_second": 3.0, "loss": 1.0}])
+    assert "windows_per_second" not in plots.learning([{"step": 1, "windows_per_second": 3.0, "loss": 1.0}])
 
 
 def test_equal_figures_are_equal_text(make):

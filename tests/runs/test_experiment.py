@@ -236,7 +236,7 @@ def test_a_system_without_branches_trains_reports_and_predicts(tiny, tmp_path, m
     ]
     cost = json.loads((root / "ablation.json").read_text())["table"]["rows"]["cnn + gru"]["cost"]
     assert cost["parameters"] == state.count(Run(run).best().weights["params"])
-    assert min(cost["flops"], cost["clips_per_second"]) > 0
+    assert min(cost["flops"], cost["windows_per_second"]) > 0
     assert "Classification report" in pathlib.Path(run, "report", "report.html").read_text()
 
 

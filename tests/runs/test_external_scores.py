@@ -79,7 +79,7 @@ def test_rows_without_a_score_count_at_a_half(tmp_path):
 def test_clips_of_a_video_are_aggregated(tmp_path):
     text = "video,label,logit,clip,group\na,0,-1,0,g\na,0,1,1,g\nb,1,2,0,g\n"
     videos = scores.videos(external_scores.read_table(_file(tmp_path, text)).scores)
-    assert [(row.clips, row.probability) for row in videos] == [(2, 0.5), (1, pytest.approx(scores.probability(2.0)))]
+    assert [(row.windows, row.probability) for row in videos] == [(2, 0.5), (1, pytest.approx(scores.probability(2.0)))]
 
 
 def test_methods_that_share_file_names(tmp_path):

@@ -61,6 +61,13 @@ def test_the_report_is_read_where_the_experiment_writes_it(run, make):
     assert pathlib.Path(run.page).parent == pathlib.Path(run.report) == pathlib.Path(run.folder, "report")
 
 
+def test_a_report_of_an_earlier_version_has_its_units_under_todays_names(run):
+    path = pathlib.Path(run.report, "metrics.json")
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"units": {"video": 1, "clip": 2}}))
+    assert run.summary == {"units": {"video": 1, "window": 2}}
+
+
 def test_a_folder_without_weights_says_what_to_give(tmp_path):
     with pytest.raises(DataError, match="holds no checkpoints/best; give the folder that fusion-dfd train printed"):
         Run(tmp_path).best()
