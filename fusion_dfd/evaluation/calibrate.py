@@ -29,6 +29,16 @@ _TEMPERATURES = 0.02, 50.0
 
 
 @dataclasses.dataclass(frozen=True)
+class FalseAlarms:
+    """How many of the real val videos lie above the threshold. It was chosen on them, so other videos give more."""
+
+    count: int
+    real: int
+    interval: tuple[float, float]
+    """95%, of the rate (Clopper and Pearson, Biometrika 1934), as if the videos were independent."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Calibration:
     """What was learnt on val about a run's probabilities. A video is called fake above ``threshold``."""
 
@@ -53,12 +63,22 @@ class Calibration:
     val: dict[str, Any]
     """``videos real fake``, ``before`` and ``after`` (``ece brier log_loss``, of the videos it was fitted to),
     ``undecided`` and ``wrong`` (shares, of all and of the decided), ``real_logits`` (mean and standard deviation of the
-    calibrated logits of the real videos), ``interval`` (95%, of the threshold; None where it was not fitted)."""
+    calibrated logits of the real videos), ``interval`` (95%, of the threshold; None where it was not fitted),
+    ``false_alarms`` (real videos above the threshold; earlier versions did not write it)."""
 
     @property
     def few(self) -> bool:
         """Whether val held too few videos of a class for any verdict."""
         return min(self.val.get("real", LEAST), self.val.get("fake", LEAST)) < LEAST
+
+    @property
+    def false_alarms(self) -> FalseAlarms | None:
+        """On val, before the abstention band takes its share; None for calibrations that do not say."""
+        count, real = self.val.get("false_alarms"), self.val.get("real")
+        if count is None or not real:
+            return None
+        low, high = stats.binomtest(count, real).proportion_ci(0.95, "exact")
+        return FalseAlarms(count, real, (float(low), float(high)))
 
     def apply(self, probabilities) -> np.ndarray:
         """Calibrated probabilities [n] of videos' ``probabilities`` [n] in 0..1; NaN stays NaN."""
@@ -181,6 +201,7 @@ def fit(rows: Sequence[VideoScore], options: config.Evaluate, data: str = "", st
         "undecided": float(1 - decided.mean()),
         "wrong": float(((q > at) != (y == 1))[decided].mean()) if decided.any() else 0.0,
         "interval": interval,
+        "false_alarms": int((q > at)[y == 0].sum()),
         "real_logits": [float(logit(q[y == 0]).mean()), float(logit(q[y == 0]).std())],
     }
     return dataclasses.replace(fitted, threshold=at, abstain=band, val=val)
@@ -316,6 +337,8 @@ def _wrong(found: Calibration) -> str | None:
         "step": isinstance(found.step, int) and not isinstance(found.step, bool),
         "data": isinstance(found.data, str),
         "val": isinstance(found.val, dict) and all(_count(found.val.get(name, 0)) for name in ("real", "fake")),
+        "val.false_alarms": _count(found.val.get("false_alarms", 0))
+        and found.val.get("false_alarms", 0) <= found.val.get("real", LEAST),
         "val.interval": _interval(found.val.get("interval")),
         "val.real_logits": _spread(found.val.get("real_logits", (0.0, 0.0))),
     }

@@ -88,7 +88,7 @@ def gather(
     keeper = Keeper(motion=reference is not None)
     progress = _Progress(path, on_progress or (lambda *_: None))
     (video,) = detector.score([path], progress.clip, keep=keeper)
-    verdict = detector.rules.verdict(video, detector.config)
+    verdict = detector.verdict(video)
     if not verdict.faces:
         return video, verdict, None
     face = detector.rules.speaker(verdict.faces)

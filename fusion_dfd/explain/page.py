@@ -10,6 +10,7 @@ Files::
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
@@ -56,6 +57,7 @@ def write(
         **page_sections.head(verdict, verdict.warnings),
         "facts": page_sections.facts(detector, video, verdict, found, command),
         "heading": TITLE,
+        "record": json.dumps(json.loads(verdict.to_json()), indent=1, ensure_ascii=False),
         "reason": verdict.reason or "nothing could be scored",
         "scored": found is not None,
     }

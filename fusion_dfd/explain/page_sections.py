@@ -16,8 +16,8 @@ from fusion_dfd.explain import annotated_video, charts, sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace, Seen
 from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.predict.detector import DeepfakeDetector
+from fusion_dfd.predict.record import ThresholdFacts
 from fusion_dfd.predict.verdict import Face, ScoredVideo, Verdict, Window
-from fusion_dfd.reports import evaluation_page
 from fusion_dfd.reports.pages import bytes_uri
 
 CLEARLY = 1.1
@@ -165,31 +165,48 @@ def facts(
     detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str
 ) -> list[tuple[str, str]]:
     """Names and values for readers who want to check or repeat the result."""
-    rules, rows = detector.rules, [("file", os.path.abspath(verdict.path))]
-    if os.path.isfile(verdict.path):
-        rows.append(("size", f"{os.path.getsize(verdict.path):,} bytes"))
+    rules, rows, kept = detector.rules, [("file", os.path.abspath(verdict.path))], verdict.record
+    if kept.file.sha256:
+        rows += [("size", f"{kept.file.bytes:,} bytes"), ("SHA-256 of the file", kept.file.sha256)]
     if video.scan is not None:
         info = video.scan.info
         rate = f"{info.fps:.3g} frames per second" if info.fps else "frame rate unknown"
         length = f", {verdict.seconds:.1f} s" if verdict.seconds is not None else ""
-        rows.append(
-            ("video", f"{info.width} x {info.height} pixels, {info.codec}, {info.frames} frames, {rate}{length}")
-        )
+        coded = f"{info.width} x {info.height} pixels, {info.codec} in {info.container or 'a folder'}"
+        rows.append(("video", f"{coded}, {info.frames} frames, {rate}{length}"))
         rows.append(("damage", f"{video.scan.damaged} packets left out" if video.scan.damaged else "none seen"))
     if found is not None and found.face.distance is not None:
         rows.append(("distance from the training data", f"{found.face.distance:.2f} (up to 1 is usual)"))
     weighed = f"A face's probability is {config.RULES[rules.rule]}; the video's is {config.TRACKS[rules.tracks]}."
+    looked = f"{len(kept.windows)} of {detector.config.data.frames} frames each" if kept.windows else "none"
     return [
         *rows,
+        ("windows looked at", looked),
+        ("scored at", kept.time),
         ("command", command),
         ("run", f"{os.path.abspath(detector.run.folder) if detector.run else 'none'}, step {detector.trained.step}"),
+        ("detector", f"{kept.detector.name}, SHA-256 {kept.detector.digest}"),
+        ("SHA-256 of its weights", kept.detector.weights),
+        ("SHA-256 of its calibration", kept.detector.calibration or "none"),
         ("system", _system(detector)),
         ("calibration", rules.calibration.sentence() if rules.calibration else "none"),
         ("threshold", "-" if verdict.threshold is None else f"{verdict.threshold:.3f}"),
+        ("false alarms on val", _false_alarms(kept.threshold)),
         ("weighing", weighed),
         ("scoring took", f"{verdict.took:.1f} s, without the explanations"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in evaluation_page.versions().items())),
+        ("versions", ", ".join(f"{name} {version}" for name, version in kept.software.items())),
+        ("signed with", verdict.signature["public_key"] if verdict.signature else "nothing"),
     ]
+
+
+def _false_alarms(known: ThresholdFacts) -> str:
+    if known.false_alarms is None:
+        return "unknown"
+    low, high = known.false_alarm_interval
+    return (
+        f"{known.false_alarms} of {known.real_videos} real videos lie above the threshold for one person (95% interval "
+        f"of the rate: {low:.1%} to {high:.1%}); it was chosen on them, so expect more on other videos"
+    )
 
 
 def _system(detector: DeepfakeDetector) -> str:

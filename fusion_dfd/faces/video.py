@@ -62,6 +62,8 @@ class VideoInfo:
     gaps: int = 0
     """Of a folder of frames: places where their numbers jump, -1 where they have none. Where it is not 0, the frames
     are not known to be consecutive. In a file they are."""
+    container: str = ""
+    """FFmpeg's names of the container, by commas, e.g. ``mov,mp4,m4a,3gp,3g2,mj2``; empty for a folder of frames."""
 
 
 class _Clock:
@@ -101,7 +103,8 @@ def probe(path: str, time_limit: float = 300.0) -> VideoInfo:
         damaged = damaged or int(announced > 0 and end - (stream.start_time or 0) < 0.9 * announced)
         context = stream.codec_context
         rate = stream.average_rate or stream.guessed_rate
-        return VideoInfo(packets, float(rate or 0), context.width, context.height, context.name, damaged)
+        size, kind = (context.width, context.height), container.format.name
+        return VideoInfo(packets, float(rate or 0), *size, context.name, damaged, container=kind)
 
 
 def _probe_folder(path: str) -> VideoInfo:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,7 +29,9 @@ from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces import mesh, search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
-from fusion_dfd.predict.verdict import ScoredVideo, Verdict, VerdictRules, Window
+from fusion_dfd.predict import record
+from fusion_dfd.predict.signing import Sign
+from fusion_dfd.predict.verdict import THRESHOLD, ScoredVideo, Verdict, VerdictRules, Window, by_person
 from fusion_dfd.runs import score
 from fusion_dfd.runs.run import Run
 from fusion_dfd.training.checkpoint import TrainedModel
@@ -57,7 +61,11 @@ class DeepfakeDetector:
       run: folder of the run; None if there is none.
       model: outputs for the rows of a batch whose weight is not 0, in their order; None runs ``trained`` with JAX.
       build_finder: makes the face detector of some options.
+      engine: what ``model`` is run by, for the record.
     """
+
+    sign: Sign | None = None
+    """Signs every verdict, see :func:`fusion_dfd.predict.signing.signer`; None leaves them unsigned."""
 
     def __init__(
         self,
@@ -67,6 +75,7 @@ class DeepfakeDetector:
         run: Run | None = None,
         model: Callable[[Batch], Outputs] | None = None,
         build_finder: Callable[[c.Faces], face_detectors.Detector] = face_detectors.build,
+        engine: str = "jax",
     ):
         self.config: c.Config = trained.config
         self.rules = rules
@@ -81,6 +90,13 @@ class DeepfakeDetector:
         self._options = dataclasses.replace(
             self.config.faces, all_tracks=True, clips=clips or 10**9, time_limit=math.inf
         )
+        self._given = {"clips": clips, "engine": engine, "tracks": rules.tracks}
+
+    @functools.cached_property
+    def facts(self) -> record.DetectorFacts:
+        """Which detector this is. Reads all weights at the first access."""
+        name = self.run.name if self.run else self.config.name
+        return record.detector_facts(name, self.trained, self.rules.calibration, self.rules.familiarity)
 
     def predict(self, path: str) -> Verdict:
         """Score one video file. Never raises for bad input: the verdict then is ``none`` and says why."""
@@ -89,7 +105,23 @@ class DeepfakeDetector:
 
     def predict_many(self, paths: Iterable[str], on_progress: OnProgress | None = None) -> Iterator[Verdict]:
         """Score files, in order. The next file is read while windows of the last one wait for a full batch."""
-        return (self.rules.verdict(video, self.config) for video in self.score(paths, on_progress))
+        return (self.verdict(video) for video in self.score(paths, on_progress))
+
+    def verdict(self, video: ScoredVideo) -> Verdict:
+        """The verdict on a scored video, with its record, signed if :attr:`sign` is set."""
+        if video.stamp != record.stamp(video.path):
+            video.reason = "the file changed while it was read; score it again when it is complete"
+        people = {} if video.reason else by_person(video.clips, video.windows)
+        windows = [
+            (number, int(window.indices[0]), int(window.indices[-1]))
+            for number in sorted(people)
+            for window in people[number][1]
+        ]
+        threshold = record.threshold_facts(self.rules.calibration, THRESHOLD)
+        info = video.scan and video.scan.info
+        kept = record.make(video.file, info, self.facts, threshold, self._given, windows)
+        found = dataclasses.replace(self.rules.verdict(video, self.config), record=kept)
+        return dataclasses.replace(found, signature=self.sign(json.loads(found.to_json()))) if self.sign else found
 
     def score(
         self, paths: Iterable[str], on_progress: OnProgress | None = None, keep: Keep | None = None
@@ -98,7 +130,8 @@ class DeepfakeDetector:
         videos: collections.deque[ScoredVideo] = collections.deque()
         waiting: collections.deque[Window] = collections.deque()
         for path in paths:
-            videos.append(ScoredVideo(path, time.monotonic()))
+            videos.append(ScoredVideo(path, time.monotonic(), stamp=record.stamp(path)))
+            videos[-1].file = record.file_facts(path)
             for window in self._read(videos[-1], on_progress):
                 waiting.append(window)
                 if len(waiting) == BATCH:
@@ -206,5 +239,6 @@ def load(run: str, clips: int = CLIPS, engine: str = "auto", tracks: str = "max"
     cache.keep_programs()
     opened = Run(run)
     trained = opened.best()
-    model = runtime.predictor(opened) if runtime.choose(engine, opened) == "onnx" else None
-    return DeepfakeDetector(trained, VerdictRules.of(opened, tracks), clips, opened, model)
+    engine = runtime.choose(engine, opened)
+    model = runtime.predictor(opened) if engine == "onnx" else None
+    return DeepfakeDetector(trained, VerdictRules.of(opened, tracks), clips, opened, model, engine=engine)

@@ -18,6 +18,7 @@ from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.faces import track
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.predict import warnings
+from fusion_dfd.predict.record import FileFacts, Record
 from fusion_dfd.runs.run import Run
 from fusion_dfd.types import LABELS, FaceTrack, Outputs
 
@@ -82,6 +83,10 @@ class Verdict:
     """What a reader must know first about the detector."""
     took: float = 0.0
     """Wall-clock seconds from opening the file to the verdict. Batches shared with other videos count in full."""
+    record: Record | None = None
+    """Which file, which detector, which software, when; None in a verdict that no detector gave."""
+    signature: dict[str, str] | None = None
+    """See :mod:`fusion_dfd.predict.signing`; None where nobody signed."""
 
     def to_json(self) -> str:
         """One line of JSON with all fields."""
@@ -101,6 +106,23 @@ class Verdict:
             "seconds": self.seconds,
             "reason": self.reason or "",
             "warnings": " ".join(self.warnings),
+            "threshold": self.threshold,
+            **self._digests(),
+        }
+
+    def _digests(self) -> dict[str, Any]:
+        """The columns of a table that come from the record."""
+        file, by = (self.record.file, self.record.detector) if self.record else (None, None)
+        return {
+            "sha256": file and file.sha256,
+            "bytes": file and file.bytes,
+            "detector": by and by.name,
+            "step": by and by.step,
+            "detector_digest": by and by.digest,
+            "weights": by and by.weights,
+            "calibration": by and by.calibration,
+            "version": self.record and self.record.software["fusion_dfd"],
+            "time": self.record and self.record.time,
         }
 
 
@@ -138,6 +160,10 @@ class ScoredVideo:
     path: str
     started: float
     """``time.monotonic()`` when it was opened."""
+    file: FileFacts = FileFacts(None, None)
+    """Of the file when it was opened."""
+    stamp: tuple[int, ...] | None = None
+    """See :func:`fusion_dfd.predict.record.stamp`, before it was read."""
     scan: FaceScan | None = None
     clips: list[list[FaceTrack]] = dataclasses.field(default_factory=list)
     """The faces of each clip, without their crops."""

@@ -14,14 +14,11 @@ import dataclasses
 import datetime
 import json
 import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 
-import jax
 from markupsafe import Markup
 
-from fusion_dfd import __version__, atomic
+from fusion_dfd import atomic
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.scores import (
@@ -36,12 +33,12 @@ from fusion_dfd.evaluation.scores import (
 from fusion_dfd.evaluation.summary import Summary, headline
 from fusion_dfd.reports import pages, plots, sections
 from fusion_dfd.reports.terminal import remarks
+from fusion_dfd.reports.versions import versions
 from fusion_dfd.types import LABELS, Score
 
 TITLE = "Deepfake video detection: evaluation"
 MISTAKES = 12
 """At most this many videos are shown on the contact sheet of mistakes."""
-_PACKAGES = ("jax", "flax", "numpy", "scikit-learn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,18 +129,6 @@ def _page(summary: Summary, scores: Sequence[Score], scored: Sequence[VideoScore
         unscored=sections.unscored(summary),
         versions=versions(),
     )
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computes the numbers, and the machine, in words."""
-    devices = jax.devices()
-    return {
-        "fusion_dfd": __version__,
-        **{name: metadata.version(name) for name in _PACKAGES},
-        "Python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": f"{len(devices)} x {devices[0].device_kind}",
-    }
 
 
 def _meta(scores: Sequence[Score]) -> str:

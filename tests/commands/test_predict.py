@@ -37,6 +37,7 @@ def run(monkeypatch, tmp_path):
             "json": False,
             "csv": False,
             "report": str(tmp_path / "out"),
+            "sign": None,
         }
         return predict.main(words, types.SimpleNamespace(**values | flags))
 

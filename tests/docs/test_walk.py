@@ -42,6 +42,7 @@ PLACEHOLDERS = {
     "C.csv": "runs/slow/report/scores.csv",
     "rescore FILE": "rescore runs/fusion/report/scores.csv",
     "checkpoint RUN": "checkpoint runs/fusion",
+    "verify RECORD VIDEO": "predict clip.mp4 --checkpoint runs/fusion --json > v.json; fusion-dfd verify v.json clip.mp4",
     "checkpoint runs/selfforged": "checkpoint runs/fusion",
     "data DIR": "data shards",
     "name NAME": "name in_dataset",
@@ -70,6 +71,8 @@ def in_order() -> list[str]:
 def folder(tmp_path_factory) -> pathlib.Path:
     made = tmp_path_factory.mktemp("reader")
     lay_out(made)
+    for command in blocks(ROOT / "docs" / "PREDICT.md", "")[2].splitlines()[1:]:  # those that make keys
+        subprocess.run(command.split(), cwd=made, check=True)
     return made
 
 
