@@ -42,7 +42,7 @@ PLACEHOLDERS = {
     "C.csv": "runs/slow/report/scores.csv",
     "rescore FILE": "rescore runs/fusion/report/scores.csv",
     "checkpoint RUN": "checkpoint runs/fusion",
-    "verify RECORD VIDEO": "predict clip.mp4 --checkpoint runs/fusion --json > v.json; fusion-dfd verify v.json clip.mp4",
+    "verify RECORD VIDEO": "predict clip.mp4 --checkpoint runs/fusion --json > v.json; fusion-dfd verify v.json *.mp4",
     "checkpoint runs/selfforged": "checkpoint runs/fusion",
     "data DIR": "data shards",
     "name NAME": "name in_dataset",
