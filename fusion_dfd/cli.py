@@ -29,7 +29,8 @@ from fusion_dfd.types import DataError
 
 VERBS = (
     "sample", "stills", "forge", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol",
-    "rescore", "robustness", "ablate", "tune", "import-keras", "export", "predict", "verify", "serve", "options",
+    "score", "rescore", "robustness", "ablate", "tune", "import-keras", "export", "predict", "verify", "serve",
+    "options",
 )  # fmt: skip
 GONE = 141
 """Exit code where the reader of standard output is gone, as of a program that SIGPIPE ended."""

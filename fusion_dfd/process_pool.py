@@ -50,6 +50,7 @@ def run(
     count: int,
     report: Report = lambda message: None,
     patience: float = math.inf,
+    threads: int | None = 1,
 ) -> Iterator[tuple[Task, Result | Died]]:
     """Each task with ``work(task, report)``, in the order in which they are finished.
 
@@ -61,6 +62,7 @@ def run(
       report: called in this process with every message.
       patience: seconds after the last message of a task after which its process is ended. The time before the first
         message does not count.
+      threads: of the libraries in each process, 1, or None for as many as they take by themselves.
 
     What ``work`` raises is raised here, and ends the run. So does closing the iterator.
     """
@@ -71,7 +73,7 @@ def run(
     context = multiprocessing.get_context("spawn")
     stop = context.RawValue("b", 0)  # without a lock, which a killed process could hold for ever
     waiting = collections.deque(tasks)
-    idle = [_Worker(context, stop, patience) for _ in range(min(count, len(tasks)))]
+    idle = [_Worker(context, stop, patience, threads) for _ in range(min(count, len(tasks)))]
     busy: dict[futures.Future, _Worker] = {}
     try:
         while waiting or busy:
@@ -99,8 +101,8 @@ def run(
 class _Worker:
     """One process, its task, and the channel that brings its messages."""
 
-    def __init__(self, context, stop, patience: float):
-        self._context, self._stop, self._patience = context, stop, patience
+    def __init__(self, context, stop, patience: float, threads: int | None):
+        self._context, self._stop, self._patience, self._threads = context, stop, patience, threads
         self.task = self.last = None
         self.start()
 
@@ -112,7 +114,7 @@ class _Worker:
 
     def submit(self, work: Callable, task: Any) -> futures.Future:
         self.task, self.last = task, None
-        with _single_threaded():
+        with _environment(self._threads):
             return self.executor.submit(_call, work, task)
 
     def listen(self, report: Report) -> None:
@@ -122,16 +124,16 @@ class _Worker:
 
 
 @contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
+def _environment(threads: int | None) -> Iterator[None]:
     """Environment for spawned processes. It must be set before they import numpy and JAX, hence it is set here."""
-    wanted = {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": "1",
+    wanted = {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    single = {
         "NPROC": "1",  # XLA's own name for the size of its thread pools
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false",
     }
+    wanted |= single if threads == 1 else {}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:

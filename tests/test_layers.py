@@ -12,8 +12,8 @@ PACKAGE = ROOT / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "terminal", "process_pool", "cache", "options", "model_options", "config", "weights", "datasets",
     "faces", "detectors", "synthetic", "forge", "shards", "input",
-    "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "export", "predict", "explain",
-    "configs", "serve", "commands", "cli",
+    "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "peers", "export", "predict",
+    "explain", "configs", "serve", "commands", "cli",
 ]  # fmt: skip
 """A module imports from its own layer and from those before it."""
 ENTRANCES = [

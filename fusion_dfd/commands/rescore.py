@@ -2,7 +2,8 @@
 
 fusion-dfd rescore FILE [FILE2 ...] [--seeds] [--protocol NAME] [--out DIR]
 
-Several tables are compared with the first. A table has the columns video, label, score and more: docs/EVALUATION.md.
+Several tables are compared with the first. FILE may be the folder of a report.
+A table has the columns video, label, score and more: docs/EVALUATION.md.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def score_windows(
     if not collected.done.all():
         count = int(collected.done.sum())
         raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
-    rows = [_row(windows, table, number) for number in range(len(windows))]
+    rows = [row_facts(table, *place) for place in zip(windows.rows.tolist(), windows.starts.tolist(), strict=True)]
     scored = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
     if len(collected.frames) < len(windows):
         return scored, None
@@ -94,12 +94,12 @@ def _on_host(array: Any) -> np.ndarray | None:
     return None if array is None else np.asarray(array)
 
 
-def _row(windows: WindowList, table: ClipTable, number: int) -> dict:
-    row = int(windows.rows[number])
+def row_facts(table: ClipTable, row: int, start: int) -> dict[str, Any]:
+    """The fields of a :class:`Score`, but for its logit, of the window at frame ``start`` of the clip in ``row``."""
     return {
         **{name: str(getattr(table, name)[row]) for name in ("video", "dataset", "method", "compression", "group")},
         **{name: int(getattr(table, name)[row]) for name in ("clip", "track", "label")},
-        "start": int(table.start[row]) + int(windows.starts[number]),
+        "start": int(table.start[row]) + start,
     }
 
 

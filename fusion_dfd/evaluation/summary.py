@@ -9,7 +9,8 @@ Layout of a summary::
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
              units: video; video_uncalibrated, where there is a calibration; video_with_unscored (videos that
              could not be scored, counted at 0.5); window (until 0.1 called clip); frame
-    unscored {real, fake, failed: {real, fake}, faceless: {real, fake}, videos: [{video, method, label, kind, reason}]}
+    unscored {real, fake, failed: {real, fake}, faceless: {real, fake},
+              videos: [{video, method, group, label, kind, reason}]}
 
     block    counts {rows, real, fake, groups}
              metrics {name: {value, low, high, note}}    value None = undefined, low None = no interval; note says why
@@ -59,6 +60,7 @@ class Unscored(VideoFacts):
 
 
 UNSCORED = ("failed", "faceless")
+_NAMED = ("video", "method", "group", "label", "kind", "reason")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,9 +164,7 @@ def _lost(unscored: Sequence[Unscored]) -> dict:
     return {
         **count(list(unscored)),
         **{kind: count([row for row in unscored if row.kind == kind]) for kind in UNSCORED},
-        "videos": [
-            {name: getattr(row, name) for name in ("video", "method", "label", "kind", "reason")} for row in unscored
-        ],
+        "videos": [{name: getattr(row, name) for name in _NAMED} for row in unscored],
     }
 
 

@@ -16,6 +16,8 @@ Columns, in any order; others are ignored::
     track        optional number of the face in its video, 0 without it
     start        optional first frame of the clip
     reason       optional, why a video has no score
+
+A folder stands for a report of this package: its ``scores.csv``, and the videos without a score of ``metrics.json``.
 """
 
 from __future__ import annotations
@@ -242,13 +244,16 @@ class ScoreTable:
 
 
 def read_table(path: str | os.PathLike) -> ScoreTable:
-    """Read a ``.csv`` or ``.parquet`` file of scores, see the module's docstring for its columns.
+    """Read a ``.csv`` or ``.parquet`` file of scores, or the folder of a report; the module's docstring has the columns.
 
     Raises :class:`DataError` naming the file, the row and the value: for a missing column or two columns of scores, a
     label or a number that is none, a score outside 0..1, and for a video that occurs twice without a column ``clip``
     (several methods share its name, or its clips are not numbered).
     """
     path = os.fspath(path)
+    if os.path.isdir(path):
+        table = read_table(os.path.join(path, "scores.csv"))
+        return dataclasses.replace(table, unscored=_unscored(os.path.join(path, "metrics.json")))
     columns = read_parquet(path) if path.lower().endswith(".parquet") else _csv_columns(path)
     kind = _kind(path, columns)
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -262,6 +267,20 @@ def read_table(path: str | os.PathLike) -> ScoreTable:
     if "group" not in columns:
         remarks.append(f"{path} has no column group: every video counts as independent of the others")
     return ScoreTable(path, scored, [row for row in read_rows if isinstance(row, Unscored)], remarks)
+
+
+def _unscored(path: str) -> list[Unscored]:
+    """The videos without a score of a report."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = [(row["video"].split("/", 3), row) for row in json.load(file)["unscored"]["videos"]]
+        return [
+            Unscored(row["video"], *key[:3], row.get("group", row["video"]), row["label"], row["kind"], row["reason"])
+            for key, row in found
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = f"{path} does not say which videos have no score ({error!r})"
+        raise DataError(f"{said}; give scores.csv itself") from error
 
 
 def _csv_columns(path: str) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ pytest.importorskip("myst_nb", reason="the docs are walked through by make test-
 
 ELSEWHERE = {
     "import-keras": "tests/parity/test_imported.py, which has Keras",
+    "onnx:FILE": "tests/peers/test_score_libraries.py, which writes one",
     "I/N": "tests/commands/test_prepare.py",
     "--process": "tests/training/test_distributed.py",
     "fusion-dfd serve": "tests/serve, which has FastAPI",

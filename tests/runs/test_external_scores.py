@@ -10,8 +10,8 @@ from sklearn import metrics as sk
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import metrics, scores
-from fusion_dfd.evaluation.summary import summarise
-from fusion_dfd.reports import comparison
+from fusion_dfd.evaluation.summary import Unscored, summarise
+from fusion_dfd.reports import comparison, evaluation_page
 from fusion_dfd.runs import external_scores
 from fusion_dfd.types import DataError
 
@@ -238,3 +238,14 @@ def test_runs_without_the_metric_do_not_count(make):
     assert (one["n"], one["deviation"]) == (1, None)
     assert external_scores.spread_cell(one) == f"{one['mean']:.3f} (1)"
     assert external_scores.spread_cell(external_scores.spread([blind])["auc"]) == "undefined"
+
+
+def test_the_folder_of_a_report_brings_the_videos_without_a_score(tmp_path, make):
+    lost = [Unscored("ff/original/c23/x/y", "ff", "original", "c23", "g", 0, "faceless", "no face")]
+    rows = make.table()
+    evaluation_page.write(tmp_path, summarise(rows, unscored=lost, bootstrap=0), rows)
+    table = external_scores.read_table(tmp_path)
+    assert (table.scores, table.unscored) == (rows, lost)
+    (tmp_path / "metrics.json").unlink()
+    with pytest.raises(DataError, match=r"metrics\.json does not say which videos have no score .*give scores\.csv"):
+        external_scores.read_table(tmp_path)
