@@ -244,7 +244,7 @@ class ScoreTable:
 
 
 def read_table(path: str | os.PathLike) -> ScoreTable:
-    """Read a ``.csv`` or ``.parquet`` file of scores, or the folder of a report; the module's docstring has the columns.
+    """Read a ``.csv`` or ``.parquet`` file of scores, or the folder of a report (columns: see the module).
 
     Raises :class:`DataError` naming the file, the row and the value: for a missing column or two columns of scores, a
     label or a number that is none, a score outside 0..1, and for a video that occurs twice without a column ``clip``
