@@ -17,7 +17,7 @@ from fusion_dfd.options import ConfigError, Group, option, section
 
 BRANCHES, MICRO_INPUTS, SYSTEMS = model_options.BRANCHES, model_options.MICRO_INPUTS, model_options.SYSTEMS
 Backbone, Micro, Sequence = model_options.Backbone, model_options.Micro, model_options.Sequence
-Transformer, TimeSformer = model_options.Transformer, model_options.TimeSformer
+Transformer, TimeSformer, Frame = model_options.Transformer, model_options.TimeSformer, model_options.Frame
 FORGERS = {
     "blend": "the face itself, changed and put back",
     "animate": "a still face moved by another clip",
@@ -163,8 +163,8 @@ class Data:
     )
     cache: bool = option(
         False,
-        "Encode every frame once before training, by the frozen backbone of a sequence system, and not once per "
-        "epoch. There is no augmentation then.",
+        "Encode every frame once before training, by the frozen backbone of a sequence or frame system, and not once "
+        "per epoch. There is no augmentation then.",
     )
     augment: Augment = section(Augment)
 
@@ -174,8 +174,9 @@ class Optim:
     """AdamW, its schedule and its losses."""
 
     lr: float = option(3e-4, "Peak learning rate of AdamW.", 0, 10)
+    end_lr: float = option(0.0, "Learning rate at the end of the cosine; at most optim.lr.", 0, 10)
     weight_decay: float = option(0.05, "Applied to kernels only, not to biases and norm scales.", 0, 10)
-    warmup: int = option(500, "Steps of linear warm-up, fewer than train.steps; a cosine to zero follows.", 0)
+    warmup: int = option(500, "Steps of linear warm-up, fewer than train.steps; a cosine follows.", 0)
     clip: float = option(1.0, "Largest global norm of the gradient.", above=0)
     label_smoothing: float = option(0.05, "Share of the label that is spread evenly over both classes.", 0, 0.99)
     auxiliary: float = option(1.0, "Weight of each branch's own loss beside the fused one.", 0, 100)
@@ -185,6 +186,16 @@ class Optim:
         "branch spatial.",
         0,
         100,
+    )
+    uniformity: float = option(
+        0.0,
+        "Weight of a loss that spreads the features of frames over the sphere (Wang & Isola 2020); only with "
+        "model.system=frame. With optim.accumulate it sees one micro-batch at a time.",
+        0,
+        100,
+    )
+    alignment: float = option(
+        0.0, "Weight of a loss that draws the features of frames of one label together; as optim.uniformity.", 0, 100
     )
     ema: float = option(
         0.999, "Decay per step of the averaged parameters that are evaluated; 0 switches averaging off.", 0, 0.999999
@@ -290,6 +301,11 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
     )
     warmup = config.optim.warmup
     yield warmup < train.steps, f"optim.warmup={warmup}: want fewer than train.steps, {train.steps}"
+    end = config.optim.end_lr
+    yield end <= config.optim.lr, f"optim.end_lr={end}: want at most optim.lr, {config.optim.lr}"
+    for name in ("uniformity", "alignment"):
+        weight = getattr(config.optim, name)
+        yield model.system == "frame" or not weight, f"optim.{name}={weight}: want model.system=frame, or 0"
     own = faces.detector == "retinaface" or not (faces.weights or faces.anchors or faces.slope >= 0)
     only = "faces.weights, faces.anchors and faces.slope apply only to faces.detector=retinaface; remove them"
     yield own, f"faces.detector={faces.detector}: {only}"
@@ -322,7 +338,8 @@ def _cache(config: Config) -> Iterator[tuple[bool, str]]:
     below = [one for one in config.optim.parsed_groups if one.prefix.split("/")[0] == "backbone"]
     constant = "backbone=0" in config.optim.groups and all(one.frozen for one in below) and model.backbone.frozen_norm
     plain = not any((augment.flip, augment.crop, augment.colour, augment.blur, augment.jpeg, augment.degrade))
-    yield model.system == "sequence", f"data.cache: want model.system=sequence, this is {model.system}"
+    encodes = model.system in ("sequence", "frame")
+    yield encodes, f"data.cache: want model.system=sequence or frame, this is {model.system}"
     yield (
         constant,
         "data.cache: want optim.groups=('backbone=0',), nothing of it learning, and model.backbone.frozen_norm=True",

@@ -13,6 +13,7 @@ MICRO_INPUTS = ("rgb", "difference", "flow")
 SYSTEMS = {
     "fusion": "three branches, fused",
     "sequence": "a backbone per frame, then recurrent layers",
+    "frame": "a backbone per frame, judged alone",
     "flow": "the same on optical flow",
     "r2plus1d": "3-D convolutions",
     "timesformer": "divided space-time attention",
@@ -82,6 +83,13 @@ class Sequence:
 
 
 @dataclasses.dataclass
+class Frame:
+    """The system frame."""
+
+    normalise: bool = option(False, "Divide the feature of a frame by its length before the head (L2).")
+
+
+@dataclasses.dataclass
 class TimeSformer:
     """The system timesformer; the defaults are the paper's base model."""
 
@@ -106,6 +114,7 @@ class Model:
     )
     transformer: Transformer = section(Transformer)
     sequence: Sequence = section(Sequence)
+    frame: Frame = section(Frame)
     timesformer: TimeSformer = section(TimeSformer)
     recurrent: tuple[int, ...] = option(
         (128, 64), "Units per direction of the stacked recurrent layers.", 1, empty=False
@@ -119,7 +128,9 @@ class Model:
     branch_dropout: float = option(
         0.0, "Probability of hiding a branch from the fusion in training (modality dropout).", 0, 0.99
     )
-    bfloat16: bool = option(False, "Convolutions in bfloat16; everything else stays float32.")
+    bfloat16: bool = option(
+        False, "Convolutions, and the products of a ViT, in bfloat16; everything else stays float32."
+    )
     remat: bool = option(
         False, "Recompute the backbone's activations in the backward pass: less memory, about a third more time."
     )

@@ -137,11 +137,11 @@ class Outputs:
     branch_weights: jax.Array | None = None
     """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k. None without branches."""
     frame_logits: jax.Array | None = None
-    """float32 [b, t], logit of each frame alone, from the spatial branch; None without that branch."""
+    """float32 [b, t], logit of each frame alone, from the spatial branch or of the frame system; else None."""
     frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention; sums to 1 over valid frames, 0 on padding."""
     spatial_attention: jax.Array | None = None
-    """float32 [b, t, h', w'] in 0..1, attention of the spatial branch, or of the timesformer's class token."""
+    """float32 [b, t, h', w'] in 0..1, attention of the spatial branch, or of a timesformer's or ViT's class token."""
     motion_attention: jax.Array | None = None
     """float32 [b, t, h', w'] in 0..1, attention to motion: of the micro-expression branch, on the stabilised face, or
     of the flow system, on the flow into each frame (0 at the first)."""
@@ -150,6 +150,8 @@ class Outputs:
     frame and on padding. See :func:`fusion_dfd.models.flow_lstm.anomaly`."""
     micro_frame_attention: jax.Array | None = None
     """float32 [b, t], temporal attention of the micro-expression branch."""
+    embedding: jax.Array | None = None
+    """float32 [b, t, c], the frame system's feature of each frame, of length 1; 0 on padding."""
 
     @property
     def probability(self) -> jax.Array:

@@ -13,7 +13,7 @@ import pytest
 
 from fusion_dfd import cli, options
 from fusion_dfd import config as c
-from fusion_dfd.configs import baselines
+from fusion_dfd.configs import baselines, gend
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -24,6 +24,7 @@ def load(name: str, variant: str) -> c.Config:
 
 SHIPPED = [("fusion", variant) for variant in ("", "sample", "ffpp", "vgg16")]
 SHIPPED += [("baselines", variant) for variant in ("all", *baselines.FULL, *(f"{n}_small" for n in baselines.SMALL))]
+SHIPPED += [("gend", variant) for variant in ("sample", *gend.ENCODERS, *(f"{n}_probe" for n in gend.ENCODERS))]
 
 
 @pytest.mark.parametrize(("name", "variant"), SHIPPED)
@@ -162,7 +163,7 @@ def test_options_that_an_earlier_version_lacked_have_their_defaults():
     assert c.from_json(json.dumps(values)) == c.Config(seed=5)
 
 
-@pytest.mark.parametrize("name", ["fusion", "baselines", "sweep"])
+@pytest.mark.parametrize("name", ["fusion", "baselines", "gend", "sweep"])
 def test_the_checkout_has_the_configurations_of_the_package(name):
     known = vars(importlib.import_module(f"fusion_dfd.configs.{name}"))
     shim = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))

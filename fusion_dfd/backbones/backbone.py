@@ -19,10 +19,13 @@ class Features:
     """float32 [n, c], the input of the published classifier: the mean of the maps, or a transformer's class token."""
     taps: dict[str, jax.Array]
     """The map [n, h_k, w_k, c_k] after each stage, ``stage1`` .. ``stage<k>``; the last one before the head."""
+    attention: jax.Array | None = None
+    """float32 [n, h', w'] in 0..1, where a transformer's class token looks in the last block; None of others."""
 
 
 class Backbone(nnx.Module):
-    """Images -> stem -> stages of blocks -> head. Every block is called as ``block(x, valid)``.
+    """Images -> stem -> stages of blocks -> head. Every block is called as ``block(x, valid)``; a transformer's blocks
+    as ``block(x, angles)``.
 
     A family sets ``stages``, ``channels`` (of the maps) and ``remat``. It may override ``stem`` and ``head``.
     """
@@ -58,8 +61,8 @@ class Backbone(nnx.Module):
         """What comes after the last stage."""
         return x
 
-    def run(self, block: nnx.Module, x: Array, valid: Array | None) -> Array:
+    def run(self, block: nnx.Module, x: Array, other: Array | None) -> Array:
         """One block. With ``remat`` its activations are recomputed in the backward pass."""
         # Per block, so that only one block's activations are recomputed at a time.
         call = nnx.remat(type(block).__call__) if self.remat else type(block).__call__
-        return call(block, x, valid)
+        return call(block, x, other)

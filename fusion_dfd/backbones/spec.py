@@ -81,6 +81,8 @@ class Spec:
     published: WeightsFile
     name_tables: tuple[NameTable, ...]
     """One for each library whose files fit."""
+    token: bool = False
+    """The pooled feature is a class token, not the mean of the maps."""
 
     def normalise(self, frames: UInt8[Array, "*n h w 3"]) -> Float[Array, "*n h w 3"]:
         """``(frames / 255 - mean) / std``, float32."""

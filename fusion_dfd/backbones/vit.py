@@ -1,14 +1,23 @@
-"""Vision transformers S/16 and B/16 (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words") without the classifier.
+"""Vision transformers (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words") without the classifier.
 
-They follow timm: a class token, learnt positions, LayerNorm before attention and before the dense layers, GELU. The
-image tower of CLIP (Radford et al. 2021) is the same network with a LayerNorm before the blocks, QuickGELU, and no bias
-in the patch embedding. DINO's (Caron et al. 2021) is the same with other weights. Positions are resampled to the grid
-of the image (bicubic and antialiased, as in timm).
+One module, whose options say what the published ones do differently. All have a class token, LayerNorm before attention
+and before the dense layers, and heads of 64 channels.
+
+- ViT-S/16 and B/16 follow timm: learnt positions, GELU. DINO's (Caron et al. 2021) are the same with other weights.
+- CLIP's image towers (Radford et al. 2021) have a LayerNorm before the blocks, QuickGELU, and no bias in the patch
+  embedding.
+- DINOv2 (Oquab et al. 2023) scales what a block adds (LayerScale, Touvron et al. 2021). It was published without and
+  with four registers: further tokens that no map shows (Darcet et al. 2024).
+- DINOv3 (Simeoni et al. 2025) has registers too. Instead of learnt positions it turns queries and keys by the place of
+  their patch (RoPE, Su et al. 2021, in two dimensions), so that any size of image is as good.
+
+Learnt positions are resampled to the grid of the image (bicubic and antialiased, as in timm).
 
 After the last LayerNorm, the maps are the patch tokens, and the pooled feature is the class token.
 
-Weights, as timm's safetensors: ``vit_small``, ``vit_base`` Steiner et al. 2021 (Apache-2.0); ``vit_small_dino``,
-``vit_base_dino`` facebookresearch/dino (Apache-2.0); ``vit_base_clip`` openai/CLIP (MIT).
+Weights, as timm's safetensors: ``vit_small``, ``vit_base`` Steiner et al. 2021 (Apache-2.0); ``*_dino``
+facebookresearch/dino, ``*_dinov2`` and ``*_dinov2_reg4`` facebookresearch/dinov2 (Apache-2.0); ``*_dinov3``
+facebookresearch/dinov3 (DINOv3 License: read it before use); ``*_clip`` openai/CLIP (MIT).
 """
 
 from __future__ import annotations
@@ -29,13 +38,9 @@ from fusion_dfd.backbones.convert import NameTable
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 from fusion_dfd.config import ConfigError
 
-PATCH = 16
-"""Pixels along a patch's side."""
 HEAD = 64
 """Channels of an attention head."""
-BLOCKS_PER_STAGE = 3
-GRID = 14
-"""Patches along a side of the images that the positions were learnt on."""
+STAGES = 4
 POSITION = nnx.initializers.truncated_normal(0.02)
 
 
@@ -50,56 +55,128 @@ def quick_gelu(x: Array) -> Array:
 
 
 class Patches(nnx.Module):
-    """The patch embedding: a convolution whose stride is its size. ``kernel`` is [16, 16, 3, channels]."""
+    """The patch embedding: a convolution whose stride is its size. ``kernel`` is [size, size, 3, channels]."""
 
-    def __init__(self, channels: int, bias: bool, *, dtype: DTypeLike, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(POSITION(rngs.params(), (PATCH, PATCH, 3, channels), jnp.float32))
+    def __init__(self, size: int, channels: int, bias: bool, *, dtype: DTypeLike, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(POSITION(rngs.params(), (size, size, 3, channels), jnp.float32))
         self.has_bias = bias
         if bias:
             self.bias = nnx.Param(jnp.zeros(channels, jnp.float32))
-        self.dtype = dtype
+        self.size, self.dtype = size, dtype
 
     def __call__(self, images: Float[Array, "n h w 3"]) -> Float[Array, "n h2 w2 c"]:
-        height, width = images.shape[1:3]
-        if height % PATCH or width % PATCH:
-            raise ConfigError(f"data.size: images of {height}x{width} pixels, want multiples of {PATCH} for a ViT")
-        patches = rearrange(images.astype(self.dtype), "n (h p) (w q) c -> n h w (p q c)", p=PATCH, q=PATCH)
+        (height, width), size = images.shape[1:3], self.size
+        if height % size or width % size:
+            raise ConfigError(f"data.size: images of {height}x{width} pixels, want multiples of {size} for this ViT")
+        patches = rearrange(images.astype(self.dtype), "n (h p) (w q) c -> n h w (p q c)", p=size, q=size)
         x = patches @ self.kernel[...].reshape(-1, self.kernel.shape[-1]).astype(self.dtype)
         return x + self.bias[...].astype(self.dtype) if self.has_bias else x
 
 
 class Block(nnx.Module):
-    """Self-attention and two dense layers, each added to its input. ``x`` is [n, tokens, c]."""
+    """Self-attention and two dense layers, each added to its input.
 
-    def __init__(self, channels: int, activation: Callable, epsilon: float, *, dtype: DTypeLike, rngs: nnx.Rngs):
+    Args:
+      biased: queries, keys and values have a bias.
+      gain: what the scales of LayerScale start from; None without LayerScale.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        activation: Callable,
+        epsilon: float,
+        biased: bool,
+        gain: float | None,
+        *,
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
+    ):
         some = {"dtype": dtype, "rngs": rngs}
         self.heads = max(1, channels // HEAD)
         self.norm1 = nnx.LayerNorm(channels, epsilon=epsilon, rngs=rngs)
-        self.qkv = nnx.Linear(channels, 3 * channels, **some)
+        self.qkv = nnx.Linear(channels, 3 * channels, use_bias=biased, **some)
         self.proj = nnx.Linear(channels, channels, **some)
         self.norm2 = nnx.LayerNorm(channels, epsilon=epsilon, rngs=rngs)
         self.fc1 = nnx.Linear(channels, 4 * channels, **some)
         self.fc2 = nnx.Linear(4 * channels, channels, **some)
         self.activation = activation
+        self.scaled = gain is not None
+        if self.scaled:
+            self.gain1 = nnx.Param(jnp.full(channels, gain, jnp.float32))
+            self.gain2 = nnx.Param(jnp.full(channels, gain, jnp.float32))
 
-    def __call__(self, x: Float[Array, "n k c"], valid: Bool[Array, " n"] | None) -> Float[Array, "n k c"]:
+    def __call__(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> Float[Array, "n k c"]:
+        """Tokens to tokens. ``angles`` turn the last ``p`` of them, in radians; None turns nothing."""
+        q, k, v = self._asked(x, angles)
+        seen = self.proj(rearrange(jax.nn.dot_product_attention(q, k, v), "n k h d -> n k (h d)"))
+        x = x + (seen * self.gain1[...].astype(seen.dtype) if self.scaled else seen)
+        made = self.fc2(self.activation(self.fc1(self.norm2(x))))
+        return x + (made * self.gain2[...].astype(made.dtype) if self.scaled else made)
+
+    def looks(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> Float[Array, "n k"]:
+        """The class token's attention to every token, mean over the heads; sums to 1. Arguments as of a call."""
+        q, k, _ = self._asked(x, angles)
+        scores = jnp.einsum("nhd,nkhd->nhk", q[:, 0], k, preferred_element_type=jnp.float32)
+        return jnp.mean(jax.nn.softmax(scores * q.shape[-1] ** -0.5, axis=-1), axis=1)
+
+    def _asked(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> tuple[Array, Array, Array]:
+        """Queries, keys and values, [n, k, h, d] each."""
         q, k, v = rearrange(self.qkv(self.norm1(x)), "n k (three h d) -> three n k h d", three=3, h=self.heads)
-        x = x + self.proj(rearrange(jax.nn.dot_product_attention(q, k, v), "n k h d -> n k (h d)"))
-        return x + self.fc2(self.activation(self.fc1(self.norm2(x))))
+        return (q, k, v) if angles is None else (turned(q, angles), turned(k, angles), v)
+
+
+def turned(x: Float[Array, "n k h d"], angles: Float[Array, "p d2"]) -> Float[Array, "n k h d"]:
+    """The last ``p`` tokens with each pair of channels ``(i, i + d / 2)`` turned by ``angles[:, i]``, in float32."""
+    first, second = jnp.split(x[:, -len(angles) :].astype(jnp.float32), 2, -1)
+    cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    patches = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+    return jnp.concatenate([x[:, : -len(angles)], patches.astype(x.dtype)], 1)
+
+
+def rotation(height: int, width: int, channels: int) -> Float[Array, "hw d2"]:
+    """DINOv3's angles of the patches of a grid, in radians: half of the pairs of a head turn with y, half with x.
+
+    The centres of the patches lie in -1..1. The periods grow geometrically from 1 towards 100.
+
+    Args:
+      channels: those of a head, a multiple of 4.
+    """
+    quarter = channels // 4
+    periods = 100.0 ** (jnp.arange(quarter) / quarter)
+    y, x = ((2 * jnp.arange(side) + 1) / side - 1 for side in (height, width))
+    places = jnp.stack(jnp.meshgrid(y, x, indexing="ij"), -1)[..., None]
+    return rearrange(2 * jnp.pi * places / periods, "h w two d -> (h w) (two d)")
 
 
 class ViT(Backbone):
-    """The published network as four stages of three blocks; ``width`` is the number of channels of a token.
+    """The published network as four stages of equally many blocks; ``width`` is the number of channels of a token.
 
-    A head has 64 channels: a width is below 64 (one head) or a multiple of it. The map is 1 / 16 of the image.
+    A head has 64 channels: a width is below 64 (one head) or a multiple of it. The map is 1 / ``patch`` of the image.
+
+    Args:
+      blocks: of a stage.
+      patch: pixels along a patch's side.
+      grid: patches along a side of the images that the positions were learnt on.
+      positions: what has a learnt one: ``all`` (class token and patches), ``patches``, or nothing (``rotary``).
+      registers: number of further tokens.
+      pre_norm: LayerNorm before the blocks, and no bias in the patch embedding.
+      biased, gain: as in :class:`Block`.
     """
 
     def __init__(
         self,
         *,
         width: int,
-        stages: int = 4,
+        stages: int = STAGES,
+        blocks: int = 3,
+        patch: int = 16,
+        grid: int = 14,
+        positions: str = "all",
+        registers: int = 0,
         pre_norm: bool = False,
+        biased: bool = True,
+        gain: float | None = None,
         activation: Callable = gelu,
         epsilon: float = 1e-6,
         dtype: DTypeLike = jnp.float32,
@@ -108,67 +185,95 @@ class ViT(Backbone):
     ):
         if width > HEAD and width % HEAD:
             raise ConfigError(f"model.backbone.width={width}: want less than {HEAD} or a multiple of it for a ViT")
-        self.patches = Patches(width, not pre_norm, dtype=dtype, rngs=rngs)
+        self.rotary = positions == "rotary"
+        if self.rotary and width % 4:
+            raise ConfigError(f"model.backbone.width={width}: want a multiple of 4 for a ViT that turns its tokens")
+        self.patches = Patches(patch, width, not pre_norm, dtype=dtype, rngs=rngs)
         self.class_token = nnx.Param(POSITION(rngs.params(), (1, 1, width), jnp.float32))
-        self.positions = nnx.Param(POSITION(rngs.params(), (1, 1 + GRID * GRID, width), jnp.float32))
+        self.placed = positions == "all"
+        self.grid = grid
+        if not self.rotary:
+            places = self.placed + grid * grid
+            self.positions = nnx.Param(POSITION(rngs.params(), (1, places, width), jnp.float32))
+        self.registers = registers
+        if registers:
+            self.register_tokens = nnx.Param(POSITION(rngs.params(), (1, registers, width), jnp.float32))
         self.pre_norm = pre_norm
         if pre_norm:
             self.norm_pre = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
         self.stages = nnx.List([])
         for _ in range(stages):
-            blocks = (Block(width, activation, epsilon, dtype=dtype, rngs=rngs) for _ in range(BLOCKS_PER_STAGE))
-            self.stages.append(nnx.List(list(blocks)))
+            made = (Block(width, activation, epsilon, biased, gain, dtype=dtype, rngs=rngs) for _ in range(blocks))
+            self.stages.append(nnx.List(list(made)))
         self.norm = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
         self.channels, self.remat, self.dtype = width, remat, dtype
 
     def features(self, images: Float[Array, "n h w 3"], valid: Bool[Array, " n"] | None = None) -> Features:
         """As in :class:`Backbone`. ``valid`` has no effect: there are no batch statistics.
 
-        Raises ConfigError for images whose sides are not multiples of 16.
+        Raises ConfigError for images whose sides are not multiples of ``patch``.
         """
         patches = self.patches(images)
-        n, h, w, _ = patches.shape
-        x = jnp.concatenate([jnp.repeat(self.class_token[...], n, 0), rearrange(patches, "n h w c -> n (h w) c")], 1)
-        x = (x + self._positions(h, w)).astype(self.dtype)
+        h, w = patches.shape[1:3]
+        x = self._tokens(rearrange(patches, "n h w c -> n (h w) c"), h, w).astype(self.dtype)
         if self.pre_norm:
             x = self.norm_pre(x).astype(self.dtype)
+        angles = rotation(h, w, min(self.channels, HEAD)) if self.rotary else None
         taps = {}
         for number, blocks in enumerate(self.stages, 1):
             for block in blocks:
-                x = self.run(block, x, valid)
+                before, x = x, self.run(block, x, angles)
             taps[f"stage{number}"] = _map(x, h, w)
         x = self.norm(x)
-        return Features(_map(x, h, w).astype(self.dtype), x[:, 0].astype(jnp.float32), taps)
+        attention = _map(self.stages[-1][-1].looks(before, angles)[..., None], h, w)[..., 0]
+        return Features(_map(x, h, w).astype(self.dtype), x[:, 0].astype(jnp.float32), taps, attention)
 
-    def _positions(self, height: int, width: int) -> Float[Array, "1 k c"]:
-        token, grid = self.positions[:, :1], self.positions[:, 1:]
-        if (height, width) != (GRID, GRID):
-            grid = rearrange(grid, "1 (h w) c -> h w c", h=GRID)
-            grid = jax.image.resize(grid, (height, width, grid.shape[-1]), "cubic", antialias=True)
-            grid = rearrange(grid, "h w c -> 1 (h w) c")
-        return jnp.concatenate([token, grid], 1)
+    def _tokens(self, patches: Float[Array, "n p c"], height: int, width: int) -> Float[Array, "n k c"]:
+        """Class token, registers and patches, with their positions."""
+        token = self.class_token[...]
+        if not self.rotary:
+            first, grid = jnp.split(self.positions[...], [int(self.placed)], 1)
+            patches = patches + self._resampled(grid, height, width)
+            token = token + first if self.placed else token
+        before = [token, self.register_tokens[...]] if self.registers else [token]
+        return jnp.concatenate([*(jnp.repeat(one, len(patches), 0) for one in before), patches], 1)
+
+    def _resampled(self, positions: Float[Array, "1 g c"], height: int, width: int) -> Float[Array, "1 p c"]:
+        if (height, width) == (self.grid, self.grid):
+            return positions
+        grid = rearrange(positions, "1 (h w) c -> h w c", h=self.grid)
+        grid = jax.image.resize(grid, (height, width, grid.shape[-1]), "cubic", antialias=True)
+        return rearrange(grid, "h w c -> 1 (h w) c")
 
 
 def _map(x: Float[Array, "n k c"], height: int, width: int) -> Float[Array, "n h w c"]:
-    return rearrange(x[:, 1:], "n (h w) c -> n h w c", h=height, w=width)
+    return rearrange(x[:, -height * width :], "n (h w) c -> n h w c", h=height, w=width)
 
 
 def _names(net: ViT) -> Iterator[tuple[str, str]]:
     """timm's names."""
     yield "class_token", "cls_token"
-    yield "positions", "pos_embed"
+    if not net.rotary:
+        yield "positions", "pos_embed"
+    if net.registers:
+        yield "register_tokens", "reg_token"
     yield "patches", "patch_embed.proj"
     if net.pre_norm:
         yield "norm_pre", "norm_pre"
+    # What timm calls eva is another class, with names of its own.
+    gains = ("gamma_1", "gamma_2") if net.rotary else ("ls1.gamma", "ls2.gamma")
     for stage, blocks in enumerate(net.stages):
-        for place in range(len(blocks)):
-            ours, theirs = f"stages/{stage}/{place}", f"blocks.{BLOCKS_PER_STAGE * stage + place}"
+        for place, block in enumerate(blocks):
+            ours, theirs = f"stages/{stage}/{place}", f"blocks.{len(blocks) * stage + place}"
             yield f"{ours}/norm1", f"{theirs}.norm1"
             yield f"{ours}/qkv", f"{theirs}.attn.qkv"
             yield f"{ours}/proj", f"{theirs}.attn.proj"
             yield f"{ours}/norm2", f"{theirs}.norm2"
             yield f"{ours}/fc1", f"{theirs}.mlp.fc1"
             yield f"{ours}/fc2", f"{theirs}.mlp.fc2"
+            if block.scaled:
+                yield f"{ours}/gain1", f"{theirs}.{gains[0]}"
+                yield f"{ours}/gain2", f"{theirs}.{gains[1]}"
     yield "norm", "norm"
 
 
@@ -177,16 +282,17 @@ TORCH = NameTable("torch", _names, ignored=(r"head\..*",))
 _SMALL = Spec(
     name="vit_small",
     build=ViT,
-    input_size=PATCH * GRID,
+    input_size=224,
     channels=384,
     width=384,
-    stages=4,
+    stages=STAGES,
     mean=HALF,
     std=HALF,
     source="timm vit_small_patch16_224, ImageNet-21k then 1k (Steiner et al. 2021, arXiv:2106.10270)",
     licence="Apache-2.0",
     published=timm("vit_small_patch16_224.augreg_in21k_ft_in1k"),
     name_tables=(TORCH,),
+    token=True,
 )
 _BASE = dataclasses.replace(
     _SMALL,
@@ -197,19 +303,63 @@ _BASE = dataclasses.replace(
     published=timm("vit_base_patch16_224.augreg2_in21k_ft_in1k"),
 )
 _DINO = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "source": "DINO, ImageNet-1k without labels (arXiv:2104.14294)"}
+_CLIP = dataclasses.replace(
+    _BASE,
+    name="vit_base_clip",
+    build=functools.partial(ViT, pre_norm=True, activation=quick_gelu, epsilon=1e-5),
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+    source="CLIP's image tower, 400 million image-text pairs (Radford et al. 2021, arXiv:2103.00020)",
+    licence="MIT (openai/CLIP)",
+    published=timm("vit_base_patch16_clip_224.openai"),
+)
+_V2 = functools.partial(ViT, patch=14, grid=37, gain=1e-5)
+_DINOV2 = dataclasses.replace(
+    _BASE,
+    name="vit_base_dinov2",
+    build=_V2,
+    input_size=518,
+    mean=IMAGENET_MEAN,
+    std=IMAGENET_STD,
+    source="DINOv2, LVD-142M without labels, distilled from ViT-g (Oquab et al. 2023, arXiv:2304.07193)",
+    published=timm("vit_base_patch14_dinov2.lvd142m"),
+)
+_REGISTERS = dataclasses.replace(
+    _DINOV2,
+    name="vit_base_dinov2_reg4",
+    build=functools.partial(_V2, registers=4, positions="patches"),
+    source="DINOv2 with registers, LVD-142M without labels (Darcet et al. 2024, arXiv:2309.16588)",
+    published=timm("vit_base_patch14_reg4_dinov2.lvd142m"),
+)
+_V3 = functools.partial(ViT, registers=4, positions="rotary", biased=False, gain=1e-5, epsilon=1e-5)
+_DINOV3 = dataclasses.replace(
+    _DINOV2,
+    name="vit_base_dinov3",
+    build=_V3,
+    input_size=256,
+    source="DINOv3, LVD-1689M without labels, distilled from ViT-7B (Simeoni et al. 2025, arXiv:2508.10104)",
+    licence="DINOv3 License (Meta; its own terms)",
+    published=timm("vit_base_patch16_dinov3.lvd1689m"),
+)
+
+
+def _large(base: Spec, name: str, file: str, **changes) -> Spec:
+    """The large sibling: 24 blocks of 1024 channels."""
+    build = functools.partial(base.build, blocks=6, **changes)
+    return dataclasses.replace(base, name=name, build=build, published=timm(file), channels=1024, width=1024)
+
+
 SPECS = (
     _SMALL,
     _BASE,
     dataclasses.replace(_SMALL, name="vit_small_dino", published=timm("vit_small_patch16_224.dino"), **_DINO),
     dataclasses.replace(_BASE, name="vit_base_dino", published=timm("vit_base_patch16_224.dino"), **_DINO),
-    dataclasses.replace(
-        _BASE,
-        name="vit_base_clip",
-        build=functools.partial(ViT, pre_norm=True, activation=quick_gelu, epsilon=1e-5),
-        mean=(0.48145466, 0.4578275, 0.40821073),
-        std=(0.26862954, 0.26130258, 0.27577711),
-        source="CLIP's image tower, 400 million image-text pairs (Radford et al. 2021, arXiv:2103.00020)",
-        licence="MIT (openai/CLIP)",
-        published=timm("vit_base_patch16_clip_224.openai"),
-    ),
+    _CLIP,
+    _large(_CLIP, "vit_large_clip", "vit_large_patch14_clip_224.openai", patch=14, grid=16),
+    _DINOV2,
+    _large(_DINOV2, "vit_large_dinov2", "vit_large_patch14_dinov2.lvd142m"),
+    _REGISTERS,
+    _large(_REGISTERS, "vit_large_dinov2_reg4", "vit_large_patch14_reg4_dinov2.lvd142m"),
+    _DINOV3,
+    _large(_DINOV3, "vit_large_dinov3", "vit_large_patch16_dinov3.lvd1689m"),
 )

@@ -21,6 +21,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from fusion_dfd import config as c
+from fusion_dfd.backbones import registry
+from fusion_dfd.backbones.backbone import Features
 from fusion_dfd.explain import true_gradient
 from fusion_dfd.predict.detector import DeepfakeDetector
 from fusion_dfd.predict.verdict import Window
@@ -35,6 +37,14 @@ class Tap(nnx.Module):
     def __init__(self, inner: Callable, delta: Array | None, record: Callable[[Array], None]):
         self.inner, self.delta, self.record = inner, delta, record
 
+    def features(self, *inputs) -> Features:
+        """Of a backbone whose pooled feature is the mean of its maps."""
+        found = self.inner.features(*inputs)
+        self.record(found.maps)
+        if self.delta is None:
+            return found
+        return found.replace(maps=found.maps + self.delta, pooled=found.pooled + jnp.mean(self.delta, axis=(1, 2)))
+
     def __call__(self, *inputs):
         found = self.inner(*inputs)
         maps, *rest = found if isinstance(found, tuple) else (found,)
@@ -44,9 +54,11 @@ class Tap(nnx.Module):
 
 
 def has_maps(model: c.Model) -> bool:
-    """Whether a system has spatial maps before its logit."""
+    """Whether a system has spatial maps before its logit, on which the logit depends."""
     if model.system == "fusion":
         return bool({"spatial", "temporal"} & set(model.branches))
+    if model.system == "frame":
+        return not registry.get(model.backbone.name).token
     return model.system != "timesformer"
 
 

@@ -6,6 +6,7 @@ from flax import nnx
 
 from fusion_dfd import config
 from fusion_dfd.models.flow_lstm import FlowDetector
+from fusion_dfd.models.frame import FrameDetector
 from fusion_dfd.models.fusion import FusionDetector
 from fusion_dfd.models.r2plus1d import R2Plus1DDetector
 from fusion_dfd.models.sequence import SequenceDetector
@@ -15,6 +16,7 @@ from fusion_dfd.models.timesformer import TimeSformerDetector
 SYSTEMS: dict[str, type[System]] = {
     "fusion": FusionDetector,
     "sequence": SequenceDetector,
+    "frame": FrameDetector,
     "flow": FlowDetector,
     "r2plus1d": R2Plus1DDetector,
     "timesformer": TimeSformerDetector,

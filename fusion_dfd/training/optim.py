@@ -35,8 +35,8 @@ Weights = Callable[[dict, jax.Array], dict]
 
 
 def schedule(optim: c.Optim, steps: int) -> optax.Schedule:
-    """Linear warm-up from 0 to ``lr``, then a cosine down to 0 at ``steps``."""
-    return optax.warmup_cosine_decay_schedule(0.0, optim.lr, optim.warmup, steps, 0.0)
+    """Linear warm-up from 0 to ``lr``, then a cosine down to ``end_lr`` at ``steps``."""
+    return optax.warmup_cosine_decay_schedule(0.0, optim.lr, optim.warmup, steps, optim.end_lr)
 
 
 def build(optim: c.Optim, steps: int) -> optax.GradientTransformationExtraArgs:

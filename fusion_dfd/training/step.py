@@ -49,21 +49,57 @@ def map_loss(attention: jax.Array, batch: Batch) -> jax.Array:
     return jnp.sum(each * counts) / jnp.maximum(jnp.sum(counts), 1)
 
 
-def total(
-    outputs: Outputs, batch: Batch, *, smoothing: float, auxiliary: float, map_weight: float = 0.0
-) -> tuple[jax.Array, Terms]:
-    """The fused loss plus ``auxiliary`` times the loss of every branch, plus ``map_weight`` times that of the map.
+def uniformity(embedding: jax.Array, batch: Batch) -> jax.Array:
+    """How evenly frames lie on the sphere: ``log mean exp(-2 |x - y|^2)`` [] over all pairs of frames (Wang & Isola,
+    ICML 2020, equation 6); between -8 and 0, lower is more even. 0 where there is no pair.
+
+    Args:
+      embedding: float32 [b, t, c] of length 1.
+      batch: valid frames of rows with weight count.
+    """
+    distance, counts = _pairs(embedding, batch)
+    total = jnp.sum(counts)
+    mean = jnp.sum(jnp.exp(-2 * distance) * counts) / jnp.maximum(total, 1)
+    return jnp.log(jnp.where(total > 0, mean, 1.0))
+
+
+def alignment(embedding: jax.Array, batch: Batch) -> jax.Array:
+    """Mean of ``|x - y|^2`` [] over the pairs of frames with one label, 0 .. 4 (Wang & Isola, ICML 2020, equation 5,
+    with labels for what is positive as in GenD, Yermakov et al., WACV 2026). Arguments as of :func:`uniformity`.
+    """
+    distance, counts = _pairs(embedding, batch)
+    label = jnp.repeat(batch.label, embedding.shape[1])
+    counts = counts * (label[:, None] == label)
+    return jnp.sum(distance * counts) / jnp.maximum(jnp.sum(counts), 1)
+
+
+def _pairs(embedding: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Squared distance of every two frames [b * t, b * t], and whether they count: a pair twice, none with itself."""
+    x = embedding.reshape(-1, embedding.shape[-1])
+    distance = 2 - 2 * jnp.einsum("ic,jc->ij", x, x, precision="highest")
+    counts = (batch.weight[:, None] * (jnp.arange(embedding.shape[1]) < batch.length[:, None])).reshape(-1)
+    return distance, counts[:, None] * counts * (1 - jnp.eye(len(x)))
+
+
+def total(outputs: Outputs, batch: Batch, optim: c.Optim) -> tuple[jax.Array, Terms]:
+    """The fused loss plus that of every branch, of the map and of the embedding, each times its weight in ``optim``.
 
     Returns it and its terms by name.
 
     It is a sum, not a mean: how fast a branch learns must not depend on the number of other branches.
     """
-    fused = cross_entropy(outputs.logit, batch, smoothing)
-    terms = {name: cross_entropy(logit, batch, smoothing) for name, logit in outputs.branch_logits.items()}
-    loss = fused + auxiliary * sum(terms.values())
-    if map_weight:
+    fused = cross_entropy(outputs.logit, batch, optim.label_smoothing)
+    terms = {name: cross_entropy(logit, batch, optim.label_smoothing) for name, logit in outputs.branch_logits.items()}
+    loss = fused + optim.auxiliary * sum(terms.values())
+    if optim.map:
         terms["map"] = map_loss(outputs.spatial_attention, batch)
-        loss += map_weight * terms["map"]
+        loss += optim.map * terms["map"]
+    if optim.uniformity:
+        terms["uniformity"] = uniformity(outputs.embedding, batch)
+        loss += optim.uniformity * terms["uniformity"]
+    if optim.alignment:
+        terms["alignment"] = alignment(outputs.embedding, batch)
+        loss += optim.alignment * terms["alignment"]
     correct = (outputs.logit > 0) == (batch.label == 1)
     accuracy = jnp.sum(correct * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
     return loss, {"loss": loss, "accuracy": accuracy, **{f"loss/{name}": value for name, value in terms.items()}}
@@ -131,9 +167,7 @@ def _gradient(
     def loss_fn(params: dict) -> tuple[jax.Array, tuple[Terms, dict]]:
         model = nnx.merge(graph, stop_frozen(optim.parsed_groups, params), stats)
         outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
-        loss, terms = total(
-            outputs, batch, smoothing=optim.label_smoothing, auxiliary=optim.auxiliary, map_weight=optim.map
-        )
+        loss, terms = total(outputs, batch, optim)
         return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
 
     (_, (terms, stats)), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)

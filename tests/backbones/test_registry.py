@@ -11,15 +11,16 @@ import pytest
 from flax import nnx
 
 from fusion_dfd import config
-from fusion_dfd.backbones import conv, convert, registry
+from fusion_dfd.backbones import conv, convert, registry, vit
 from fusion_dfd.backbones.layers import BatchNorm
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "BACKBONES.md"
 # torchvision's table of weights, classifier (1000 classes) included.
 PUBLISHED = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_032}
 # One of each family: what differs between its members is data, which the parity tests cover.
-FAMILIES = [family.SPECS[0].name for family in registry.FAMILIES]
-LARGE = ("efficientnet_b4", "vit_base")
+# DINOv3 has what no other ViT has: registers, tokens that are turned, scales of what a block adds.
+FAMILIES = [*(family.SPECS[0].name for family in registry.FAMILIES), "vit_base_dinov3"]
+LARGE = ("efficientnet_b4", "vit_base", "vit_large")
 SHAPES = {(spec.input_size, spec.width, spec.channels): spec.name for spec in reversed(registry.BACKBONES.values())}
 
 
@@ -58,7 +59,7 @@ def close(one, two, **tolerance):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in SHAPES.values()]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(LARGE)) for name in SHAPES.values()]
 )
 def test_full_size_maps_and_taps(name):
     spec, net = registry.get(name), abstract(name)
@@ -73,7 +74,9 @@ def test_full_size_maps_and_taps(name):
     assert features.maps.shape[1:3] == features.taps[f"stage{spec.stages}"].shape[1:3]
 
 
-@pytest.mark.parametrize("name", registry.BACKBONES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("large" in name)) for name in registry.BACKBONES]
+)
 def test_what_is_written_of_it_is_so(name):
     """Tables name every array once, images of no fit are refused, and the page counts its parameters."""
     spec, net = registry.get(name), abstract(name)
@@ -114,9 +117,34 @@ def test_stages_that_are_not_there_are_refused(name):
         abstract(name, stages=9)
 
 
-def test_a_token_of_no_whole_heads_is_refused():
-    with pytest.raises(config.ConfigError, match="width=100: want less than 64 or a multiple"):
-        abstract("vit_small", width=100)
+@pytest.mark.parametrize(
+    ("name", "width", "message"),
+    [("vit_small", 100, "want less than 64 or a multiple"), ("vit_base_dinov3", 6, "want a multiple of 4")],
+)
+def test_a_token_of_no_whole_heads_is_refused(name, width, message):
+    with pytest.raises(config.ConfigError, match=f"width={width}: {message}"):
+        abstract(name, width=width)
+
+
+def test_tokens_are_turned_as_complex_numbers_are(rng):
+    """By the definition: channels i and i + 4 of a head of 8 are one complex number; y turns i = 0, 1, x 2, 3."""
+    tokens = rng.normal(size=(1, 2 + 6, 3, 8)).astype(np.float32)
+    expected = tokens.astype(np.float64)
+    for place in range(6):
+        y, x = (place // 3 + 0.5) / 2 * 2 - 1, (place % 3 + 0.5) / 3 * 2 - 1
+        turn = np.exp(2j * np.pi * np.array([y, y / 10, x, x / 10]))
+        seen = (expected[0, 2 + place, :, :4] + 1j * expected[0, 2 + place, :, 4:]) * turn
+        expected[0, 2 + place] = np.concatenate([seen.real, seen.imag], -1)
+    np.testing.assert_allclose(vit.turned(jnp.asarray(tokens), vit.rotation(2, 3, 8)), expected, atol=1e-5)
+
+
+def test_where_the_class_token_looks_is_its_softmax_over_all_tokens(rng):
+    block = vit.Block(4, vit.gelu, 1e-6, True, None, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    tokens = rng.normal(size=(1, 5, 4)).astype(np.float32)
+    centred = tokens - tokens.mean(-1, keepdims=True)
+    qkv = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) @ np.asarray(block.qkv.kernel[...])
+    scores = np.exp(qkv[0, 0, :4] @ qkv[0, :, 4:8].T / 2)
+    np.testing.assert_allclose(block.looks(jnp.asarray(tokens), None)[0], scores / scores.sum(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("stages", "channels", "side"), [(1, 256, 56), (2, 512, 28), (3, 1024, 14), (4, 2048, 7)])

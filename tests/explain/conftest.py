@@ -23,6 +23,8 @@ VARIANTS = {
     "micro alone": {"branches": ("micro",)},
     "spatial and temporal": {"branches": ("spatial", "temporal")},
     "sequence": {"system": "sequence"},
+    "frame": {"system": "frame"},
+    "frame of a ViT": {"system": "frame", "backbone": c.Backbone("vit_small", width=4, stages=1)},
     "flow": {"system": "flow"},
     "r2plus1d": {"system": "r2plus1d", "backbone": c.Backbone(width=4, stages=2), "remat": True},
     "timesformer": {"system": "timesformer"},

@@ -25,6 +25,8 @@ SHOWN = {
     "fusion": ["Frames, and what in them counted", "When it looked", "Fine motion", "What if it lacked one kind"],
     "micro alone": ["When it looked", "Fine motion"],
     "sequence": ["Frames, and what in them counted"],
+    "frame": ["Frames, and what in them counted"],
+    "frame of a ViT": ["Frames, and what in them counted"],
     "flow": ["Frames, and what in them counted", "Fine motion"],
     "r2plus1d": ["Frames, and what in them counted"],
     "timesformer": ["Frames, and what in them counted"],

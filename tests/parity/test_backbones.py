@@ -43,6 +43,13 @@ TIMM = {
     "vit_small_dino": "vit_small_patch16_224.dino",
     "vit_base_dino": "vit_base_patch16_224.dino",
     "vit_base_clip": "vit_base_patch16_clip_quickgelu_224.openai",
+    "vit_large_clip": "vit_large_patch14_clip_quickgelu_224.openai",
+    "vit_base_dinov2": "vit_base_patch14_dinov2.lvd142m",
+    "vit_large_dinov2": "vit_large_patch14_dinov2.lvd142m",
+    "vit_base_dinov2_reg4": "vit_base_patch14_reg4_dinov2.lvd142m",
+    "vit_large_dinov2_reg4": "vit_large_patch14_reg4_dinov2.lvd142m",
+    "vit_base_dinov3": "vit_base_patch16_dinov3.lvd1689m",
+    "vit_large_dinov3": "vit_large_patch16_dinov3.lvd1689m",
 }
 KERAS = {
     "vgg16_keras": ("vgg16", "VGG16"),
@@ -81,7 +88,8 @@ def sizes(name: str):
     """Images are cut into patches; their positions are resampled, but for the size that was trained on."""
     if not name.startswith("vit"):
         return (SIZE,)
-    return ((224, 224), (160, 96)) if name == "vit_small" else ((160, 96),)
+    patch = abstract(name).patches.size
+    return ((224, 224), (160, 96)) if name == "vit_small" else ((10 * patch, 6 * patch),)
 
 
 def frames(size, rng) -> np.ndarray:
@@ -94,9 +102,9 @@ def randomise_torch(torch, net) -> None:
     for name, value in net.state_dict().items():
         if value.dtype != torch.float32:
             continue
-        if name.endswith("running_var") or ("weight" in name and value.ndim == 1):
+        if name.endswith("running_var") or (any(part in name for part in ("weight", "gamma")) and value.ndim == 1):
             value.copy_(0.5 + torch.rand(value.shape, generator=draw))
-        elif name in ("cls_token", "pos_embed"):
+        elif name in ("cls_token", "reg_token", "pos_embed"):
             value.normal_(0, 0.5, generator=draw)
         elif value.ndim == 1:
             value.normal_(0, 0.1, generator=draw)
@@ -107,7 +115,7 @@ def randomise_torch(torch, net) -> None:
 @pytest.mark.parametrize("name", TIMM)
 def test_timm(name, torch, timm, tmp_path, rng):
     spec = registry.get(name)
-    changes = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    changes = {"dynamic_img_size": True, "global_pool": "token"} if name.startswith("vit") else {}
     net = timm.create_model(TIMM[name], pretrained=False, **changes).eval()
     randomise_torch(torch, net)
     path = tmp_path / "model.safetensors"
@@ -133,7 +141,8 @@ def test_timm(name, torch, timm, tmp_path, rng):
             pooled = maps.mean((2, 3)) if name == "vgg16" else net.forward_head(maps, pre_logits=True)
         maps, pooled = maps.numpy(), pooled.numpy()
         if name.startswith("vit"):
-            maps = maps[:, 1:].reshape(1, size[0] // 16, size[1] // 16, -1)
+            grid = [side // abstract(name).patches.size for side in size]
+            maps = maps[:, -grid[0] * grid[1] :].reshape(1, *grid, -1)
         else:
             maps = maps.transpose(0, 2, 3, 1)
         got = features(name, path, shown)

@@ -17,6 +17,7 @@ VARIANTS = {
     **{name: {} for name in registry.SYSTEMS},
     "fusion": {"branches": ("spatial",)},  # test_fusion.py tries every subset
     "r2plus1d": {"backbone": config.Backbone(width=4, stages=2), "remat": True},  # the second stage strides over time
+    "frame+vit": {"backbone": config.Backbone("vit_base_dinov3", width=4, stages=1)},
     "fusion+transformer": {"branches": ("temporal",), "temporal": "transformer"},
     "sequence+gru": {"sequence": config.Sequence("gru", bidirectional=True, batch_norm=True), "recurrent": (4, 3)},
 }

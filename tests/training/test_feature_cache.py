@@ -13,10 +13,10 @@ from fusion_dfd.shards import clip_index
 from fusion_dfd.training import feature_cache, loop, optim, state
 
 
-@pytest.fixture
-def frozen(tiny) -> c.Config:
+@pytest.fixture(params=["sequence", "frame"])
+def frozen(tiny, request) -> c.Config:
     tiny.model = c.Model(
-        system="sequence",
+        system=request.param,
         backbone=c.Backbone("resnet18", width=4, stages=1, frozen_norm=True),
         recurrent=(4,),
         head=(4,),

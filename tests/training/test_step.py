@@ -1,5 +1,6 @@
 """One step: equal on any number of devices, unharmed by a bad batch, exact in what it minimises."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import optax
 import pytest
 from jax.sharding import AxisType
 
+from fusion_dfd import config as c
 from fusion_dfd.config import BRANCHES
 from fusion_dfd.input import pipeline
 from fusion_dfd.shards import clip_index
@@ -156,7 +158,7 @@ def test_loss_of_known_logits():
 
     fused = (ce(0.0, 1) + ce(2.0, 0)) / 2
     doubled = (ce(0.0, 1) + ce(4.0, 0)) / 2
-    loss, terms = step.total(outputs, batch, smoothing=0.0, auxiliary=0.5)
+    loss, terms = step.total(outputs, batch, c.Optim(label_smoothing=0.0, auxiliary=0.5))
     np.testing.assert_allclose(loss, fused + 0.5 * (fused + doubled), rtol=1e-6)
     np.testing.assert_allclose(terms["accuracy"], 0.0)  # a logit of 0 does not say fake, 2 wrongly does
 
@@ -182,6 +184,53 @@ def test_schedule_warms_up_and_ends_at_zero(tiny):
     assert [float(rate(at)) for at in (0, 5, 20)] == pytest.approx([0.0, 0.1, 0.0])
 
 
+def test_schedule_of_gend_falls_from_its_rate_to_a_millionth(tiny):
+    tiny.optim.lr, tiny.optim.warmup, tiny.optim.end_lr = 3e-4, 0, 1e-6
+    rate = optim.schedule(tiny.optim, 20)
+    found = [float(rate(at)) for at in (0, 5, 10, 20)]
+    expected = [1e-6 + (3e-4 - 1e-6) * (1 + np.cos(np.pi * at / 20)) / 2 for at in (0, 5, 10, 20)]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def sphere(rng):
+    """Five windows of up to three frames, of which six count, and their embeddings as a list with their labels."""
+    embedding = rng.normal(size=(5, 3, 4))
+    embedding /= np.linalg.norm(embedding, axis=-1, keepdims=True)
+    batch = Batch(
+        None,
+        None,
+        length=np.int32([2, 1, 3, 0, 3]),
+        label=np.int32([0, 1, 1, 1, 0]),
+        weight=np.float32([1, 1, 1, 1, 0]),
+        row=None,
+    )
+    seen = [(embedding[row, at], batch.label[row]) for row in range(4) for at in range(batch.length[row])]
+    return np.float32(embedding), batch, list(itertools.combinations(seen, 2))
+
+
+def test_uniformity_and_alignment_are_means_over_pairs_of_frames(rng):
+    embedding, batch, pairs = sphere(rng)
+    distances = [np.sum((x - y) ** 2) for (x, _), (y, _) in pairs]
+    alike = [np.sum((x - y) ** 2) for (x, a), (y, b) in pairs if a == b]
+    assert (len(distances), len(alike)) == (15, 7)
+    expected = np.log(np.mean(np.exp(-2 * np.array(distances)))), np.mean(alike)
+    got = step.uniformity(embedding, batch), step.alignment(embedding, batch)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+    outputs = Outputs(np.zeros(5, np.float32), embedding=embedding)
+    loss, terms = step.total(outputs, batch, c.Optim(uniformity=0.5, alignment=0.1))
+    np.testing.assert_allclose(loss, np.log(2) + 0.5 * expected[0] + 0.1 * expected[1], rtol=1e-5)
+    assert (terms["loss/uniformity"], terms["loss/alignment"]) == got
+
+
+def test_a_single_frame_is_no_pair(rng):
+    embedding, batch, _ = sphere(rng)
+    batch = batch.replace(weight=np.float32([0, 1, 0, 0, 0]))
+    for loss in (step.uniformity, step.alignment):
+        value, slope = jax.value_and_grad(loss)(embedding, batch)
+        assert value == 0
+        np.testing.assert_array_equal(slope, 0)
+
+
 def test_the_map_loss_is_the_cross_entropy_of_attention_and_forged_cells():
     attention = np.full((2, 2, 4, 4), 0.25, np.float32)
     mask = np.zeros((2, 2, 16, 16), np.uint8)
@@ -192,6 +241,6 @@ def test_the_map_loss_is_the_cross_entropy_of_attention_and_forged_cells():
     np.testing.assert_allclose(got, (-2 * np.log(0.75) - np.log(0.25)) / 3, rtol=1e-5)
     outputs = Outputs(np.zeros(2, np.float32), spatial_attention=attention)
     batch = batch.replace(label=np.int32([0, 1]))
-    loss, terms = step.total(outputs, batch, smoothing=0.0, auxiliary=1.0, map_weight=2.0)
+    loss, terms = step.total(outputs, batch, c.Optim(label_smoothing=0.0, map=2.0))
     np.testing.assert_allclose(loss, np.log(2) + 2 * got, rtol=1e-5)
     assert terms["loss/map"] == got
