@@ -62,6 +62,11 @@ class Micro:
     )
     size: int = option(64, "Side of the stabilised face, pixels.", 1)
     widths: tuple[int, ...] = option((32, 64, 128), "Channels of the convolution blocks; each block halves the map.", 1)
+    mesh: bool = option(
+        False,
+        "Also read the face mesh of the shards (faces.mesh): it stabilises the face, and shows the motion of brows, "
+        "lids, lips and jaw. Windows without it are read by the five landmarks.",
+    )
 
 
 @dataclasses.dataclass

@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from fusion_dfd import config
 from fusion_dfd.backbones.conv import Conv, check_map, max_pool
 from fusion_dfd.backbones.layers import BatchNorm
+from fusion_dfd.faces.mesh import STORED
+from fusion_dfd.models import mesh_motion
 from fusion_dfd.models.attention import SelfAttention, SpatialAttention, TemporalAttention, masked_mean
 from fusion_dfd.models.flow import flow, strain
 from fusion_dfd.models.geometry import stabilise
@@ -47,7 +49,12 @@ class MicroBranch(nnx.Module):
         # The dense layers read the flattened map. *Where* a motion happens (brow, eyelid, mouth corner) is the
         # evidence, and an average over the face would lose it.
         self.input_dense = Dense(side * side * channels, dense, rngs=rngs)
-        self.recurrent = RecurrentStack(self.input_dense.features, recurrent, rngs=rngs)
+        per_frame = self.input_dense.features
+        self.reads_mesh = options.mesh
+        if self.reads_mesh:
+            self.mesh_dense = Dense(2 * len(STORED), (options.widths[-1],), rngs=rngs)
+            per_frame += self.mesh_dense.features
+        self.recurrent = RecurrentStack(per_frame, recurrent, rngs=rngs)
         self.self_attention = SelfAttention(self.recurrent.features, rngs=rngs)
         self.output_dense = Dense(self.recurrent.features, dense, rngs=rngs)
         self.temporal_attention = TemporalAttention(self.output_dense.features, rngs=rngs)
@@ -57,13 +64,17 @@ class MicroBranch(nnx.Module):
     def __call__(
         self,
         frames: UInt8[Array, "b t h w 3"],
-        landmarks: Float[Array, "b t 5 2"],
+        landmarks: Float[Array, "b t p 2"],
         valid: Bool[Array, "b t"],
         length: Int[Array, " b"],
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t h2 w2"], Float[Array, "b t"]]:
         """Returns token, logit, the attention over the stabilised face (0 on padding) and the attention over time."""
         b, t = valid.shape
-        x = motion(stabilise(frames, landmarks, length, self.size), self.inputs)
+        five = landmarks
+        if self.reads_mesh:
+            meshed = mesh_motion.has_mesh(landmarks, valid)
+            five = mesh_motion.five(landmarks, meshed)
+        x = motion(stabilise(frames, five, length, self.size), self.inputs)
         x = rearrange(x, "b t h w c -> (b t) h w c")
         for block in self.blocks:
             x = block(x, valid.reshape(-1))
@@ -74,7 +85,11 @@ class MicroBranch(nnx.Module):
         context = masked_mean(frame_context, valid)
 
         # Right line of the figure.
-        hidden = self.recurrent(self.input_dense(maps.reshape(b, t, -1)), length)
+        per_frame = self.input_dense(maps.reshape(b, t, -1))
+        if self.reads_mesh:
+            moved = mesh_motion.displacements(landmarks, meshed, valid)
+            per_frame = jnp.concatenate([per_frame, self.mesh_dense(moved)], axis=-1)
+        hidden = self.recurrent(per_frame, length)
         related, _ = self.self_attention(hidden, valid)
         summary, frame_attention = self.temporal_attention(self.output_dense(related), valid)
 
