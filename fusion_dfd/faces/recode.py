@@ -19,15 +19,20 @@ class Codec(NamedTuple):
     encoder: str
     decoder: str
     options: Mapping[str, str]
+    least: int = 2
+    """Smallest height and width that it takes, pixels."""
 
 
 CODECS = {
     # Macroblock-tree rate control gives other bytes from one call to the next (seen with PyAV 18.1 on one thread).
     "h264": Codec("libx264", "h264", {"x264-params": "mbtree=0"}),
-    "hevc": Codec("libx265", "hevc", {"x265-params": "log-level=none:pools=none:frame-threads=1"}),
+    "hevc": Codec("libx265", "hevc", {"x265-params": "log-level=none:pools=none:frame-threads=1"}, 64),
     "vp9": Codec("libvpx-vp9", "vp9", {"b": "0"}),
 }
-"""By the name of the format; :func:`available` says which of them are installed."""
+"""By the name of the format; :func:`available` says which of them are installed.
+
+libx265 writes beyond its memory for pictures of 48 pixels and less (seen with PyAV 18.1 and glibc's MALLOC_CHECK_).
+"""
 
 
 def available() -> tuple[str, ...]:
@@ -38,8 +43,8 @@ def available() -> tuple[str, ...]:
 def recode(frames: np.ndarray, name: str, crf: int, **options: str) -> np.ndarray:
     """Frames uint8 [t, h, w, 3] in RGB through an encoder (4:2:0) and back.
 
-    The encoder needs an even height and width: an odd one is padded by repeating its last row or column, and cropped
-    after decoding.
+    The encoder needs an even height and width, and a least one: a picture is padded by repeating its last row or
+    column, and cropped after decoding.
 
     Args:
       frames: at 25 frames per second.
@@ -49,7 +54,8 @@ def recode(frames: np.ndarray, name: str, crf: int, **options: str) -> np.ndarra
     """
     codec = CODECS[name]
     height, width = frames.shape[1:3]
-    even = np.pad(frames, [(0, 0), (0, height % 2), (0, width % 2), (0, 0)], "edge")
+    more = [max(codec.least, side + side % 2) - side for side in (height, width)]
+    even = np.pad(frames, [(0, 0), (0, more[0]), (0, more[1]), (0, 0)], "edge")
     encoder = av.CodecContext.create(codec.encoder, "w")
     encoder.height, encoder.width = even.shape[1:3]
     encoder.pix_fmt, encoder.framerate, encoder.time_base = "yuv420p", 25, Fraction(1, 25)
