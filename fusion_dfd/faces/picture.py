@@ -7,16 +7,9 @@ import functools
 import av
 import cv2
 import numpy as np
-from av.sidedata.sidedata import Type
 
-MOST_PIXELS = 4096 * 2304
-"""Most pixels of a frame that is held and searched for faces; larger ones are scaled down as soon as decoded."""
-SQUARE = 0.01
-"""Pixels whose sides differ by less than this share count as square: such ratios come from rounded sizes."""
-ODDEST = 10.0
-"""Longest pixels that are believed, as a ratio of their sides; a file that states longer ones has square pixels."""
-PQ, HLG = 16, 18
-"""Transfer functions of HDR video, numbers of ITU-T H.273, table 3."""
+from fusion_dfd.faces.decoding import HLG, PQ
+
 WHITE = 203.0
 """Luminance, cd/m2, of HDR that becomes the white of SDR: a white page in HDR video (ITU-R BT.2408)."""
 PEAK = 1000.0
@@ -38,24 +31,25 @@ class Picture:
     """A decoded frame in the decoder's own pixel format, usually half the bytes of its RGB.
 
     Args:
-      frame: as decoded.
-      size: width and height of the first frame of the video, see :func:`square_size`; all frames get it.
+      frame: in square pixels, ``rgb48le`` where its colours are not those of SDR, with the transfer and primaries that
+        they are of; any other format is of SDR.
+      display: whether it is shown transposed, then mirrored left to right, then mirrored top to bottom.
       turns: quarter turns counter-clockwise beyond what the file asks for.
       seconds: from the first frame to this one, as the file states it; None if it does not.
     """
 
-    def __init__(self, frame: av.VideoFrame, size: tuple[int, int], turns: int = 0, seconds: float | None = None):
+    def __init__(
+        self, frame: av.VideoFrame, display: tuple[bool, bool, bool], turns: int = 0, seconds: float | None = None
+    ):
         self.seconds = seconds
-        self._transpose, self._mirror_x, self._mirror_y = _display(frame)
-        if frame.width * frame.height > MOST_PIXELS:
-            frame = frame.reformat(*size, interpolation="AREA", threads=1)
-        self._frame, self._size = frame, size
-        self._turns = turns % 4
+        self._transpose, self._mirror_x, self._mirror_y = display
+        self._frame, self._turns = frame, turns % 4
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of :meth:`rgb`, pixels."""
-        return self._size if self._transpose != bool(self._turns % 2) else self._size[::-1]
+        wide, high = self._frame.width, self._frame.height
+        return (wide, high) if self._transpose != bool(self._turns % 2) else (high, wide)
 
     def rgb(self) -> np.ndarray:
         """uint8 [h, w, 3] in BT.709 colours, as the display matrix asks and then turned."""
@@ -73,46 +67,9 @@ class Picture:
 
     def _coloured(self) -> np.ndarray:
         """uint8 [h, w, 3] as coded. swscale honours the stated matrix and range, but not transfer and primaries."""
-        frame, (width, height) = self._frame, self._size
-        transfer, primaries = frame.color_trc, frame.color_primaries
-        if transfer in (PQ, HLG) or primaries in TO_BT709:
-            deep = frame.reformat(width=width, height=height, format="rgb48le", threads=1).to_ndarray()
-            return to_bt709(deep, transfer, primaries)
-        return frame.reformat(width=width, height=height, format="rgb24", threads=1).to_ndarray()
-
-
-def square_size(width: int, height: int, ratio: float) -> tuple[int, int]:
-    """Width and height of a coded frame whose pixels are ``ratio`` times as wide as high, in square pixels.
-
-    The squeezed side is stretched, so that nothing is lost; at most MOST_PIXELS result.
-    """
-    if not 1 / ODDEST <= ratio <= ODDEST or abs(ratio - 1) < SQUARE:
-        ratio = 1.0
-    wide, high = width * max(ratio, 1), height * max(1 / ratio, 1)
-    scale = min(1.0, (MOST_PIXELS / (wide * high)) ** 0.5)
-    return max(round(wide * scale), 1), max(round(high * scale), 1)
-
-
-def _display(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Whether the frame is shown transposed, then mirrored left to right, then mirrored top to bottom.
-
-    ISO/IEC 14496-12, 8.3.2: a pixel at (x, y) is shown at (a x + c y, b x + d y). Any other angle than a quarter turn
-    is taken for the nearest.
-    """
-    try:
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
-    except ValueError:  # PyAV does not know all kinds of side data, e.g. the EXIF of a photograph
-        return _TURNED[round(frame.rotation / 90) % 4]
-    if matrix is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        return True, c < 0, b < 0
-    return False, a < 0, d < 0
-
-
-_TURNED = (False, False, False), (True, False, True), (False, True, True), (True, True, False)
-"""What :func:`_display` gives for 0 to 3 quarter turns counter-clockwise."""
+        if self._frame.format.name == "rgb48le":
+            return to_bt709(self._frame.to_ndarray(), self._frame.color_trc, self._frame.color_primaries)
+        return self._frame.reformat(format="rgb24", threads=1).to_ndarray()
 
 
 def to_bt709(deep: np.ndarray, transfer: int, primaries: int) -> np.ndarray:

@@ -6,9 +6,9 @@ import numpy as np
 import odd_files
 import pytest
 
-from fusion_dfd.faces import picture, video
+from fusion_dfd.faces import decoding
+from fusion_dfd.faces.picture import Picture
 from fusion_dfd.faces.video import Reader, probe
-from fusion_dfd.types import DataError
 
 
 @pytest.mark.parametrize("name", odd_files.SHOWN_ALIKE)
@@ -28,20 +28,21 @@ def test_frames_are_read_as_a_player_shows_them(tmp_path, name):
 
 def test_frames_beyond_the_bound_are_scaled_down_and_keep_their_shape(tmp_path, monkeypatch):
     path = odd_files.control(tmp_path)
-    monkeypatch.setattr(picture, "MOST_PIXELS", odd_files.HEIGHT * odd_files.WIDTH // 4)
-    ((_, frame),) = Reader(path, [0])
-    assert frame.shape == (odd_files.HEIGHT // 2, odd_files.WIDTH // 2, 3)
-    half = odd_files.film()[0].reshape(frame.shape[0], 2, frame.shape[1], 2, 3).mean((1, 3))
-    assert abs(frame - half).mean() < 4
+    monkeypatch.setattr(decoding, "MOST_PIXELS", odd_files.HEIGHT * odd_files.WIDTH // 4)
+    frame = decoding.Film(path, lambda: None).at(0)
+    shown = Picture(frame.picture, frame.display).rgb()
+    assert shown.shape == (odd_files.HEIGHT // 2, odd_files.WIDTH // 2, 3)
+    half = odd_files.film()[0].reshape(shown.shape[0], 2, shown.shape[1], 2, 3).mean((1, 3))
+    assert abs(shown - half).mean() < 4
 
 
 def test_frames_that_are_too_large_are_not_decoded(tmp_path, monkeypatch):
     path = odd_files.control(tmp_path)
-    monkeypatch.setattr(video, "LARGEST", odd_files.HEIGHT * odd_files.WIDTH // 2)
-    with pytest.raises(DataError, match=r"control\.mp4: not one frame"):
-        list(Reader(path, [0]))
+    monkeypatch.setattr(decoding, "LARGEST", odd_files.HEIGHT * odd_files.WIDTH // 2)
+    with pytest.raises(decoding.Refused, match="not one frame"):
+        decoding.Film(path, lambda: None).at(0)
 
 
 @pytest.mark.parametrize("ratio", [0.0, 1.005, 1e-3, 1e3])
 def test_an_unbelievable_or_nearly_square_pixel_changes_nothing(ratio):
-    assert picture.square_size(720, 576, ratio) == (720, 576)
+    assert decoding.square_size(720, 576, ratio) == (720, 576)
