@@ -24,8 +24,15 @@ class Source(NamedTuple):
     """Where one of our arrays comes from."""
 
     name: str
+    """Of the published array; with ``{a,b}`` in it, of several that are joined along their first axis."""
     axes: tuple[int, ...] | None = None
-    """Order of the published array's axes in ours; None if it is the same."""
+    """Order of the published array's axes in ours; None if it is the same but for leading axes of one."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        before, _, rest = self.name.partition("{")
+        inside, _, after = rest.partition("}")
+        return tuple(f"{before}{one}{after}" for one in inside.split(","))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +46,8 @@ class NameTable:
     name. For Keras, ``layer/1`` means that ours begins with the second array of that layer."""
     ignored: tuple[str, ...] = ()
     """Regular expressions for names that are not part of a backbone, such as the classifier."""
+    zero: tuple[str, ...] = ()
+    """Regular expressions for names of arrays that we do not have because they are all zeros."""
     scaled: bool = True
     """False if the library's BatchNorm has no scale; then ours is 1."""
     flipped: str = ""
@@ -75,9 +84,9 @@ def convert(
     taken = {path: _take(arrays, sources[path], leaf.shape) for path, leaf in leaves(net).items()}
     wrong = [problem for _, problem in taken.values() if problem]
     known = _names(sources)
-    ignored = [*best.ignored, *_COUNTERS]
-    odd = [one for one in arrays if one not in known and not any(re.fullmatch(each, one) for each in ignored)]
-    wrong += [f"{one} is unexpected" for one in sorted(odd)]
+    odd = {one: array for one, array in arrays.items() if one not in known and not _any(one, best.ignored + _COUNTERS)}
+    empty = {one for one, array in odd.items() if _any(one, best.zero) and not np.any(array)}
+    wrong += [f"{one} is {'not zero' if _any(one, best.zero) else 'unexpected'}" for one in sorted(odd.keys() - empty)]
     if wrong:
         raise DataError(f"{where}: not this backbone's weights, {len(wrong)} arrays differ: {'; '.join(wrong)}")
     found = {path: array for path, (array, _) in taken.items()}
@@ -97,16 +106,25 @@ def name(path: tuple[str | int, ...]) -> str:
 
 
 def _names(sources: dict[str, Source | None]) -> set[str]:
-    return {source.name for source in sources.values() if source}
+    return {name for source in sources.values() if source for name in source.names}
+
+
+def _any(name: str, patterns: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _take(arrays: Arrays, source: Source | None, shape: tuple[int, ...]) -> tuple[np.ndarray | None, str]:
     """One of our arrays, and what is wrong with it or ``""``."""
     if source is None:
         return np.ones(shape, np.float32), ""
-    if source.name not in arrays:
-        return None, f"{source.name} is missing"
-    array = np.asarray(arrays[source.name])
+    if missing := [one for one in source.names if one not in arrays]:
+        return None, f"{' and '.join(missing)} is missing"
+    parts = [np.asarray(arrays[one]) for one in source.names]
+    if len({part.shape for part in parts}) > 1:
+        return None, f"{source.name} have the shapes {', '.join(str(part.shape) for part in parts)}, want one shape"
+    array = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    if source.axes is None and array.ndim < len(shape):
+        array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
     axes = source.axes or tuple(range(array.ndim))
     if array.ndim != len(axes) or tuple(array.shape[axis] for axis in axes) != shape:
         want = list(shape)

@@ -7,11 +7,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from fusion_dfd import config
-from fusion_dfd.backbones import efficientnet, inception, mobilenet, resnet, vgg, vit, xception
+from fusion_dfd.backbones import efficientnet, inception, mobilenet, resnet, vgg, vit_published, xception
 from fusion_dfd.backbones.backbone import Backbone
 from fusion_dfd.backbones.spec import Spec
 
-FAMILIES = (resnet, vgg, xception, inception, mobilenet, efficientnet, vit)
+FAMILIES = (resnet, vgg, xception, inception, mobilenet, efficientnet, vit_published)
 BACKBONES: dict[str, Spec] = {spec.name: spec for family in FAMILIES for spec in family.SPECS}
 
 

@@ -14,17 +14,11 @@ and before the dense layers, and heads of 64 channels.
 Learnt positions are resampled to the grid of the image (bicubic and antialiased, as in timm).
 
 After the last LayerNorm, the maps are the patch tokens, and the pooled feature is the class token.
-
-Weights, as timm's safetensors: ``vit_small``, ``vit_base`` Steiner et al. 2021 (Apache-2.0); ``*_dino``
-facebookresearch/dino, ``*_dinov2`` and ``*_dinov2_reg4`` facebookresearch/dinov2 (Apache-2.0); ``*_dinov3``
-facebookresearch/dinov3 (DINOv3 License: read it before use); ``*_clip`` openai/CLIP (MIT).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +28,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
 from fusion_dfd.backbones.backbone import Backbone, Features
-from fusion_dfd.backbones.convert import NameTable
-from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 from fusion_dfd.config import ConfigError
 
 HEAD = 64
@@ -248,118 +240,3 @@ class ViT(Backbone):
 
 def _map(x: Float[Array, "n k c"], height: int, width: int) -> Float[Array, "n h w c"]:
     return rearrange(x[:, -height * width :], "n (h w) c -> n h w c", h=height, w=width)
-
-
-def _names(net: ViT) -> Iterator[tuple[str, str]]:
-    """timm's names."""
-    yield "class_token", "cls_token"
-    if not net.rotary:
-        yield "positions", "pos_embed"
-    if net.registers:
-        yield "register_tokens", "reg_token"
-    yield "patches", "patch_embed.proj"
-    if net.pre_norm:
-        yield "norm_pre", "norm_pre"
-    # What timm calls eva is another class, with names of its own.
-    gains = ("gamma_1", "gamma_2") if net.rotary else ("ls1.gamma", "ls2.gamma")
-    for stage, blocks in enumerate(net.stages):
-        for place, block in enumerate(blocks):
-            ours, theirs = f"stages/{stage}/{place}", f"blocks.{len(blocks) * stage + place}"
-            yield f"{ours}/norm1", f"{theirs}.norm1"
-            yield f"{ours}/qkv", f"{theirs}.attn.qkv"
-            yield f"{ours}/proj", f"{theirs}.attn.proj"
-            yield f"{ours}/norm2", f"{theirs}.norm2"
-            yield f"{ours}/fc1", f"{theirs}.mlp.fc1"
-            yield f"{ours}/fc2", f"{theirs}.mlp.fc2"
-            if block.scaled:
-                yield f"{ours}/gain1", f"{theirs}.{gains[0]}"
-                yield f"{ours}/gain2", f"{theirs}.{gains[1]}"
-    yield "norm", "norm"
-
-
-TORCH = NameTable("torch", _names, ignored=(r"head\..*",))
-
-_SMALL = Spec(
-    name="vit_small",
-    build=ViT,
-    input_size=224,
-    channels=384,
-    width=384,
-    stages=STAGES,
-    mean=HALF,
-    std=HALF,
-    source="timm vit_small_patch16_224, ImageNet-21k then 1k (Steiner et al. 2021, arXiv:2106.10270)",
-    licence="Apache-2.0",
-    published=timm("vit_small_patch16_224.augreg_in21k_ft_in1k"),
-    name_tables=(TORCH,),
-    token=True,
-)
-_BASE = dataclasses.replace(
-    _SMALL,
-    name="vit_base",
-    channels=768,
-    width=768,
-    source="timm vit_base_patch16_224, ImageNet-21k then 1k (Steiner et al. 2021, arXiv:2106.10270)",
-    published=timm("vit_base_patch16_224.augreg2_in21k_ft_in1k"),
-)
-_DINO = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "source": "DINO, ImageNet-1k without labels (arXiv:2104.14294)"}
-_CLIP = dataclasses.replace(
-    _BASE,
-    name="vit_base_clip",
-    build=functools.partial(ViT, pre_norm=True, activation=quick_gelu, epsilon=1e-5),
-    mean=(0.48145466, 0.4578275, 0.40821073),
-    std=(0.26862954, 0.26130258, 0.27577711),
-    source="CLIP's image tower, 400 million image-text pairs (Radford et al. 2021, arXiv:2103.00020)",
-    licence="MIT (openai/CLIP)",
-    published=timm("vit_base_patch16_clip_224.openai"),
-)
-_V2 = functools.partial(ViT, patch=14, grid=37, gain=1e-5)
-_DINOV2 = dataclasses.replace(
-    _BASE,
-    name="vit_base_dinov2",
-    build=_V2,
-    input_size=518,
-    mean=IMAGENET_MEAN,
-    std=IMAGENET_STD,
-    source="DINOv2, LVD-142M without labels, distilled from ViT-g (Oquab et al. 2023, arXiv:2304.07193)",
-    published=timm("vit_base_patch14_dinov2.lvd142m"),
-)
-_REGISTERS = dataclasses.replace(
-    _DINOV2,
-    name="vit_base_dinov2_reg4",
-    build=functools.partial(_V2, registers=4, positions="patches"),
-    source="DINOv2 with registers, LVD-142M without labels (Darcet et al. 2024, arXiv:2309.16588)",
-    published=timm("vit_base_patch14_reg4_dinov2.lvd142m"),
-)
-_V3 = functools.partial(ViT, registers=4, positions="rotary", biased=False, gain=1e-5, epsilon=1e-5)
-_DINOV3 = dataclasses.replace(
-    _DINOV2,
-    name="vit_base_dinov3",
-    build=_V3,
-    input_size=256,
-    source="DINOv3, LVD-1689M without labels, distilled from ViT-7B (Simeoni et al. 2025, arXiv:2508.10104)",
-    licence="DINOv3 License (Meta; its own terms)",
-    published=timm("vit_base_patch16_dinov3.lvd1689m"),
-)
-
-
-def _large(base: Spec, name: str, file: str, **changes) -> Spec:
-    """The large sibling: 24 blocks of 1024 channels."""
-    build = functools.partial(base.build, blocks=6, **changes)
-    return dataclasses.replace(base, name=name, build=build, published=timm(file), channels=1024, width=1024)
-
-
-SPECS = (
-    _SMALL,
-    _BASE,
-    dataclasses.replace(_SMALL, name="vit_small_dino", published=timm("vit_small_patch16_224.dino"), **_DINO),
-    dataclasses.replace(_BASE, name="vit_base_dino", published=timm("vit_base_patch16_224.dino"), **_DINO),
-    _CLIP,
-    _large(_CLIP, "vit_large_clip", "vit_large_patch14_clip_224.openai", patch=14, grid=16),
-    _DINOV2,
-    _large(_DINOV2, "vit_large_dinov2", "vit_large_patch14_dinov2.lvd142m"),
-    _REGISTERS,
-    _large(_REGISTERS, "vit_large_dinov2_reg4", "vit_large_patch14_reg4_dinov2.lvd142m"),
-    _DINOV3,
-    _large(_DINOV3, "vit_large_dinov3", "vit_large_patch16_dinov3.lvd1689m"),
-)

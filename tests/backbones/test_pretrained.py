@@ -79,6 +79,41 @@ def test_all_that_differs_is_listed_at_once(tmp_path, rng):
         assert part in message
 
 
+def dinov3(rng) -> tuple[config.Backbone, dict[str, np.ndarray]]:
+    """A thin DINOv3 and its arrays by transformers' names: queries, keys and values are arrays of their own."""
+    options = config.Backbone("vit_base_dinov3", width=4, stages=1)
+    net = nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
+    shapes, arrays = convert.leaves(net), {}
+    for path, source in registry.get(options.name).name_tables[1].sources(net).items():
+        axes = source.axes or tuple(range(len(shapes[path].shape)))
+        whole = rng.normal(size=shapes[path].shape).astype(np.float32).transpose(np.argsort(axes))
+        arrays |= dict(zip(source.names, np.split(whole, len(source.names)), strict=True))
+    return options, arrays | {f"layer.{at}.attention.q_proj.bias": np.zeros(4, np.float32) for at in range(3)}
+
+
+def test_arrays_that_are_apart_in_the_file_are_joined(rng):
+    options, arrays = dinov3(rng)
+    params, _ = pretrained.from_arrays(arrays, options, "here")
+    apart = [arrays[f"layer.1.attention.{one}_proj.weight"].T for one in "qkv"]
+    np.testing.assert_array_equal(params["stages"][0][1]["qkv"]["kernel"], np.concatenate(apart, 1))
+
+
+def test_parts_that_do_not_fit_and_a_bias_that_is_not_zero_are_refused(rng):
+    options, arrays = dinov3(rng)
+    arrays["layer.0.attention.q_proj.bias"][1] = 1e-3
+    arrays["layer.1.attention.k_proj.weight"] = np.zeros((4, 3), np.float32)
+    del arrays["layer.2.attention.k_proj.weight"]
+    with pytest.raises(DataError) as caught:
+        pretrained.from_arrays(arrays, options, "here")
+    for part in (
+        "3 arrays differ",
+        "layer.0.attention.q_proj.bias is not zero",
+        "layer.1.attention.{q,k,v}_proj.weight have the shapes (4, 4), (4, 3), (4, 4), want one shape",
+        "layer.2.attention.k_proj.weight is missing",
+    ):
+        assert part in str(caught.value)
+
+
 def test_blue_first_becomes_red_first(rng):
     options = config.Backbone("vgg16_keras", width=2, stages=1)
     net = nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))

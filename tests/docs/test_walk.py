@@ -27,6 +27,7 @@ ELSEWHERE = {
     "fusion-dfd forge": "tests/forge/test_videos.py, which has faces with a mesh",
     "fusion-dfd stills": "tests/synthetic/test_stills.py, which has photographs",
     "selfforged.py": "tests/runs/test_experiment_selfforged.py, which has faces with a mesh",
+    "gend.py:clip": "tests/runs/test_experiment_gend.py, which has thin encoders",
 }
 """Commands that want what a reader has and this folder has not, and who runs them."""
 PLACEHOLDERS = {

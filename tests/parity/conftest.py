@@ -31,6 +31,11 @@ def timm(torch):
 
 
 @pytest.fixture(scope="session")
+def transformers(timm):
+    return pytest.importorskip("transformers")
+
+
+@pytest.fixture(scope="session")
 def keras():
     pytest.importorskip("h5py")
     return pytest.importorskip("keras")

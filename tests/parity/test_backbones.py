@@ -4,6 +4,7 @@ Images of an odd size and no square where the network allows it, from pixels to 
 the reading of files are all part of it.
 """
 
+import dataclasses
 import itertools
 
 import cv2
@@ -65,10 +66,10 @@ def test_every_backbone_has_a_reference():
     assert {*TIMM, *KERAS} == set(registry.BACKBONES)
 
 
-def features(name: str, weights, frames: np.ndarray):
+def features(name: str, weights, frames: np.ndarray, options: config.Backbone | None = None):
     """Maps, pooled features and taps of frames uint8 [n, h, w, 3] with the weights of a file, in evaluation."""
-    options = config.Backbone(name, weights=str(weights))
-    read, net = pretrained.load(options), abstract(name)
+    options = dataclasses.replace(options or config.Backbone(name), weights=str(weights))
+    read, net = pretrained.load(options), nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
     net = nnx.view(net, use_running_average=True, raise_if_not_found=False)
     graph = nnx.graphdef(net)
     run = jax.jit(lambda read, frames: nnx.merge(graph, *read).features(registry.get(name).normalise(frames)))
@@ -100,9 +101,11 @@ def randomise_torch(torch, net) -> None:
     """Normalisation away from what it starts from, biases not zero, values that neither vanish nor explode."""
     draw = torch.Generator().manual_seed(0)
     for name, value in net.state_dict().items():
-        if value.dtype != torch.float32:
+        if value.dtype != torch.float32 or value.ndim == 0:
             continue
-        if name.endswith("running_var") or (any(part in name for part in ("weight", "gamma")) and value.ndim == 1):
+        if name.endswith("running_var") or (
+            any(part in name for part in ("weight", "gamma", "lambda")) and value.ndim == 1
+        ):
             value.copy_(0.5 + torch.rand(value.shape, generator=draw))
         elif name in ("cls_token", "reg_token", "pos_embed"):
             value.normal_(0, 0.5, generator=draw)
@@ -149,6 +152,51 @@ def test_timm(name, torch, timm, tmp_path, rng):
         wrong = error(got.maps, maps), error(got.pooled, pooled)
         print(f"parity {name} timm {about['architecture']} {size} {wrong[0]:.1e} {wrong[1]:.1e}")
         assert max(wrong) <= TOLERANCE
+
+
+WIDE = 128
+"""Channels of the small networks of transformers: two heads."""
+
+
+def small_of_transformers(transformers, name: str):
+    """The class that the published file of a backbone is for, with three blocks."""
+    tower = {"hidden_size": WIDE, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 4 * WIDE}
+    if name == "vit_base_clip":
+        text = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+        both = {
+            "text_config": text | {"vocab_size": 9, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1},
+            "vision_config": tower | {"patch_size": 16},
+        }
+        return transformers.CLIPModel(transformers.CLIPConfig(**both))
+    if name == "vit_base_dinov2":
+        return transformers.Dinov2Model(transformers.Dinov2Config(**tower, image_size=518, patch_size=14))
+    return transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**tower, num_register_tokens=4))
+
+
+@pytest.mark.parametrize("name", ["vit_base_clip", "vit_base_dinov2", "vit_base_dinov3"])
+def test_transformers(name, torch, transformers, tmp_path, rng):
+    """The names of the files that OpenAI and Meta published for transformers, beside the networks they are for."""
+    net = small_of_transformers(transformers, name).eval()
+    randomise_torch(torch, net)
+    for key, value in net.state_dict().items():
+        if name == "vit_base_dinov3" and key.endswith(("q_proj.bias", "v_proj.bias")):
+            value.zero_()  # as in the published files of B and L
+    net.save_pretrained(tmp_path)
+    spec, options = registry.get(name), config.Backbone(name, width=WIDE, stages=1)
+    size = (160, 96) if name == "vit_base_dinov3" else (spec.input_size,) * 2  # others resample in ways of their own
+    shown = frames(size, rng)
+    pixels = (shown / 255 - np.array(spec.mean)) / np.array(spec.std)
+    with torch.no_grad():
+        seen = torch.from_numpy(pixels.transpose(0, 3, 1, 2).astype(np.float32))
+        if name == "vit_base_clip":
+            tokens = net.vision_model.post_layernorm(net.vision_model(seen).last_hidden_state)
+        else:
+            tokens = net(seen).last_hidden_state
+    got = features(name, tmp_path / "model.safetensors", shown, options)
+    maps = tokens[:, -got.maps[0, ..., 0].size :].numpy().reshape(got.maps.shape)
+    wrong = error(got.maps, maps), error(got.pooled, tokens[:, 0].numpy())
+    print(f"parity {name} transformers {size} {wrong[0]:.1e} {wrong[1]:.1e}")
+    assert max(wrong) <= TOLERANCE
 
 
 def test_torchvision_mobilenet(torch, timm, tmp_path, rng):
