@@ -166,6 +166,9 @@ class Data:
         "Encode every frame once before training, by the frozen backbone of a sequence or frame system, and not once "
         "per epoch. There is no augmentation then.",
     )
+    cache_dir: str | None = option(
+        None, "Folder of the encoded frames, which several runs may share; None = in the folder of the run."
+    )
     augment: Augment = section(Augment)
 
 
@@ -328,6 +331,8 @@ def _together(config: Config) -> Iterator[tuple[bool, str]]:
     )
     mapped = forges and model.system == "fusion" and "spatial" in model.branches
     yield mapped or not config.optim.map, f"optim.map={config.optim.map}: want data.forge and the branch spatial, or 0"
+    kept = data.cache or data.cache_dir is None
+    yield kept, f"data.cache_dir={data.cache_dir}: only with data.cache, set that too or remove it"
     yield from _cache(config) if data.cache else ()
     yield from transformers(model, data.frames, data.size)
 

@@ -1,7 +1,7 @@
 """Cached features: a frozen backbone encodes every frame once, before training, instead of once per epoch.
 
-The features of all frames of a split are kept in a ``.npy`` file in the run folder; :class:`FeatureClips` reads windows
-from it.
+The features of all frames of a split are kept in a ``.npy`` file, in the run folder or in one that several runs share;
+:class:`FeatureClips` reads windows from it.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ CHUNK = 64
 def clips(config: c.Config, graphs: Graphs, now: TrainState, split: Split, workdir: str) -> FeatureClips | None:
     """The clips of a split as features of the backbone in ``now``; None unless ``config.data.cache`` is set.
 
-    Their file in ``workdir/features`` is named by a hash of weights and shards; a continued run uses it again. Of
-    several processes, the first one encodes, on its first device.
+    Their file in ``config.data.cache_dir``, or ``workdir/features``, is named by a hash of weights and shards: a
+    continued run uses it again. Of several processes, the first one encodes, on its first device.
     """
     if not config.data.cache:
         return None
-    path = os.path.join(workdir, "features", f"{_identity(config, now, split)}.npy")
+    folder = config.data.cache_dir or os.path.join(workdir, "features")
+    path = os.path.join(folder, f"{_identity(config, now, split)}.npy")
     distributed.first("features", lambda: os.path.exists(path) or _encode(config, graphs, now, split, path))
     return FeatureClips(split.table, config.data, path)
 
@@ -68,7 +69,8 @@ class FeatureClips:
 
 
 def _identity(config: c.Config, now: TrainState, split: Split) -> str:
-    digest = hashlib.sha256(f"{config.data.size} {config.model.backbone}".encode())
+    model = config.model
+    digest = hashlib.sha256(f"{config.data.size} {model.system} {model.backbone} {model.bfloat16}".encode())
     for leaf in jax.tree.leaves((now.params["backbone"], now.stats.get("backbone"))):
         digest.update(np.asarray(leaf).tobytes())
     for column in (split.table.video, split.table.clip, split.table.frames, split.table.size):

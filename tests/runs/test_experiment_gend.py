@@ -23,7 +23,7 @@ def recipe(request, tiny, tmp_path) -> c.Config:
     thin = dataclasses.replace(config.model.backbone, width=4, stages=1, weights=str(tmp_path / "thin.npz"))
     net = registry.build(dataclasses.replace(thin, weights=""), rngs=nnx.Rngs(1))
     np.savez(tmp_path / "thin.npz", **{path: np.asarray(leaf[...]) for path, leaf in convert.leaves(net).items()})
-    config.model = dataclasses.replace(config.model, backbone=thin)
+    config.model = dataclasses.replace(config.model, backbone=thin, remat=False)
     config.data = dataclasses.replace(config.data, dir=tiny.data.dir, size=32)
     config.workdir, config.train, config.evaluate = tiny.workdir, tiny.train, tiny.evaluate
     return config.validate()

@@ -76,6 +76,24 @@ def test_a_continued_run_encodes_nothing_again(frozen, tmp_path, monkeypatch):
         feature_cache.clips(frozen, graphs, now.replace(params=other), split, str(tmp_path))
 
 
+def test_runs_share_what_they_encode_alike(frozen, tmp_path, monkeypatch):
+    frozen.data.cache, frozen.data.cache_dir = True, str(tmp_path / "shared")
+    split = clip_index.open_split(frozen.data.dir, "val")
+    graphs, now = start(frozen.validate())
+    feature_cache.clips(frozen, graphs, now, split, str(tmp_path / "one"))
+    monkeypatch.setattr(feature_cache, "_encode", None)
+    assert feature_cache.clips(frozen, graphs, now, split, str(tmp_path / "other")) is not None
+    frozen.model.bfloat16 = True
+    with pytest.raises(TypeError):  # other arithmetic has other features
+        feature_cache.clips(frozen, graphs, now, split, str(tmp_path / "other"))
+
+
+def test_a_shared_folder_without_a_cache_is_refused(frozen):
+    frozen.data.cache_dir = "somewhere"
+    with pytest.raises(c.ConfigError, match=r"data\.cache_dir=somewhere: only with data\.cache"):
+        frozen.validate()
+
+
 def test_chunks_are_all_frames_in_order():
     clips = [np.arange(first, first + count) for first, count in ((0, 5), (5, 200), (205, 1), (206, 50))]
     parts = list(feature_cache._chunks(clips))
