@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Sequence
+from typing import Any
 
 from absl import flags
 
@@ -20,13 +21,12 @@ SHARDS = "folder of shards, as prepare or train wrote it"
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
 
 
-def define_dataset(values: flags.FlagValues) -> None:
-    """``--dataset --root --splits`` and the options of the adapters."""
+def define_dataset(values: flags.FlagValues, several: bool = False) -> None:
+    """``--dataset --root --splits`` and the options of the adapters; with ``several``, ``--root`` may be repeated."""
     names = ", ".join(registry.ADAPTERS)
     flags.DEFINE_string("dataset", faceforensics.NAME, f"which data set: {names}", flag_values=values)
-    flags.DEFINE_string(
-        "root", None, "folder of the data set (folder: also a .zip or .csv)", required=True, flag_values=values
-    )
+    define = flags.DEFINE_multi_string if several else flags.DEFINE_string
+    define("root", None, "folder of the data set (folder: also a .zip or .csv)", required=True, flag_values=values)
     flags.DEFINE_string("splits", None, "file of the splits to keep to; written if it is not there", flag_values=values)
     for name, (kind, meaning) in registry.OPTIONS.items():
         _DEFINE.get(kind, flags.DEFINE_list)(name, None, meaning, flag_values=values)
@@ -34,9 +34,16 @@ def define_dataset(values: flags.FlagValues) -> None:
 
 def open_dataset(values: flags.FlagValues) -> list[Video]:
     """The videos, see :func:`fusion_dfd.datasets.registry.open_dataset`. Raises ConfigError and DataError."""
+    *others, root = values.root if isinstance(values.root, list) else [values.root]
+    if others:
+        raise ConfigError(f"--root {others[0]} and --root {root}: give one, or --protocol with the name of a table")
+    return registry.open_dataset(values.dataset, root, values.splits, **adapter_options(values))
+
+
+def adapter_options(values: flags.FlagValues) -> dict[str, Any]:
+    """The options of adapters that were given. Raises ConfigError."""
     given = {name: values[name].value for name in registry.OPTIONS if values[name].value is not None}
-    converted = {name: _converted(name, value) for name, value in given.items()}
-    return registry.open_dataset(values.dataset, values.root, values.splits, **converted)
+    return {name: _converted(name, value) for name, value in given.items()}
 
 
 def define_faces(values: flags.FlagValues) -> None:

@@ -4,6 +4,8 @@ Layout of a summary::
 
     threshold, rule, tracks, bootstrap {n, seed, level, over}
     calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
+    list         {digest, videos, scored}: SHA-256 of the list of all videos, with or without a score
+                 (:mod:`fusion_dfd.datasets.listing`), their number, and how many have a score
     undecided    {real, fake, wrong}: videos in the abstention band, and the share called wrong of the others;
                  None without calibration
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
@@ -29,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from fusion_dfd.datasets import listing
 from fusion_dfd.evaluation import metrics
 from fusion_dfd.evaluation.bootstrap import LEVEL, intervals
 from fusion_dfd.evaluation.calibrate import Calibration
@@ -130,6 +133,7 @@ def summarise(
         "tracks": tracks,
         "calibration": calibration
         and {**json.loads(json.dumps(dataclasses.asdict(calibration))), "sentence": calibration.sentence()},
+        "list": _listed(raw, unscored),
         "undecided": calibration and _undecided(scored, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
         "units": {
@@ -155,6 +159,11 @@ def _undecided(scored: Sequence[VideoScore], calibration: Calibration) -> dict:
         **{name: calls.count((label, "uncertain")) for label, name in enumerate(LABELS)},
         "wrong": sum(mistaken) / len(mistaken) if mistaken else None,
     }
+
+
+def _listed(scored: Sequence[VideoScore], unscored: Sequence[Unscored]) -> dict:
+    labels = {row.video: row.label for row in (*unscored, *scored)}
+    return {"digest": listing.digest(labels.items()), "videos": len(labels), "scored": len(scored)}
 
 
 def _lost(unscored: Sequence[Unscored]) -> dict:

@@ -11,6 +11,7 @@ from fusion_dfd.evaluation.metrics import METRICS
 from fusion_dfd.evaluation.summary import Summary, cell, headline
 from fusion_dfd.evaluation.training_data import TrainingData
 from fusion_dfd.reports import tables
+from fusion_dfd.reports.terminal import listed
 
 SHOWN = {
     "auc": "roc_auc",
@@ -45,7 +46,7 @@ def card(
         _header(name, summary, split, sets),
         f"# {name}",
         "A detector of deepfake videos (fusion_dfd). It gives the probability that the face of a video was forged.",
-        f"## Result\n\n{headline(summary)}, {split} split of {', '.join(sets)}.",
+        f"## Result\n\n{headline(summary)}, {split} split of {', '.join(sets)}. {listed(summary)}.",
         *(f"**{line}**" for line in warnings),
         tables.markdown(["videos", "value [95% interval, over groups]"], rows),
         tables.markdown(["manipulation", "fakes", "AUC against all reals"], methods),

@@ -39,6 +39,7 @@ def remarks(summary: Summary) -> list[str]:
         lines.append(calibration_error(summary))
     if summary["calibration"]:
         lines += [summary["calibration"]["sentence"], undecided(summary)]
+    lines.append(listed(summary))
     unscored = summary["unscored"]
     if unscored["videos"]:
         lines.append(
@@ -46,6 +47,13 @@ def remarks(summary: Summary) -> list[str]:
             f"'{summary['units']['video_with_unscored']['title']}' counts them at probability 0.5."
         )
     return lines
+
+
+def listed(summary: Summary) -> str:
+    """Which videos the numbers are of, in a sentence."""
+    found = summary["list"]
+    share = f"{found['scored'] / found['videos']:.1%} of {found['videos']} videos have a score"
+    return f"{share}; SHA-256 of their list: {found['digest']}"
 
 
 def calibration_error(summary: Summary) -> str:

@@ -46,7 +46,7 @@ from fusion_dfd.evaluation.training_data import TrainingData, warnings
 from fusion_dfd.reports import tables
 from fusion_dfd.runs.run import Run
 from fusion_dfd.runs.score import load, score_folder
-from fusion_dfd.types import DataError, Score
+from fusion_dfd.types import DataError, Score, Video
 
 TRAINED = "(trained on)"
 EACH = ("(each)",)
@@ -251,11 +251,12 @@ def _each(row: Row, scored: Submission) -> list[Row]:
     return [dataclasses.replace(row, methods=(method,)) for method in sorted(found)]
 
 
-def _at(row: Score | Unscored, wanted: Row) -> bool:
+def _at(row: Score | Unscored | Video, wanted: Row) -> bool:
     return (row.dataset, row.compression) == (wanted.dataset, wanted.compression)
 
 
-def _belongs(row: Score | Unscored, wanted: Row) -> bool:
+def belongs(row: Score | Unscored | Video, wanted: Row) -> bool:
+    """Whether a video, scored or not, is one of a row's."""
     return _at(row, wanted) and (row.label == 0 or not wanted.methods or row.method in wanted.methods)
 
 
@@ -284,12 +285,12 @@ def _fill(row: Row, run: Submission) -> Line:
     if row.unseen and not set(row.methods) <= set(excluded):
         names = ",".join(row.methods)
         return Line(run.name, row, None, f"needs a run trained with --config.data.exclude_methods={names}")
-    inside = [score for score in run.scores if _belongs(score, row)]
+    inside = [score for score in run.scores if belongs(score, row)]
     if absent := _absent(row, inside):
         return Line(run.name, row, None, absent)
     summary = summarise(
         inside,
-        unscored=[lost for lost in run.unscored if _belongs(lost, row)],
+        unscored=[lost for lost in run.unscored if belongs(lost, row)],
         bootstrap=run.options.bootstrap,
         rule=run.options.aggregate,
         tracks=run.options.tracks,
@@ -336,7 +337,18 @@ def as_markdown(name: str, lines: Sequence[Line], compared: Mapping[str, cross_s
         for run, found in (compared or {}).items()
         for heading, header, rows in found.tables()
     ]
-    return "\n\n".join([f"### {name}", PROTOCOLS[name].about, table, below, *more])
+    return "\n\n".join([f"### {name}", PROTOCOLS[name].about, table, below, _lists(lines), *more])
+
+
+def _lists(lines: Sequence[Line]) -> str:
+    """Which videos each row is of, and how many of them have a score."""
+    header = ["test", "run", "videos", "with a score", "SHA-256 of the list"]
+    found = [(line, line.summary["list"]) for line in lines if line.summary]
+    rows = [
+        [line.row.title, line.run, str(of["videos"]), f"{of['scored'] / of['videos']:.1%}", of["digest"]]
+        for line, of in found
+    ]
+    return f"#### Lists\n\n{tables.markdown(header, rows, text_columns=2)}" if rows else "No row is filled."
 
 
 def as_latex(lines: Sequence[Line], compared: Mapping[str, cross_sets.CrossSets]) -> str:

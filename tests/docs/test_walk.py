@@ -21,6 +21,7 @@ pytest.importorskip("myst_nb", reason="the docs are walked through by make test-
 ELSEWHERE = {
     "import-keras": "tests/parity/test_imported.py, which has Keras",
     "onnx:FILE": "tests/peers/test_score_libraries.py, which writes one",
+    "audit --protocol": "tests/runs/test_protocol_lists.py, which has trees of the data sets",
     "I/N": "tests/commands/test_prepare.py",
     "--process": "tests/training/test_distributed.py",
     "fusion-dfd serve": "tests/serve, which has FastAPI",

@@ -162,7 +162,7 @@ def test_several_data_sets_are_compared_with_one_another(ff, make, tmp_path):
 def test_one_data_set_is_compared_with_none(ff, tmp_path):
     run = Submission("run", ff, trained_on=_trained_on(), options=OPTIONS)
     text = pathlib.Path(protocols.publish(str(tmp_path), "in_dataset", [run])).read_text()
-    assert "####" not in text
+    assert "#### AUC" not in text
     assert not list(tmp_path.glob("*-cross.json"))
 
 
