@@ -15,7 +15,8 @@ from fusion_dfd import model_options, options
 from fusion_dfd.model_options import Model, transformers
 from fusion_dfd.options import ConfigError, Group, option, section
 
-BRANCHES, MICRO_INPUTS, SYSTEMS = model_options.BRANCHES, model_options.MICRO_INPUTS, model_options.SYSTEMS
+BRANCHES, MOTION_BRANCHES = model_options.BRANCHES, model_options.MOTION_BRANCHES
+MICRO_INPUTS, SYSTEMS = model_options.MICRO_INPUTS, model_options.SYSTEMS
 Backbone, Micro, Sequence = model_options.Backbone, model_options.Micro, model_options.Sequence
 Transformer, TimeSformer, Frame = model_options.Transformer, model_options.TimeSformer, model_options.Frame
 FORGERS = {

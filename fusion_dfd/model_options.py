@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from fusion_dfd.options import option, section
 
 BRANCHES = ("spatial", "temporal", "micro")
+MOTION_BRANCHES = ("temporal", "micro")
+"""Those that compare consecutive frames."""
 MICRO_INPUTS = ("rgb", "difference", "flow")
 SYSTEMS = {
     "fusion": "three branches, fused",

@@ -74,10 +74,7 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class FaceTrack:
-    """One face through the frames of a clip, all cropped by **one** transform.
-
-    The frames are contiguous, except with ``config.Faces.sampling`` ``uniform``, where they are spread over the video.
-    """
+    """One face through the frames of a clip, all cropped by **one** transform."""
 
     frames: np.ndarray
     """uint8 [t, h, w, 3], RGB crops."""
@@ -96,6 +93,9 @@ class FaceTrack:
     mesh: np.ndarray | None = None
     """float32 [t, 152, 2], the face mesh (MESH_POINTS), x and y in pixels of the crop; NaN on frames without one. None
     where it was not asked for."""
+    contiguous: bool = True
+    """Whether the frames are known to be consecutive. They are not with ``config.Faces.sampling`` ``uniform``, nor in a
+    folder of frames whose numbers jump or lack."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -120,6 +120,8 @@ class Batch:
     mask: jax.Array | None = None
     """uint8 [b, t, g, g], how much of each cell of a frame was forged, 255 for all of it; only where a training makes
     its own forgeries (``data.forge``)."""
+    contiguous: jax.Array | None = None
+    """bool [b], whether the frames of a window are known to be consecutive; None where all are."""
 
 
 @flax.struct.dataclass
@@ -136,6 +138,9 @@ class Outputs:
     """Auxiliary logit [b] of each branch; empty where there are no branches."""
     branch_weights: jax.Array | None = None
     """float32 [b, k], the fusion's attention over the branch tokens; sums to 1 over k. None without branches."""
+    branches_on: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+    """bool [b] of each branch, False for one of motion in a window whose frames are not known to be consecutive: the
+    fusion does not see it, and its logit means nothing. All are True where no other branch is left."""
     frame_logits: jax.Array | None = None
     """float32 [b, t], logit of each frame alone, from the spatial branch or of the frame system; else None."""
     frame_attention: jax.Array | None = None

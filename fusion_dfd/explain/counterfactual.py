@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd.evaluation import face_regions
 from fusion_dfd.explain import true_gradient
@@ -33,7 +33,8 @@ EDGE = 1 / 64
 def without_branches(detector: DeepfakeDetector, windows: Sequence[Window]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH windows without each branch in turn; empty for systems with fewer than two.
 
-    The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1.
+    The branch's token is out of the fusion, and the weights of the others are renormalised to sum to 1. Where it is the
+    only one that is on, the ones that were switched off answer.
     """
     names = detector.config.model.branches
     if detector.config.model.system != "fusion" or len(names) < 2:
@@ -43,14 +44,14 @@ def without_branches(detector: DeepfakeDetector, windows: Sequence[Window]) -> d
 
 
 class Recorder(nnx.Module):
-    """A fusion that reports the tokens it is given to ``record``."""
+    """A fusion that reports the tokens it is given, and which branches are on, to ``record``."""
 
     def __init__(self, inner: nnx.Module, record):
         self.inner, self.record = inner, record
 
-    def __call__(self, tokens, rngs):
-        self.record(tokens)
-        return self.inner(tokens, rngs)
+    def __call__(self, tokens, on, rngs):
+        self.record((tokens, on))
+        return self.inner(tokens, on, rngs)
 
 
 class AllBut(nnx.Module):
@@ -59,8 +60,10 @@ class AllBut(nnx.Module):
     def __init__(self, hidden: int):
         self.hidden = hidden
 
-    def __call__(self, shape: tuple[int, int], rngs: None) -> Array:
-        return jnp.broadcast_to(jnp.arange(shape[1]) != self.hidden, shape)
+    def __call__(self, on: Bool[Array, "b k"], rngs: None) -> Bool[Array, "b k"]:
+        others = jnp.arange(on.shape[1]) != self.hidden
+        seen = on & others
+        return jnp.where(jnp.any(seen, axis=1, keepdims=True), seen, others)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -70,16 +73,17 @@ def fused_without(
     frames: UInt8[Array, "b t h w 3"],
     landmarks: Float[Array, "b t 5 2"],
     length: Int[Array, " b"],
+    contiguous: Bool[Array, " b"],
 ) -> Float[Array, "k b"]:
     """Logits without the branch k; the branches themselves run once."""
     model, seen = true_gradient.merged(graph, weights), []
     fusion = model.fusion
     model.fusion = Recorder(fusion, seen.append)
-    model(frames, landmarks, length)
+    model(frames, landmarks, length, contiguous)
     logits = []
     for hidden in range(len(model.branches)):
         fusion.branch_dropout = AllBut(hidden)
-        fused, _ = fusion(seen[0], None)
+        fused, _ = fusion(*seen[0], None)
         logits.append(model.head(fused, None))
     return jnp.stack(logits)
 

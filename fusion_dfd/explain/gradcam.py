@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd import config as c
 from fusion_dfd.backbones import registry
@@ -80,6 +80,7 @@ def heat(
     frames: UInt8[Array, "b t h w 3"],
     landmarks: Float[Array, "b t 5 2"],
     length: Int[Array, " b"],
+    contiguous: Bool[Array, " b"],
 ) -> Float[Array, "b u i j"]:
     """The maps of a batch; u is the number of moments that the tapped part has."""
 
@@ -91,7 +92,7 @@ def heat(
         else:
             model.stages[-1][-1] = Tap(model.stages[-1][-1], delta, seen.append)
         # Rows do not interact, so the gradient of the sum is the gradient of each.
-        return jnp.sum(model(frames, landmarks, length).logit), seen[0]
+        return jnp.sum(model(frames, landmarks, length, contiguous).logit), seen[0]
 
     shape = jax.eval_shape(lambda: logit(None)[1])
     gradient, maps = jax.grad(logit, has_aux=True)(jnp.zeros(shape.shape, shape.dtype))

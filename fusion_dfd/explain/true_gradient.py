@@ -17,13 +17,13 @@ from fusion_dfd.training import state
 
 
 def on_windows(program: Callable, detector: DeepfakeDetector, windows: Sequence[Window]) -> np.ndarray:
-    """What ``program(graph, weights, frames, landmarks, length)`` returns for at most BATCH windows.
+    """What ``program(graph, weights, frames, landmarks, length, contiguous)`` returns for at most BATCH windows.
 
     The result has BATCH rows; the first ones are the windows' in order, the others are padding.
     """
     rows = batch(windows, detector.config.data)
     graph, weights = evaluating(detector.config), detector.trained.weights
-    return jax.device_get(program(graph, weights, rows.frames, rows.landmarks, rows.length))
+    return jax.device_get(program(graph, weights, rows.frames, rows.landmarks, rows.length, rows.contiguous))
 
 
 def evaluating(config: c.Config) -> nnx.GraphDef:

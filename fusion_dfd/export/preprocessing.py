@@ -105,6 +105,12 @@ def _inputs(data: c.Data) -> dict[str, Any]:
             "shape": ["batch"],
             "is": f"number of valid frames, 1 .. {t}; those after them are padding (e.g. zeros) and change nothing",
         },
+        "contiguous": {
+            "dtype": "bool",
+            "shape": ["batch"],
+            "is": "true where the frames are consecutive; where they are not known to be, the branches that read "
+            "motion are switched off",
+        },
     }
 
 
@@ -112,6 +118,7 @@ def _outputs() -> dict[str, str]:
     return {
         "logit": "float32 [batch]; P(fake) of the window is 1 / (1 + exp(-logit))",
         "branch_logits.*": "float32 [batch], the logit of one branch alone",
+        "branches_on.*": "bool [batch], false where a branch is switched off because frames are not consecutive",
         "others": "attention of the model; shapes are in the program, meanings in fusion_dfd/types.py (Outputs)",
     }
 

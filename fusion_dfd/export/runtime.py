@@ -28,15 +28,16 @@ from fusion_dfd.training import state
 from fusion_dfd.types import Batch, DataError, Outputs
 
 PLATFORMS = ("cpu", "cuda")
-INPUTS = ("frames", "landmarks", "length")
+INPUTS = ("frames", "landmarks", "length", "contiguous")
+"""In the order of a system's arguments. Programs of earlier versions lack the last one."""
 ONNX = "model.onnx"
 STABLEHLO = "model.stablehlo"
-BRANCH = "branch_logits."
-"""Prefix of the names of the branches' logits."""
+BRANCH, ON = "branch_logits.", "branches_on."
+"""Prefixes of the names of the branches' logits, and of whether they are on."""
 
 Arrays = Mapping[str, np.ndarray]
 LoadedProgram = Callable[[Arrays], dict[str, np.ndarray]]
-"""From the three inputs to the outputs, by name."""
+"""From the inputs to the outputs, by name."""
 
 
 def in_float32(model: c.Model) -> c.Model:
@@ -45,39 +46,44 @@ def in_float32(model: c.Model) -> c.Model:
 
 
 def by_name(outputs: Outputs) -> dict[str, jax.Array]:
-    """The outputs of a model, the logit first: fields of :class:`Outputs` by name, and ``branch_logits.<branch>``."""
+    """The outputs of a model, the logit first: fields of :class:`Outputs` by name, and ``branch_logits.<branch>``,
+    ``branches_on.<branch>``."""
     fields = {field.name: getattr(outputs, field.name) for field in dataclasses.fields(outputs)}
     branches = {f"{BRANCH}{name}": logit for name, logit in fields.pop("branch_logits").items()}
+    branches |= {f"{ON}{name}": on for name, on in fields.pop("branches_on").items()}
     found = {name: array for name, array in fields.items() if array is not None}
     return {"logit": found.pop("logit"), **branches, **found}
 
 
 def from_names(arrays: Arrays) -> Outputs:
     """Inverse of :func:`by_name`."""
-    branches = {name.removeprefix(BRANCH): array for name, array in arrays.items() if name.startswith(BRANCH)}
-    rest = {name: array for name, array in arrays.items() if not name.startswith(BRANCH)}
-    return Outputs(branch_logits=branches, **rest)
+    logits, on = (
+        {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for prefix in (BRANCH, ON)
+    )
+    rest = {name: array for name, array in arrays.items() if not name.startswith((BRANCH, ON))}
+    return Outputs(branch_logits=logits, branches_on=on, **rest)
 
 
 def inputs(data: c.Data) -> dict[str, jax.ShapeDtypeStruct]:
-    """The three inputs of every program, for one window."""
+    """The inputs of every program, for one window."""
     t, side = data.frames, data.size
-    shapes = ((1, t, side, side, 3), jnp.uint8), ((1, t, 5, 2), jnp.float32), ((1,), jnp.int32)
+    shapes = ((1, t, side, side, 3), jnp.uint8), ((1, t, 5, 2), jnp.float32), ((1,), jnp.int32), ((1,), jnp.bool_)
     return dict(zip(INPUTS, (jax.ShapeDtypeStruct(*one) for one in shapes), strict=True))
 
 
 def function(model: c.Model) -> Callable[..., dict[str, jax.Array]]:
-    """``run(weights {"params", "stats"}, frames, landmarks, length)`` -> outputs by name."""
+    """``run(weights {"params", "stats"}, frames, landmarks, length, contiguous)`` -> outputs by name."""
     graph = state.graphs(in_float32(model)).evaluate
 
-    def run(weights: dict, frames: jax.Array, landmarks: jax.Array, length: jax.Array) -> dict[str, jax.Array]:
-        return by_name(nnx.merge(graph, weights["params"], weights["stats"])(frames, landmarks, length))
+    def run(weights: dict, *windows: jax.Array) -> dict[str, jax.Array]:
+        return by_name(nnx.merge(graph, weights["params"], weights["stats"])(*windows))
 
     return run
 
 
 def stablehlo(config: c.Config, weights: dict) -> bytes:
-    """A program for ``jax.export.deserialize``: ``call({name: array}, frames, landmarks, length)``, any batch size."""
+    """A program for ``jax.export.deserialize``: ``call({name: array}, *inputs)``, any batch size."""
     run, tree = function(config.model), jax.tree.structure(weights)
     order = list(flatten(weights))
 
@@ -124,8 +130,8 @@ def onnx_program(folder: str, threads: int = 0) -> LoadedProgram:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors share no narrower base class
         raise DataError(f"{path} cannot be loaded by onnxruntime {onnxruntime.__version__}: {error}") from error
-    names = [port.name for port in session.get_outputs()]
-    return lambda given: dict(zip(names, session.run(None, dict(given)), strict=True))
+    names, wanted = ([port.name for port in ports] for ports in (session.get_outputs(), session.get_inputs()))
+    return lambda given: dict(zip(names, session.run(None, {name: given[name] for name in wanted}), strict=True))
 
 
 def stablehlo_program(folder: str) -> LoadedProgram:

@@ -207,7 +207,8 @@ def _blank_clip(track: Track, shape: tuple[int, int], options: config.Faces) -> 
     else:
         matrix = transform(crop_square(boxes, options.scale, *shape), options.size)
     frames = np.empty((len(indices), options.size, options.size, 3), np.uint8)
-    return FaceTrack(frames, boxes, landmarks @ matrix[:, :2].T + matrix[:, 2], scores, indices, matrix)
+    placed = landmarks @ matrix[:, :2].T + matrix[:, 2]
+    return FaceTrack(frames, boxes, placed, scores, indices, matrix, contiguous=dense)
 
 
 def _with_mesh(clip: FaceTrack, dense: bool) -> FaceTrack:

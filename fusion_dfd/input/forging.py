@@ -89,6 +89,8 @@ class Pair(NamedTuple):
     """float32 [t, m, 2]"""
     mask: np.ndarray
     """float32 [t, h, w] in 0..1, what was replaced."""
+    contiguous: bool
+    """Whether the frames are known to be consecutive."""
 
 
 class Forgery:
@@ -104,26 +106,26 @@ class Forgery:
         self._omitted: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
 
-    def window(self, row: int, frames: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames uint8 [t, h, w, 3], landmarks [t, 5, 2] and mesh [t, m, 2] of a window as it is stored.
+    def window(self, row: int, frames: slice) -> tuple[np.ndarray, records.Stored]:
+        """Frames uint8 [t, h, w, 3] of a window, and what is stored of it, with the mesh.
 
         Raises DataError where the clip is damaged, or was prepared without the mesh.
         """
         stored = records.decode_part(self._split.source[row], frames, mesh=True)
         if stored.mesh is None:
             raise DataError("data.forge wants the face mesh; prepare the folder again with faces.mesh=True")
-        return records.decode_frames(stored.frames), stored.landmarks, stored.mesh
+        return records.decode_frames(stored.frames), stored
 
     def pair(self, request: Request) -> Pair:
         """A real window and its forgery. Raises NotApplicable where no forger can be applied, DataError as above."""
-        frames, landmarks, mesh = self.window(request.row, request.frames)
-        face = Face(frames, mesh, str(self._groups[request.row]))
+        frames, stored = self.window(request.row, request.frames)
+        face = Face(frames, stored.mesh, str(self._groups[request.row]))
         for name in request.names:
             number = list(registry.FORGERS).index(name)
             donor = _Donor(self, request.row, len(face), np.random.default_rng((*request.seed, _DONOR, number)))
             rng = np.random.default_rng((*request.seed, _FORGE, number))
             try:
-                return _paired(face, registry.FORGERS[name](face, donor, rng), landmarks)
+                return _paired(face, registry.FORGERS[name](face, donor, rng), stored)
             except NotApplicable as error:
                 self._count(name, error)
         raise NotApplicable(f"none of {', '.join(request.names)} can be applied to clip {request.row}")
@@ -134,9 +136,9 @@ class Forgery:
         for other in map(int, rng.choice(long, DONORS)):
             start = int(rng.integers(int(self._lengths[other]) - count, endpoint=True))
             if self._groups[other] != self._groups[row]:
-                frames, _, mesh = self.window(other, slice(start, start + count))
-                if not np.isnan(mesh).any():
-                    return Face(frames, mesh, str(self._groups[other]))
+                frames, stored = self.window(other, slice(start, start + count))
+                if not np.isnan(stored.mesh).any():
+                    return Face(frames, stored.mesh, str(self._groups[other]))
         raise NotApplicable(f"no clip of another person has {count} frames with a face mesh")
 
     def _count(self, name: str, error: NotApplicable) -> None:
@@ -158,10 +160,11 @@ class _Donor(NamedTuple):
         return self.forgery.donor(self.row, self.count, self.rng)
 
 
-def _paired(face: Face, forged: Forged, landmarks: np.ndarray) -> Pair:
+def _paired(face: Face, forged: Forged, stored: records.Stored) -> Pair:
     real = face.frames if forged.partner is None else forged.partner
     points = face.mesh if forged.mesh is None else forged.mesh
-    return Pair(real, forged.frames, landmarks, forger.landmarks(face, forged, landmarks), points, forged.mask)
+    moved = forger.landmarks(face, forged, stored.landmarks)
+    return Pair(real, forged.frames, stored.landmarks, moved, points, forged.mask, stored.contiguous)
 
 
 class _ForgedRecords:

@@ -104,6 +104,7 @@ def _blank(frames: np.ndarray, cells: int) -> Batch:
         weight=np.empty(rows, np.float32),
         row=np.empty(rows, np.int32),
         mask=np.empty((rows, count, cells, cells), np.uint8) if cells else None,
+        contiguous=np.empty(rows, bool),
     )
 
 

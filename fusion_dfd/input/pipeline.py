@@ -158,24 +158,34 @@ class WindowRequest(NamedTuple):
     params: augment.Params
 
 
+class Seen(NamedTuple):
+    """What is known of a window beside its frames."""
+
+    landmarks: np.ndarray
+    """float32 [n, 5, 2], pixels of the frames."""
+    contiguous: bool = True
+    """Whether the frames are known to be consecutive."""
+
+
 @runtime_checkable
 class WindowSource(Protocol):
     """Reads windows of clips."""
 
     shape: Frames
 
-    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
-        """Write the n <= t frames of a window into ``out`` [t, ...]; returns their landmarks [n, 5, 2]."""
+    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
+        """Write the n <= t frames of a window into ``out`` [t, ...]."""
 
 
 def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batch: Batch, row: int) -> None:
     """A window as row ``row`` of a batch, padded with zeros; ``name`` becomes ``Batch.row``."""
-    landmarks = clips.read(window, batch.frames[row])
-    count = len(landmarks)
+    seen = clips.read(window, batch.frames[row])
+    count = len(seen.landmarks)
     batch.frames[row, count:] = 0
-    batch.landmarks[row, :count] = landmarks
+    batch.landmarks[row, :count] = seen.landmarks
     batch.landmarks[row, count:] = 0
     batch.length[row], batch.label[row], batch.weight[row], batch.row[row] = count, label, 1, name
+    batch.contiguous[row] = seen.contiguous
 
 
 def _put_filling(batch: Batch, row: int) -> None:
@@ -199,13 +209,14 @@ class FrameWindows:
         self.read(WindowRequest(row, 0, augment.Params()), out)
         return out
 
-    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
+    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
         """DataError names the shard and the record."""
         row, start, params = window
         record = self._split.source[row]
         try:
-            jpegs, landmarks = self._decode_part(record, row, slice(start, start + len(out)))
-            return self._write(jpegs, landmarks, params, out[: len(jpegs)])
+            part = self._decode_part(record, row, slice(start, start + len(out)))
+            landmarks = self._write(part.frames, part.landmarks, params, out[: len(part.frames)])
+            return Seen(landmarks, part.contiguous)
         except (DataError, cv2.error) as error:
             raise DataError(f"{self._where(row)}: {error}") from error
 
@@ -224,14 +235,14 @@ class FrameWindows:
             frames = self._kept.frames = np.empty(shape, np.uint8)
         return frames
 
-    def _decode_part(self, record: bytes, row: int, window: slice) -> tuple[list[bytes], np.ndarray]:
+    def _decode_part(self, record: bytes, row: int, window: slice) -> records.Stored:
         clip = records.decode_part(record, window)
         stored = int(self._split.table.frames[row])
         if clip.count != stored:
             raise DataError(f"holds {clip.count} frames where the index says {stored}; prepare the folder again")
         if not np.isfinite(clip.landmarks).all():
             raise DataError("holds landmarks that are not finite; prepare the folder again")
-        return clip.frames, clip.landmarks
+        return clip
 
     def _where(self, row: int) -> str:
         shards = self._split.table.shard
@@ -312,7 +323,8 @@ class _ForgedPairReader:
         pair = self._forgery.pair(request)
         for label, (half, points) in enumerate(((pair.real, pair.real_landmarks), (pair.fake, pair.fake_landmarks))):
             window, name = WindowRequest(row, start, params), (place, fake)[label]
-            _put(_Given(half, points, self._data.size), window, label, name, batch, first + label)
+            given = _Given(half, points, self._data.size, pair.contiguous)
+            _put(given, window, label, name, batch, first + label)
         batch.mask[first : first + 2] = 0
         batch.mask[first + 1, : len(pair.mask)] = _cells(pair.mask, params)
 
@@ -330,9 +342,11 @@ class _Given(NamedTuple):
     frames: np.ndarray
     landmarks: np.ndarray
     size: int
+    contiguous: bool
 
-    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
-        return augment.apply(self.frames, self.landmarks, window.params, self.size, out[: len(self.frames)])[1]
+    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
+        part = out[: len(self.frames)]
+        return Seen(augment.apply(self.frames, self.landmarks, window.params, self.size, part)[1], self.contiguous)
 
 
 class _WindowReader:

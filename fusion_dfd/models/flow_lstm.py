@@ -68,6 +68,7 @@ class FlowDetector(System):
         frames: UInt8[Array, "b t h w 3"],
         landmarks: Float[Array, "b t 5 2"],
         length: Int[Array, " b"],
+        contiguous: Bool[Array, " b"] | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:

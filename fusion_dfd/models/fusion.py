@@ -24,12 +24,17 @@ exists if the spatial or the temporal branch does; it runs once per frame and se
 its own logit and its attention. Convolutions run in bfloat16 on request; BatchNorm, recurrent layers, attention and
 heads stay float32. With ``model.temporal=transformer`` a transformer's encoder replaces the BiLSTMs of the temporal
 branch.
+
+Where the frames of a window are not known to be consecutive (``contiguous``), the branches that read motion, temporal
+and micro, are switched off for that window: the fusion does not see their tokens, and no batch statistic counts it. A
+model that has no other branch keeps them on, because it must answer something; ``predict`` then gives no verdict.
 """
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -90,12 +95,15 @@ class FusionDetector(System):
         frames: UInt8[Array, "b t h w 3"],
         landmarks: Float[Array, "b t 5 2"],
         length: Int[Array, " b"],
+        contiguous: Bool[Array, " b"] | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:
         frames, valid = clear_padding(frames, length)
         landmarks, _ = clear_padding(landmarks, length)
         tokens, logits, shown = {}, {}, {}
+        on = self._switched_on(length.shape[0], contiguous)
+        moving = valid if contiguous is None else valid & jnp.any(on & self._motion, axis=1)[:, None]
         if self.has_backbone:
             maps = self._maps(frames, valid)
         if "spatial" in self.branches:
@@ -103,14 +111,27 @@ class FusionDetector(System):
                 maps, valid
             )
         if "temporal" in self.branches:
-            tokens["temporal"], logits["temporal"], shown["frame_attention"] = self.temporal(maps, valid, length)
+            tokens["temporal"], logits["temporal"], shown["frame_attention"] = self.temporal(
+                maps, valid, moving, length
+            )
         if "micro" in self.branches:
             tokens["micro"], logits["micro"], shown["motion_attention"], shown["micro_frame_attention"] = self.micro(
-                frames, landmarks, valid, length
+                frames, landmarks, valid, moving, length
             )
-        fused, weights = self.fusion([tokens[name] for name in self.branches], rngs)
+        fused, weights = self.fusion([tokens[name] for name in self.branches], on, rngs)
         logit = self.head(fused, rngs)
+        shown["branches_on"] = {name: on[:, k] for k, name in enumerate(self.branches)}
         return Outputs(logit, branch_logits=logits, branch_weights=weights, **shown)
+
+    @property
+    def _motion(self) -> np.ndarray:
+        """bool [k], which branches compare consecutive frames."""
+        return np.array([name in config.MOTION_BRANCHES for name in self.branches])
+
+    def _switched_on(self, rows: int, contiguous: Bool[Array, " b"] | None) -> Bool[Array, "b k"]:
+        if contiguous is None or not self._motion.any() or self._motion.all():
+            return jnp.ones((rows, len(self.branches)), bool)
+        return contiguous[:, None] | ~self._motion
 
     def _maps(self, frames: Array, valid: Array) -> Float[Array, "b t h w c"]:
         """The backbone's maps of every frame; for the backbone, time is folded into the batch axis."""
@@ -160,23 +181,27 @@ class TemporalBranch(nnx.Module):
         """Explanations set 1, for the true gradient. It does not change what is computed forward."""
 
     def __call__(
-        self, maps: Float[Array, "b t h w c"], valid: Bool[Array, "b t"], length: Int[Array, " b"]
+        self,
+        maps: Float[Array, "b t h w c"],
+        valid: Bool[Array, "b t"],
+        counted: Bool[Array, "b t"],
+        length: Int[Array, " b"],
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t"]]:
-        """Returns token, logit and the attention over the valid frames."""
+        """Returns token, logit and the attention over the valid frames; batch statistics are of those ``counted``."""
         pooled = jnp.mean(maps, axis=(2, 3))
         pooled = self.damping * pooled + (1 - self.damping) * jax.lax.stop_gradient(pooled)
-        hidden = self.encoder(self._standardise(pooled, valid), length)
+        hidden = self.encoder(self._standardise(pooled, counted), length)
         token, attention = self.attention(hidden, valid)
         return token, self.logit(token)[:, 0], attention
 
-    def _standardise(self, x: Float[Array, "b t c"], valid: Bool[Array, "b t"]) -> Float[Array, "b t d"]:
+    def _standardise(self, x: Float[Array, "b t c"], counted: Bool[Array, "b t"]) -> Float[Array, "b t d"]:
         """The sequence (its level) and its change from the frame before, each scaled to unit variance.
 
         A person's identity varies far more between windows than anything varies within one. Unscaled, the recurrent
         layers would see that level alone for the first thousands of steps. The scaling is a linear re-weighting.
         """
         change = jnp.diff(x, axis=1, prepend=x[:, :1])
-        change = self.change_norm(change.reshape(-1, x.shape[-1]), valid.reshape(-1)).reshape(x.shape)
+        change = self.change_norm(change.reshape(-1, x.shape[-1]), counted.reshape(-1)).reshape(x.shape)
         return jnp.concatenate([self.level_norm(x), change], axis=-1)
 
 
@@ -193,30 +218,35 @@ class Fusion(nnx.Module):
             self.score = nnx.Linear(width, 1, use_bias=False, rngs=rngs)
         self.branch_dropout = BranchDropout(branch_dropout)
 
-    def __call__(self, tokens: list[Array], rngs: nnx.Rngs | None) -> tuple[Float[Array, "b kd"], Float[Array, "b k"]]:
-        """Returns the weighted tokens, concatenated, and the weights, which sum to 1 over k."""
+    def __call__(
+        self, tokens: list[Array], on: Bool[Array, "b k"], rngs: nnx.Rngs | None
+    ) -> tuple[Float[Array, "b kd"], Float[Array, "b k"]]:
+        """Returns the tokens, weighted and concatenated, and the weights: they sum to 1 over the branches ``on``."""
         layers = zip(tokens, self.projections, self.norms, strict=True)
         stacked = jnp.stack([norm(project(token)) for token, project, norm in layers], axis=1)
         if not self.scores:
             return stacked[:, 0], jnp.ones(stacked.shape[:2], stacked.dtype)
         scores = self.score(jnp.tanh(self.hidden(stacked)))[..., 0]
-        weights = masked_softmax(scores, self.branch_dropout(scores.shape, rngs))
+        weights = masked_softmax(scores, self.branch_dropout(on, rngs))
         return rearrange(stacked * weights[..., None], "b k d -> b (k d)"), weights
 
 
 class BranchDropout(nnx.Module):
-    """In training, hides branches from the fusion, row by row, so that no branch relies on another. Never hides all."""
+    """In training, hides branches from the fusion, row by row, so that no branch relies on another.
+
+    Never hides the last of those that are on.
+    """
 
     def __init__(self, rate: float):
         self.rate = rate
         self.deterministic = False
 
-    def __call__(self, shape: tuple, rngs: nnx.Rngs | None) -> Array:
-        """bool [b, k]: the branches that the fusion sees, ``shape`` (b, k); b may be symbolic."""
+    def __call__(self, on: Bool[Array, "b k"], rngs: nnx.Rngs | None) -> Bool[Array, "b k"]:
+        """The branches that the fusion sees, of those that are ``on``; b may be symbolic."""
         if self.deterministic or self.rate == 0.0:
-            return jnp.ones(shape, bool)
-        draw = jax.random.uniform(rngs.dropout(), shape)
-        return (draw >= self.rate) | (draw == jnp.max(draw, axis=1, keepdims=True))
+            return on
+        draw = jnp.where(on, jax.random.uniform(rngs.dropout(), on.shape), -1.0)
+        return on & ((draw >= self.rate) | (draw == jnp.max(draw, axis=1, keepdims=True)))
 
     def set_view(self, deterministic: bool | None = None):
         """Class method used by ``nnx.view``.

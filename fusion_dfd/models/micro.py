@@ -66,9 +66,13 @@ class MicroBranch(nnx.Module):
         frames: UInt8[Array, "b t h w 3"],
         landmarks: Float[Array, "b t p 2"],
         valid: Bool[Array, "b t"],
+        counted: Bool[Array, "b t"],
         length: Int[Array, " b"],
     ) -> tuple[Float[Array, "b d"], Float[Array, " b"], Float[Array, "b t h2 w2"], Float[Array, "b t"]]:
-        """Returns token, logit, the attention over the stabilised face (0 on padding) and the attention over time."""
+        """Returns token, logit, the attention over the stabilised face (0 on padding) and the attention over time.
+
+        Batch statistics are of the frames ``counted``.
+        """
         b, t = valid.shape
         five = landmarks
         if self.reads_mesh:
@@ -77,7 +81,7 @@ class MicroBranch(nnx.Module):
         x = motion(stabilise(frames, five, length, self.size), self.inputs)
         x = rearrange(x, "b t h w c -> (b t) h w c")
         for block in self.blocks:
-            x = block(x, valid.reshape(-1))
+            x = block(x, counted.reshape(-1))
         maps = rearrange(x.astype(jnp.float32), "(b t) h w c -> b t h w c", t=t)
 
         # Left line of the figure: a context per frame, then its mean over the valid frames.

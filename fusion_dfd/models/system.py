@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from fusion_dfd.types import Outputs
 
@@ -22,6 +22,7 @@ class System(nnx.Module):
         frames: UInt8[Array, "b t h w 3"],
         landmarks: Float[Array, "b t 5 2"],
         length: Int[Array, " b"],
+        contiguous: Bool[Array, " b"] | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:
@@ -31,6 +32,8 @@ class System(nnx.Module):
           frames: RGB, 0..255.
           landmarks: the five landmarks of each frame, in its pixels. Only ``fusion`` reads them.
           length: the number of valid frames of each window.
+          contiguous: whether the frames of each window are known to be consecutive; None if all are. Only ``fusion``
+            reads it.
           rngs: with a stream ``dropout``; needed in training mode only.
 
         Raises ConfigError where frames are too small, or too few, for the layers of the model.

@@ -175,7 +175,16 @@ class DeepfakeDetector:
             indices = face.indices[part]
             known = appearance.statistics(frames)
             seconds = video.scan.seconds(indices)
-            yield Window(len(video.clips), position, indices, frames, landmarks, known, seconds=seconds)
+            yield Window(
+                len(video.clips),
+                position,
+                indices,
+                frames,
+                landmarks,
+                known,
+                seconds=seconds,
+                contiguous=face.contiguous,
+            )
 
     def outputs(self, windows: Sequence[Window]) -> list[Outputs]:
         """The model's outputs for at most BATCH windows, numpy without the batch axis; the windows do not change."""
@@ -215,11 +224,12 @@ def batch(windows: Sequence[Window], data: c.Data) -> Batch:
         label=np.zeros(BATCH, np.int32),
         weight=np.zeros(BATCH, np.float32),
         row=np.full(BATCH, -1, np.int32),
+        contiguous=np.ones(BATCH, bool),
     )
     for i, window in enumerate(windows):
         count = len(window.frames)
         made.frames[i, :count], made.landmarks[i, :count] = window.frames, window.landmarks
-        made.length[i], made.weight[i] = count, 1
+        made.length[i], made.weight[i], made.contiguous[i] = count, 1, window.contiguous
     return made
 
 

@@ -40,7 +40,8 @@ class Face:
     """Of being fake, 0..1: the windows' logits, aggregated by the run's rule (default: mean probability), calibrated if
     the run is."""
     branches: dict[str, float]
-    """Probability 0..1 of each branch alone: the mean over the windows, not calibrated."""
+    """Probability 0..1 of each branch alone: the mean over the windows for which it is on, not calibrated. Without
+    those that are on for none."""
     windows: int
     """Windows that were scored."""
     frames: int
@@ -146,6 +147,8 @@ class Window:
     """Of this window alone, numpy without the batch axis; None until scored."""
     seconds: np.ndarray | None = None
     """float64 [t], times of the frames in the video; None where the file does not state them."""
+    contiguous: bool = True
+    """Whether the frames are known to be consecutive."""
 
     @property
     def covers(self) -> set[int]:
@@ -216,7 +219,7 @@ class VerdictRules:
         turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
         who = f"face {speaks.track} of {len(faces)} speaks for the video" if speaks.track else None
         left = f"in a crowd, {video.scan.left_out} more faces were not judged" if video.scan.left_out else None
-        apart = "its frames are not known to be consecutive, so motion says nothing" if video.scan.info.gaps else None
+        apart = _why_no_motion(video) if video.scan.info.gaps else None
         reason = "; ".join(filter(None, [speaks.reason, who, left, turned, damaged, apart])) or None
         at = found.threshold if found else THRESHOLD
         return Verdict(
@@ -260,6 +263,8 @@ class VerdictRules:
         boxes = np.concatenate([clip.boxes for clip in clips])
         distance = self._distance(windows)
         reason = _why_uncertain(probability, len(boxes), config.data.frames, distance, found)
+        if _motion_alone(config) and not any(window.contiguous for window in windows):
+            reason = reason or "the model judges motion alone, and these frames are not known to be consecutive"
         return Face(
             track=number,
             verdict="uncertain" if reason else _label(probability, found),
@@ -298,6 +303,19 @@ def _why_uncertain(
     return None
 
 
+def _why_no_motion(video: ScoredVideo) -> str:
+    """What follows from gaps between the frames of a video."""
+    off = sorted({name for window in video.windows for name, on in window.outputs.branches_on.items() if not on})
+    branches = f"{' and '.join(off)} {'are' if len(off) > 1 else 'is'} switched off" if off else "motion says nothing"
+    return f"its frames are not known to be consecutive, so {branches}"
+
+
+def _motion_alone(config: c.Config) -> bool:
+    """Whether a model reads nothing but the motion between consecutive frames."""
+    fused = config.model.system == "fusion" and set(config.model.branches) <= set(c.MOTION_BRANCHES)
+    return config.faces.sampling == "dense" and (fused or config.model.system == "flow")
+
+
 def _label(probability: float, found: calibrate.Calibration | None) -> str:
     return LABELS[int(probability > (found.threshold if found else THRESHOLD))]
 
@@ -315,11 +333,12 @@ def by_person(clips: list[list[FaceTrack]], windows: list[Window]) -> dict[int, 
 
 
 def _branches(windows: Sequence[Window]) -> dict[str, float]:
-    names = windows[0].outputs.branch_logits
-    return {
-        name: float(scores.probability([window.outputs.branch_logits[name] for window in windows]).mean())
-        for name in sorted(names)
-    }
+    logits = collections.defaultdict(list)
+    for window in windows:
+        for name, logit in window.outputs.branch_logits.items():
+            if window.outputs.branches_on.get(name, True):
+                logits[name].append(logit)
+    return {name: float(scores.probability(logits[name]).mean()) for name in sorted(logits)}
 
 
 def _timeline(windows: Sequence[Window], logits: np.ndarray) -> tuple[tuple[int, float], ...]:

@@ -64,8 +64,8 @@ class Perturbed(Sequence[bytes]):
     def _make(self, row: int) -> bytes:
         clip = records.decode(self._source[row])
         frames = self._crops(clip) if self._root is None else self._cropped(clip)
-        known = (clip.boxes, clip.landmarks, clip.scores, clip.indices, clip.transform, clip.track, clip.mesh)
-        face = FaceTrack(frames, *known)
+        known = (clip.boxes, clip.landmarks, clip.scores, clip.indices, clip.transform, clip.track)
+        face = FaceTrack(frames, *known, clip.mesh, clip.contiguous)
         return records.encode(clip.video, clip.clip, face, clip.detector, QUALITY)
 
     def _apply(self, frames: np.ndarray, clip: records.ClipRecord) -> np.ndarray:

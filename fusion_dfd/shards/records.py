@@ -48,6 +48,9 @@ class ClipRecord:
     mesh: np.ndarray | None = None
     """float32 [t, 152, 2], stored as float16: x and y in pixels of the frames, NaN on frames without a mesh; None where
     the folder was prepared without ``faces.mesh``."""
+    contiguous: bool = True
+    """Whether the frames are known to be consecutive. A record says so where they are not; records of versions that did
+    not say it are judged by ``indices``."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -80,6 +83,8 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
         feature[name].float_list.value.extend(np.asarray(getattr(face, name), np.float32).ravel().tolist())
     if face.mesh is not None:
         feature["mesh"].bytes_list.value.append(np.asarray(face.mesh, _MESH).tobytes())
+    if not face.contiguous:
+        feature["contiguous"].int64_list.value.append(0)
     return example.SerializeToString(deterministic=True)
 
 
@@ -101,6 +106,7 @@ def decode(record: bytes) -> ClipRecord:
             indices=np.array(feature["indices"].int64_list.value, np.int32).reshape(len(frames)),
             transform=_floats(feature["transform"], 2, 3),
             mesh=_mesh(feature, len(frames)),
+            contiguous=_contiguous(feature),
         )
 
 
@@ -115,6 +121,8 @@ class Stored(NamedTuple):
     """float32 [t, 5, 2], of those frames."""
     mesh: np.ndarray | None
     """float32 [t, 152, 2], of those frames, as in :class:`ClipRecord`; None where none was asked for or is stored."""
+    contiguous: bool
+    """As in :class:`ClipRecord`."""
 
 
 def decode_part(record: bytes, frames: slice, mesh: bool = False) -> Stored:
@@ -123,11 +131,12 @@ def decode_part(record: bytes, frames: slice, mesh: bool = False) -> Stored:
     Raises DataError as :func:`decode` does.
     """
     with _readable():
-        feature = _features(record, {"frames", "landmarks"})
+        feature = _features(record, {"frames", "landmarks", "indices"})
         stored = feature["frames"].bytes_list.value
         landmarks = _floats(feature["landmarks"], len(stored), 5, 2)[frames]
         points = _mesh(feature, len(stored)) if mesh else None
-        return Stored(len(stored), stored[frames], landmarks, None if points is None else points[frames])
+        points = None if points is None else points[frames]
+        return Stored(len(stored), stored[frames], landmarks, points, _contiguous(feature))
 
 
 def _features(record: bytes, keys: set[str]) -> Mapping[str, Any]:
@@ -206,6 +215,12 @@ def _mesh(feature: Mapping[str, Any], count: int) -> np.ndarray | None:
         return None
     stored = np.frombuffer(feature["mesh"].bytes_list.value[0], _MESH)
     return stored.reshape(count, MESH_POINTS, 2).astype(np.float32)
+
+
+def _contiguous(feature: Mapping[str, Any]) -> bool:
+    if "contiguous" in feature:
+        return bool(feature["contiguous"].int64_list.value[0])
+    return bool((np.diff(feature["indices"].int64_list.value) == 1).all())
 
 
 def _example_class() -> type[message.Message]:

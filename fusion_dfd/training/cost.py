@@ -70,6 +70,7 @@ def noise(size: int, data: c.Data) -> Batch:
         label=np.zeros(size, np.int32),
         weight=np.ones(size, np.float32),
         row=np.zeros(size, np.int32),
+        contiguous=np.ones(size, bool),
     )
 
 

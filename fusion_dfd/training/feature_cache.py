@@ -19,7 +19,7 @@ from fusion_dfd import config as c
 from fusion_dfd.config import Data
 from fusion_dfd.input import pipeline
 from fusion_dfd.input.loader import Frames
-from fusion_dfd.input.pipeline import WindowRequest
+from fusion_dfd.input.pipeline import Seen, WindowRequest
 from fusion_dfd.shards.clip_index import ClipTable, Split
 from fusion_dfd.training import distributed
 from fusion_dfd.training.state import Graphs, TrainState
@@ -44,7 +44,8 @@ def clips(config: c.Config, graphs: Graphs, now: TrainState, split: Split, workd
 
 
 class FeatureClips:
-    """Windows of features: with them, ``Batch.frames`` is float32 [b, t, c]. Nothing is augmented.
+    """Windows of features: with them, ``Batch.frames`` is float32 [b, t, c]. Nothing is augmented, and contiguity is
+    not looked up: the systems that read features do not ask for it.
 
     Args:
       table: of the split.
@@ -61,11 +62,11 @@ class FeatureClips:
             raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
         self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
 
-    def read(self, window: WindowRequest, out: np.ndarray) -> np.ndarray:
+    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
         first = int(self._first[window.row]) + window.start
         values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
         out[: len(values)] = values
-        return np.zeros((len(values), 5, 2), np.float32)
+        return Seen(np.zeros((len(values), 5, 2), np.float32))
 
 
 def _identity(config: c.Config, now: TrainState, split: Split) -> str:

@@ -22,17 +22,19 @@ Terms = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch, jax.Array], tuple[TrainState, Terms]]
 
 
-def cross_entropy(logit: jax.Array, batch: Batch, smoothing: float) -> jax.Array:
+def cross_entropy(logit: jax.Array, batch: Batch, smoothing: float, rows: jax.Array | float = 1) -> jax.Array:
     """Mean binary cross-entropy [] over the rows with weight, against labels pulled ``smoothing / 2`` from 0 and 1.
 
     Args:
       logit: float32 [b].
       batch: its ``label`` [b] in {0, 1} and ``weight`` [b] are used.
       smoothing: 0 .. 1 (Szegedy et al. 2016, section 7, for two classes).
+      rows: bool [b], those that count.
     """
     target = batch.label * (1 - smoothing) + smoothing / 2
     each = optax.sigmoid_binary_cross_entropy(logit, target)
-    return jnp.sum(each * batch.weight) / jnp.maximum(jnp.sum(batch.weight), 1)
+    weight = batch.weight * rows
+    return jnp.sum(each * weight) / jnp.maximum(jnp.sum(weight), 1)
 
 
 def map_loss(attention: jax.Array, batch: Batch) -> jax.Array:
@@ -86,10 +88,14 @@ def total(outputs: Outputs, batch: Batch, optim: c.Optim) -> tuple[jax.Array, Te
 
     Returns it and its terms by name.
 
-    It is a sum, not a mean: how fast a branch learns must not depend on the number of other branches.
+    It is a sum, not a mean: how fast a branch learns must not depend on the number of other branches. A branch learns
+    nothing from the windows for which it is switched off (``Outputs.branches_on``).
     """
     fused = cross_entropy(outputs.logit, batch, optim.label_smoothing)
-    terms = {name: cross_entropy(logit, batch, optim.label_smoothing) for name, logit in outputs.branch_logits.items()}
+    terms = {
+        name: cross_entropy(logit, batch, optim.label_smoothing, outputs.branches_on.get(name, 1))
+        for name, logit in outputs.branch_logits.items()
+    }
     loss = fused + optim.auxiliary * sum(terms.values())
     if optim.map:
         terms["map"] = map_loss(outputs.spatial_attention, batch)
@@ -166,7 +172,7 @@ def _gradient(
 
     def loss_fn(params: dict) -> tuple[jax.Array, tuple[Terms, dict]]:
         model = nnx.merge(graph, stop_frozen(optim.parsed_groups, params), stats)
-        outputs = model(batch.frames, batch.landmarks, batch.length, rngs=nnx.Rngs(key))
+        outputs = model(batch.frames, batch.landmarks, batch.length, batch.contiguous, rngs=nnx.Rngs(key))
         loss, terms = total(outputs, batch, optim)
         return loss, (terms, nnx.to_pure_dict(nnx.state(model, nnx.Not(nnx.Param))))
 
@@ -200,6 +206,6 @@ def make_predict(graphs: Graphs, replicated: NamedSharding | None = None) -> Cal
 
     def predict(weights: dict, batch: Batch) -> Outputs:
         model = nnx.merge(graphs.evaluate, weights["params"], weights["stats"])
-        return model(batch.frames, batch.landmarks, batch.length)
+        return model(batch.frames, batch.landmarks, batch.length, batch.contiguous)
 
     return jax.jit(predict, out_shardings=replicated)
