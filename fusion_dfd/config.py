@@ -99,8 +99,8 @@ class Faces:
     sampling: str = option(
         "dense",
         "How frames are chosen. dense: clips of contiguous frames. uniform: one clip of frames spread evenly over the "
-        "whole video, for baselines that judge single frames; the temporal and micro branches then have nothing to "
-        "learn from, the detector sees every frame of the clip, and faces.every and faces.clips are unused.",
+        "whole video, for baselines that judge single frames; the temporal and micro branches are then switched off, "
+        "the detector sees every frame of the clip, and faces.every and faces.clips are unused.",
         words=("dense", "uniform"),
     )
     clip_length: int = option(32, "Frames per stored clip.", 1, 10000)

@@ -183,3 +183,5 @@ class Score:
     logit: float
     start: int = 0
     """First frame of the window in the source video."""
+    contiguous: int = 1
+    """1 where the frames of the window are known to be consecutive, else 0."""

@@ -42,7 +42,7 @@ def score_windows(
     pending = None
     for batch in batches:
         outputs = predict(batch)
-        now = batch.row, batch.weight, batch.length, outputs.logit, outputs.frame_logits
+        now = batch.row, batch.weight, batch.length, batch.contiguous, outputs.logit, outputs.frame_logits
         # Read one batch late: the device works on this batch while the host handles the one before.
         count = collected.add(pending)
         pending = now
@@ -54,7 +54,12 @@ def score_windows(
     if not collected.done.all():
         count = int(collected.done.sum())
         raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
-    rows = [row_facts(table, *place) for place in zip(windows.rows.tolist(), windows.starts.tolist(), strict=True)]
+    rows = [
+        row_facts(table, row, start) | {"contiguous": int(contiguous)}
+        for row, start, contiguous in zip(
+            windows.rows.tolist(), windows.starts.tolist(), collected.contiguous, strict=True
+        )
+    ]
     scored = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
     if len(collected.frames) < len(windows):
         return scored, None
@@ -67,10 +72,11 @@ def score_windows(
 
 
 class _Collected:
-    """Logits by number of the window."""
+    """Logits and contiguity by number of the window."""
 
     def __init__(self, count: int):
         self.logits = np.full(count, np.nan)
+        self.contiguous = np.ones(count, dtype=bool)
         self.done = np.zeros(count, dtype=bool)
         self.frames: dict[int, np.ndarray] = {}
 
@@ -78,10 +84,12 @@ class _Collected:
         """Wait for a batch and keep its rows; returns their number."""
         if pending is None:
             return 0
-        row, weight, length, logit, frame_logits = map(_on_host, pending)
+        row, weight, length, contiguous, logit, frame_logits = map(_on_host, pending)
         real = weight > 0
         self.logits[row[real]] = logit[real]
         self.done[row[real]] = True
+        if contiguous is not None:
+            self.contiguous[row[real]] = contiguous[real]
         if frame_logits is not None:
             self.frames |= {int(row[i]): frame_logits[i, : length[i]] for i in np.flatnonzero(real)}
         return int(real.sum())

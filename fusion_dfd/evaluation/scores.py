@@ -138,35 +138,39 @@ def _text(value) -> str:
 
 
 def read_csv(path: str | os.PathLike, kind: type[Row] = Score) -> list[Row]:
-    """Inverse of :func:`write_csv`. Raises :class:`DataError` naming the file, the line and the value that is wrong."""
+    """Inverse of :func:`write_csv`; columns that have a default may be missing, as in tables of earlier versions.
+
+    Raises :class:`DataError` naming the file, the line and the value that is wrong.
+    """
     fields = dataclasses.fields(kind)
     names = [field.name for field in fields]
-    convert = [_CONVERT[field.type] for field in fields]
+    needed = {field.name for field in fields if field.default is dataclasses.MISSING}
+    convert = {field.name: _CONVERT[field.type] for field in fields}
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
             header = next(reader, [])
-            if header != names:
+            if header != [name for name in names if name in header] or not needed <= set(header):
                 raise DataError(f"{path}: the first line must read {','.join(names)}, not {','.join(header)!r}")
-            return [kind(*_values(path, reader.line_num, cells, names, convert)) for cells in reader]
+            return [kind(**_values(path, reader.line_num, cells, header, convert)) for cells in reader]
     except OSError as error:
         raise DataError(f"cannot read scores from {path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a CSV table of scores: {error}") from error
 
 
-def _values(path, line: int, cells: list[str], names: list[str], convert: list[type]) -> list:
+def _values(path, line: int, cells: list[str], names: list[str], convert: dict[str, type]) -> dict:
     if len(cells) != len(names):
         raise DataError(f"{path}, line {line}: {len(cells)} values where {len(names)} belong: is the file cut short?")
-    values = []
-    for name, cell, of in zip(names, cells, convert, strict=True):
+    values = {}
+    for name, cell in zip(names, cells, strict=True):
         try:
-            value = of(cell)
+            value = convert[name](cell)
         except ValueError:
-            raise DataError(f"{path}, line {line}: {name} is {cell!r}, want {of.__name__}") from None
+            raise DataError(f"{path}, line {line}: {name} is {cell!r}, want {convert[name].__name__}") from None
         if name == "label" and value not in (-1, 0, 1):
             raise DataError(f"{path}, line {line}: label is {cell}, want 0 (real), 1 (fake) or -1 (unknown)")
-        values.append(value)
+        values[name] = value
     return values
 
 

@@ -3,6 +3,7 @@
 Layout of a summary::
 
     threshold, rule, tracks, bootstrap {n, seed, level, over}
+    apart        {windows, videos}: with frames that are not known to be consecutive
     calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
     list         {digest, videos, scored}: SHA-256 of the list of all videos, with or without a score
                  (:mod:`fusion_dfd.datasets.listing`), their number, and how many have a score
@@ -136,6 +137,7 @@ def summarise(
         "list": _listed(raw, unscored),
         "undecided": calibration and _undecided(scored, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
+        "apart": _apart(scores),
         "units": {
             name: {"title": TITLES[name], "threshold": limit, **_unit(rows, options | {"threshold": limit})}
             for name, (rows, limit) in units.items()
@@ -150,6 +152,11 @@ def _agrees(calibration: Calibration, rule: str, tracks: str) -> None:
             f"the calibration is of evaluate.aggregate={calibration.aggregate}, tracks={calibration.tracks}, but the "
             f"scores are aggregated by {rule}, {tracks}: fit it again with fusion-dfd calibrate"
         )
+
+
+def _apart(scores: Sequence[Score]) -> dict[str, int]:
+    apart = [row.video for row in scores if not row.contiguous]
+    return {"windows": len(apart), "videos": len(set(apart))}
 
 
 def _undecided(scored: Sequence[VideoScore], calibration: Calibration) -> dict:

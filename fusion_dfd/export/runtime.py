@@ -105,7 +105,10 @@ def onnx(config: c.Config, weights: dict, metadata: Mapping[str, str]) -> bytes:
 
 def arrays(batch: Batch) -> dict[str, np.ndarray]:
     """The inputs of a program from a batch."""
-    return {name: np.asarray(getattr(batch, name)) for name in INPUTS}
+    known = {name: getattr(batch, name) for name in INPUTS}
+    if known["contiguous"] is None:
+        known["contiguous"] = np.ones(len(known["length"]), bool)
+    return {name: np.asarray(array) for name, array in known.items()}
 
 
 def onnx_program(folder: str, threads: int = 0) -> LoadedProgram:

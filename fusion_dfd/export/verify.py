@@ -37,8 +37,8 @@ class ComparedWindows:
 def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
     """Windows of val of the shards in ``data``, or of those that ``config`` was trained on.
 
-    Three batches: all windows, one alone, and shortened ones, so that padding and batch sizes are compared too. Raises
-    DataError if the shards cannot be read.
+    Three batches: all windows, one alone, and shortened ones whose frames are not known to be consecutive, so that
+    padding, batch sizes and switched-off branches are compared too. Raises DataError if the shards cannot be read.
     """
     folder = data or synthetic.shards_of(config)
     batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, most=1)
@@ -48,6 +48,7 @@ def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
     alone = {name: array[:1] for name, array in whole.items()}
     short = {name: array[1:] for name, array in whole.items()} if real.sum() > 1 else dict(alone)
     short["length"] = np.maximum(1, short["length"] // 2).astype(np.int32)
+    short["contiguous"] = np.zeros(len(short["length"]), bool)
     return ComparedWindows(os.path.basename(os.path.normpath(folder)), [whole, alone, short])
 
 

@@ -50,6 +50,7 @@ class FrameDetector(System):
         frames: UInt8[Array, "b t h w 3"] | Float[Array, "b t c"],
         landmarks: Float[Array, "b t 5 2"],
         length: Int[Array, " b"],
+        contiguous: Bool[Array, " b"] | None = None,
         *,
         rngs: nnx.Rngs | None = None,
     ) -> Outputs:

@@ -173,16 +173,14 @@ class DeepfakeDetector:
                 face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
             )
             indices = face.indices[part]
-            known = appearance.statistics(frames)
-            seconds = video.scan.seconds(indices)
             yield Window(
-                len(video.clips),
-                position,
-                indices,
-                frames,
-                landmarks,
-                known,
-                seconds=seconds,
+                clip=len(video.clips),
+                face=position,
+                indices=indices,
+                frames=frames,
+                landmarks=landmarks,
+                appearance=appearance.statistics(frames),
+                seconds=video.scan.seconds(indices),
                 contiguous=face.contiguous,
             )
 

@@ -40,6 +40,12 @@ def remarks(summary: Summary) -> list[str]:
     if summary["calibration"]:
         lines += [summary["calibration"]["sentence"], undecided(summary)]
     lines.append(listed(summary))
+    if summary["apart"]["windows"]:
+        lines.append(
+            f"Frames that are not known to be consecutive: {summary['apart']['windows']} windows of "
+            f"{summary['apart']['videos']} videos. For them the branches that read motion are switched off, and other "
+            "systems that read it are not to be relied on."
+        )
     unscored = summary["unscored"]
     if unscored["videos"]:
         lines.append(

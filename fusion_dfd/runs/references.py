@@ -118,16 +118,22 @@ def _appearances(split: clip_index.Split, config: c.Config, windows: int) -> tup
 
 def _motions(split: clip_index.Split, config: c.Config, windows: int) -> np.ndarray:
     """Motions [n, d] of the windows of a split, at most ``windows`` of a video; 0 takes all."""
-    rows = [real_motion.motion(frames, landmarks) for frames, landmarks, _ in _windows(split, config, windows)]
+    seen = _windows(split, config, windows, contiguous=True)
+    rows = [real_motion.motion(frames, landmarks) for frames, landmarks, _ in seen]
     return np.array(rows).reshape(-1, real_motion.FEATURES)
 
 
-def _windows(split: clip_index.Split, config: c.Config, count: int) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Frames [t, s, s, 3], landmarks [t, 5, 2] and label of the windows of a split, at most ``count`` of a video."""
+def _windows(
+    split: clip_index.Split, config: c.Config, count: int, contiguous: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    """Frames [t, s, s, 3], landmarks [t, 5, 2] and label of the windows of a split, at most ``count`` of a video.
+
+    With ``contiguous``, only of those whose frames are known to be consecutive.
+    """
     if not len(split):
         return
     batches, _ = pipeline.eval_batches(split, config.data, config.evaluate.batch_size, count)
     for batch in batches:
-        for i in np.flatnonzero(batch.weight):
+        for i in np.flatnonzero(batch.weight * (batch.contiguous if contiguous else 1)):
             length = batch.length[i]
             yield batch.frames[i, :length], batch.landmarks[i, :length], int(batch.label[i])

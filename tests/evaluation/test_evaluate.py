@@ -33,7 +33,7 @@ def world():
     return table, windows
 
 
-def _batch(rows, lengths=None):
+def _batch(rows, lengths=None, contiguous=None):
     rows = np.array(rows)
     count = len(rows)
     return Batch(
@@ -43,6 +43,7 @@ def _batch(rows, lengths=None):
         label=jnp.zeros(count, int),
         weight=jnp.array(rows >= 0, float),
         row=jnp.array(rows),
+        contiguous=contiguous,
     )
 
 
@@ -73,6 +74,17 @@ def test_rows_carry_who_they_are(world):
         ("original", "000", "c23", "ff"),
         ("FaceSwap", "000", "c23", "ff"),
     }
+
+
+def test_rows_say_whether_their_frames_are_consecutive(world):
+    batches = [_batch([3, 0, 2], None, np.array([False, True, True])), _batch([1, -1])]
+    clips, frames = evaluate.score_windows(_predict, batches, *world[::-1])
+    assert [row.contiguous for row in clips] == [1, 1, 1, 0]
+    assert [row.contiguous for row in frames] == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert summary.summarise([row for row in clips if not row.track], bootstrap=0)["apart"] == {
+        "windows": 0, "videos": 0
+    }  # fmt: skip
+    assert summary.summarise(clips, bootstrap=0)["apart"] == {"windows": 1, "videos": 1}
 
 
 def test_numpy_batches_and_models_without_frame_logits(world):

@@ -20,7 +20,9 @@ def batch(rng, weight) -> Batch:
     frames = rng.integers(0, 256, (rows, 4, 32, 32, 3)).astype(np.uint8)
     landmarks = rng.uniform(0, 32, (rows, 4, 5, 2)).astype(np.float32)
     zeros = np.zeros(rows, np.int32)
-    return Batch(frames, landmarks, np.array([4, 1, 2, 3], np.int32), zeros, np.array(weight, np.float32), zeros)
+    apart = np.array([True, True, False, True])
+    length, weight = np.array([4, 1, 2, 3], np.int32), np.array(weight, np.float32)
+    return Batch(frames, landmarks, length, zeros, weight, zeros, contiguous=apart)
 
 
 def test_the_onnx_program_answers_for_the_rows_that_count(written, rng):
@@ -34,8 +36,7 @@ def test_the_onnx_program_answers_for_the_rows_that_count(written, rng):
 def test_the_stablehlo_program_gives_all_that_the_model_gives(written, rng):
     clips = batch(rng, [1, 1, 1, 1])
     live = score.predictor(Run(written).best())(clips)
-    given = {name: getattr(clips, name) for name in ("frames", "landmarks", "length")}
-    found = runtime.stablehlo_program(written)(given)
+    found = runtime.stablehlo_program(written)(runtime.arrays(clips))
     np.testing.assert_allclose(found["logit"], live.logit, atol=1e-6)
     np.testing.assert_allclose(found["branch_logits.spatial"], live.branch_logits["spatial"], atol=1e-6)
     np.testing.assert_allclose(found["frame_logits"], live.frame_logits, atol=1e-6)

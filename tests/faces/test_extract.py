@@ -262,5 +262,6 @@ def test_frames_that_are_not_known_to_be_consecutive_are_sampled_uniformly(tmp_p
     script.seen.clear()
     gap = extract(str(tmp_path / "gap"), OPTIONS, script)
     assert gap.info.gaps == 1
+    assert ([clip.contiguous for clip in whole.clips], [clip.contiguous for clip in gap.clips]) == ([True] * 2, [False])
     assert [clip.indices.tolist() for clip in gap.clips] == [[0, 2, 4, 6, 8, 11, 13, 15, 17, 19]]
     assert script.seen == [[0, 2, 4, 6, 8, 31, 33, 35, 37, 39]], "the detector looked at each, nothing is interpolated"

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import logging
 
@@ -56,6 +57,17 @@ def test_a_batch_is_pairs_of_real_and_fake_with_equal_shares_of_the_methods(spli
         sources = split.table.source[batch.row]
         np.testing.assert_array_equal(sources[::2], sources[1::2])
         assert sorted(split.table.method[batch.row[1::2]]) == ["Deepfakes", "Face2Face", "FaceSwap"]
+
+
+def test_a_batch_says_which_windows_are_not_consecutive(write_split, build):
+    broken = dataclasses.replace(build.clip(build.ramp(8)), contiguous=False)
+    opened = write_split(
+        [(build.video(0, ORIGINAL), 0, build.clip(build.ramp(8))), (build.video(0, "FaceSwap"), 0, broken)]
+    )
+    np.testing.assert_array_equal(train(opened, count=1, batch_size=2)[0].contiguous, [True, False])
+    batches, _ = pipeline.eval_batches(opened, data(), 4)
+    found = {int(row): bool(one) for batch in batches for row, one in zip(batch.label, batch.contiguous, strict=True)}
+    assert found == {0: True, 1: False}
 
 
 def test_an_epoch_of_batches_holds_every_fake_once(split):

@@ -196,19 +196,61 @@ def test_training_moves_every_statistic_and_evaluation_none():
     close(stats, quiet(params, stats, clips()), 0)
 
 
-def test_branch_dropout_hides_some_never_all():
+def test_branch_dropout_hides_some_never_all_of_those_that_are_on():
     hide = fusion.BranchDropout(0.6)
-    seen = np.asarray(hide((500, 3), nnx.Rngs(dropout=0)))
+    seen = np.asarray(hide(jnp.ones((500, 3), bool), nnx.Rngs(dropout=0)))
     assert seen.any(axis=1).all()
     np.testing.assert_allclose(seen.mean(), 0.4 + 0.6**3 / 3, atol=0.05)
-    quiet = nnx.view(hide, deterministic=True)
-    assert np.asarray(quiet((5, 3), None)).all()
+    on = jnp.tile(jnp.array([[True, False, False]]), (500, 1))
+    np.testing.assert_array_equal(hide(on, nnx.Rngs(dropout=0)), on)
+    np.testing.assert_array_equal(nnx.view(hide, deterministic=True)(on, None), on)
+
+
+BROKEN = jnp.array([True, False, True])
+
+
+def test_without_contiguity_the_branches_of_motion_are_off_for_that_window_alone():
+    state = split((config.BRANCHES,), False)
+    images, landmarks, length = clips(length=np.array([4, 4, 4]))
+    whole = evaluate(*state, (images, landmarks, length))
+    broken = evaluate(*state, (images, landmarks, length, BROKEN))
+    close(whole.logit[BROKEN], broken.logit[BROKEN], 1e-6)
+    np.testing.assert_allclose(broken.branch_weights[1], [1, 0, 0], atol=1e-6)
+    assert {name: on.tolist() for name, on in broken.branches_on.items()} == {
+        "spatial": [True, True, True], "temporal": [True, False, True], "micro": [True, False, True]
+    }  # fmt: skip
+    order = np.array([2, 0, 3, 1])
+    moved = evaluate(*state, (images[:, order], landmarks[:, order], length, BROKEN))
+    np.testing.assert_allclose(broken.logit[1], moved.logit[1], atol=1e-7)
+    assert (np.abs(broken.logit - moved.logit)[BROKEN] > 1e-6).all()
+
+
+@pytest.mark.parametrize("branches", [("temporal",), ("micro",), ("temporal", "micro")], ids="+".join)
+def test_a_model_of_motion_alone_answers_all_the_same(branches):
+    state = split((branches,), False)
+    broken = evaluate(*state, (*clips(), BROKEN))
+    assert np.isfinite(broken.logit).all()
+    close(evaluate(*state, clips()), broken, 1e-6)
+
+
+def test_windows_that_are_not_contiguous_are_in_no_statistic_of_a_branch_of_motion():
+    """The backbone's statistics count every frame; those of the two branches are as if the window were padding."""
+    state, key = split((config.BRANCHES,), True), jax.random.key(1)
+    images, landmarks, length = clips()
+    _, found, grads = train(*state, (images, landmarks, length, BROKEN), key)
+    turned = landmarks.at[1].set(landmarks[1, ::-1] + 3.0)
+    _, other, _ = train(*state, (images, turned, length, BROKEN), key)
+    close(found["micro"], other["micro"], 1e-6)
+    _, counted, _ = train(*state, (images, turned, length), key)
+    leaves = zip(jax.tree.leaves(found["micro"]), jax.tree.leaves(counted["micro"]), strict=True)
+    assert any(np.abs(a - b).max() > 1e-5 for a, b in leaves)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
 
 def test_hidden_branches_get_no_weight():
     layer = fusion.Fusion([4, 4, 4], 6, 0.9, rngs=nnx.Rngs(0))
     tokens = [jnp.ones((64, 4)) * k for k in range(3)]
-    _, weights = layer(tokens, nnx.Rngs(dropout=1))
+    _, weights = layer(tokens, jnp.ones((64, 3), bool), nnx.Rngs(dropout=1))
     np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
     assert (np.asarray(weights) == 0).sum() > 64
 

@@ -177,5 +177,7 @@ def test_a_folder_of_the_frames_of_a_video_is_told_the_same(build, video, tmp_pa
     (tmp_path / "07.png").unlink()
     (gapped,) = detector.score([str(tmp_path)])
     assert {window.clip for window in gapped.windows} == {0}, "sampled uniformly: one clip"
-    assert "its frames are not known to be consecutive" in detector.predict(str(tmp_path)).reason
+    verdict = detector.predict(str(tmp_path))
+    assert "its frames are not known to be consecutive, so temporal is switched off" in verdict.reason
+    assert set(verdict.faces[0].branches) == {"spatial"}
     assert "consecutive" not in (folder.reason or "")

@@ -56,6 +56,18 @@ def test_what_lies_outside_training_gets_no_verdict(build, video):
     assert "outside what the model was trained on" in verdict.reason
 
 
+def test_motion_alone_cannot_judge_frames_that_are_not_consecutive(build, video, config):
+    detector = build(lambda _: [(5, 5, 30, 0.99)])
+    (scored,) = detector.score([video(20)])
+    for window in scored.windows:
+        window.contiguous = False
+    only = dataclasses.replace(config, model=dataclasses.replace(config.model, branches=("temporal",)))
+    verdict = detector.rules.verdict(scored, only)
+    assert verdict.verdict == "uncertain"
+    assert "judges motion alone" in verdict.reason
+    assert "motion" not in (detector.rules.verdict(scored, config).reason or "")
+
+
 def test_a_face_seen_too_shortly_gets_no_verdict(build, video):
     verdict = verdict_on(build, video(4))
     assert verdict.verdict == "uncertain"

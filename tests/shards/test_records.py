@@ -59,14 +59,27 @@ def test_frames_are_colour_true_jpeg_without_chroma_subsampling():
 
 def test_the_schema_told_to_tfds_is_the_schema_written():
     keys = set(records._Example.FromString(records.encode(VIDEO, 0, synthetic_tracks.track(0), "d")).features.feature)
-    assert keys == records._KEYS == set(tfds_metadata.features()["featuresDict"]["features"])
+    assert keys == records._KEYS
+    assert {*keys, "contiguous"} == set(tfds_metadata.features()["featuresDict"]["features"])
+
+
+def test_a_record_says_where_frames_are_not_consecutive_and_old_ones_are_judged_by_their_numbers():
+    face = synthetic_tracks.track(3, length=4)
+    for one, expected in (
+        (face, True),
+        (dataclasses.replace(face, contiguous=False), False),
+        (dataclasses.replace(face, indices=face.indices * 3), False),
+    ):
+        record = records.encode(VIDEO, 0, one, "d")
+        assert records.decode(record).contiguous is records.decode_part(record, slice(2)).contiguous is expected
 
 
 def test_a_mesh_is_a_field_of_its_own_and_all_else_stays_as_it_is():
     face = synthetic_tracks.meshed(3, length=4)
     record = records.encode(VIDEO, 0, face, "d")
     fields = records._Example.FromString(record).features.feature
-    assert set(fields) == {*records._KEYS, "mesh"} == set(tfds_metadata.features(True)["featuresDict"]["features"])
+    assert set(fields) == {*records._KEYS, "mesh"}
+    assert {*fields, "contiguous"} == set(tfds_metadata.features(True)["featuresDict"]["features"])
     whole = records.decode(record)
     np.testing.assert_array_equal(whole.mesh, face.mesh)
     assert whole.mesh.dtype == np.float32

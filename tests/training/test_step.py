@@ -163,6 +163,15 @@ def test_loss_of_known_logits():
     np.testing.assert_allclose(terms["accuracy"], 0.0)  # a logit of 0 does not say fake, 2 wrongly does
 
 
+def test_a_branch_learns_nothing_from_windows_for_which_it_is_off():
+    logit = np.float32([0.0, 2.0])
+    batch = Batch(None, None, None, label=np.int32([1, 0]), weight=np.float32([1, 1]), row=None)
+    on = {"a": np.array([True, True]), "b": np.array([True, False])}
+    _, terms = step.total(Outputs(logit, {"a": logit, "b": logit}, None, on), batch, smoothing=0.0, auxiliary=1.0)
+    np.testing.assert_allclose(terms["loss/a"], (np.log(2) + np.log1p(np.exp(2))) / 2, rtol=1e-6)
+    np.testing.assert_allclose(terms["loss/b"], np.log(2), rtol=1e-6)
+
+
 def test_smoothing_pulls_the_target_towards_the_middle():
     batch = Batch(None, None, None, label=np.int32([1]), weight=np.float32([1]), row=None)
     expected = optax.sigmoid_binary_cross_entropy(np.float32([3.0]), np.float32([0.95]))[0]

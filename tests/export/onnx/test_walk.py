@@ -33,8 +33,8 @@ def session(content: bytes):
 def batches():
     """One of the clips of small_systems, and all of them twice, with garbage in padded frames."""
     clips = systems.garbage(systems.clips())
-    yield tuple(x[2:] for x in clips)
-    yield tuple(jnp.concatenate([x, x[::-1]]) for x in clips)
+    yield *(x[2:] for x in clips), jnp.array([False])
+    yield *(jnp.concatenate([x, x[::-1]]) for x in clips), jnp.arange(6) % 2 == 0
 
 
 @pytest.mark.parametrize("variant", systems.VARIANTS)
@@ -43,7 +43,7 @@ def test_a_system_gives_what_it_gives_live(variant):
     _, _, params, stats = systems.split_model(options)
     weights = {"params": params, "stats": stats}
     live = jax.jit(runtime.function(options))
-    shapes = dict(zip(runtime.INPUTS, systems.clips(), strict=True))
+    shapes = dict(zip(runtime.INPUTS, (*systems.clips(), jnp.ones(3, bool)), strict=True))
     run = session(walk.convert(lambda *clips: live(weights, *clips), shapes, {}, variant))
     for batch in batches():
         expected = live(weights, *batch)
