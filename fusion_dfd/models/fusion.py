@@ -102,7 +102,7 @@ class FusionDetector(System):
         frames, valid = clear_padding(frames, length)
         landmarks, _ = clear_padding(landmarks, length)
         tokens, logits, shown = {}, {}, {}
-        on = self._switched_on(length.shape[0], contiguous)
+        on = self._switched_on(length, contiguous)
         moving = valid if contiguous is None else valid & jnp.any(on & self._motion, axis=1)[:, None]
         if self.has_backbone:
             maps = self._maps(frames, valid)
@@ -128,9 +128,9 @@ class FusionDetector(System):
         """bool [k], which branches compare consecutive frames."""
         return np.array([name in config.MOTION_BRANCHES for name in self.branches])
 
-    def _switched_on(self, rows: int, contiguous: Bool[Array, " b"] | None) -> Bool[Array, "b k"]:
+    def _switched_on(self, length: Int[Array, " b"], contiguous: Bool[Array, " b"] | None) -> Bool[Array, "b k"]:
         if contiguous is None or not self._motion.any() or self._motion.all():
-            return jnp.ones((rows, len(self.branches)), bool)
+            return jnp.ones((*length.shape, len(self.branches)), bool)
         return contiguous[:, None] | ~self._motion
 
     def _maps(self, frames: Array, valid: Array) -> Float[Array, "b t h w c"]:
