@@ -125,7 +125,7 @@ def make_onnx(folder: str, batch: Batch) -> Callable[[], float]:
             program = runtime.onnx_program(out)
         except DataError as error:
             raise Unavailable(str(error).rpartition(": ")[2]) from error
-    given = runtime.arrays(batch)
+    given = runtime.arrays(batch, trained.config.model)
     return lambda: timed(lambda: program(given), 2)[0]
 
 

@@ -108,7 +108,8 @@ class Batch:
     frames: jax.Array
     """uint8 [b, t, h, w, 3], RGB."""
     landmarks: jax.Array
-    """float32 [b, t, 5, 2], pixels of the frames."""
+    """float32 [b, t, p, 2], pixels of the frames: the five landmarks, and where a mesh is stored its MESH_POINTS, which
+    are 0 on frames without one."""
     length: jax.Array
     """int32 [b], valid frames; frames at and beyond it are padding (zeros)."""
     label: jax.Array

@@ -71,7 +71,7 @@ def fused_without(
     graph: nnx.GraphDef,
     weights: dict,
     frames: UInt8[Array, "b t h w 3"],
-    landmarks: Float[Array, "b t 5 2"],
+    landmarks: Float[Array, "b t p 2"],
     length: Int[Array, " b"],
     contiguous: Bool[Array, " b"],
 ) -> Float[Array, "k b"]:
@@ -90,7 +90,7 @@ def fused_without(
 
 def without_regions(detector: DeepfakeDetector, windows: Sequence[Window]) -> dict[str, np.ndarray]:
     """Logits [n] of at most BATCH windows with each of HIDDEN hidden in turn, without parts that no frame shows."""
-    found = [face_regions.masks(window.landmarks, window.frames.shape[1]) for window in windows]
+    found = [face_regions.masks(window.landmarks[:, :5], window.frames.shape[1]) for window in windows]
     logits = {}
     for name in HIDDEN:
         if any(masks[name].any() for masks in found):

@@ -204,7 +204,7 @@ class Keeper:
 
     def __call__(self, window: Window) -> bool:
         if self._measures:
-            self.motions.append(real_motion.motion(window.frames, window.landmarks))
+            self.motions.append(real_motion.motion(window.frames, window.landmarks[:, :5]))
         self._kept.append(window)
         while len(self._kept) > 1 and sum(one.frames.nbytes for one in self._kept) > HELD:
             self._drop()

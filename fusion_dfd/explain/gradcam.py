@@ -78,7 +78,7 @@ def heat(
     graph: nnx.GraphDef,
     weights: dict,
     frames: UInt8[Array, "b t h w 3"],
-    landmarks: Float[Array, "b t 5 2"],
+    landmarks: Float[Array, "b t p 2"],
     length: Int[Array, " b"],
     contiguous: Bool[Array, " b"],
 ) -> Float[Array, "b u i j"]:

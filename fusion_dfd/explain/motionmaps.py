@@ -9,6 +9,7 @@ import numpy as np
 
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import face_regions
+from fusion_dfd.models import mesh_motion
 from fusion_dfd.models.flow_lstm import flow_pictures
 from fusion_dfd.models.geometry import stabilise
 from fusion_dfd.models.micro import motion
@@ -44,7 +45,8 @@ def of(window: Window, model: c.Model) -> Motion | None:
     count = len(window.frames)
     if outputs.micro_frame_attention is not None:
         size = model.micro.size
-        faces = stabilise(frames, landmarks, np.array([count], np.int32), size)
+        five = mesh_motion.five(landmarks, np.ones((1, count), bool)) if model.micro.mesh else landmarks[:, :, :5]
+        faces = stabilise(frames, five, np.array([count], np.int32), size)
         flow = np.asarray(jax.device_get(motion(faces, ("flow",))))[0]
         pictures = np.asarray(jax.device_get(faces))[0].round().astype(np.uint8)
         weight = np.asarray(outputs.micro_frame_attention)[:count].copy()
@@ -54,7 +56,7 @@ def of(window: Window, model: c.Model) -> Motion | None:
         flow = np.concatenate([np.zeros_like(flow[:1]), flow])
         pictures, size = window.frames, window.frames.shape[1]
         weight = np.asarray(outputs.motion_anomaly)[:count].copy()
-        parts = face_regions.masks(window.landmarks, size)
+        parts = face_regions.masks(window.landmarks[:, :5], size)
     attention = np.asarray(outputs.motion_attention, np.float32)[:count]
     weight[0] = 0  # nothing leads to the first frame
     at = int(np.argmax(weight)) or 1

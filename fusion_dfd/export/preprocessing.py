@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from fusion_dfd import config as c
+from fusion_dfd.export import runtime
 from fusion_dfd.faces import align, track
+from fusion_dfd.faces.mesh import STORED
 from fusion_dfd.input import augment
 
 LANDMARKS = (
@@ -27,7 +29,7 @@ def contract(config: c.Config) -> dict[str, Any]:
         "and y downwards, the centre of the first pixel at 0.",
         "faces": _faces(config.faces),
         "clip": _clip(config),
-        "inputs": _inputs(config.data),
+        "inputs": _inputs(config),
         "outputs": _outputs(),
         "video": _video(config.evaluate),
     }
@@ -86,8 +88,9 @@ def _clip(config: c.Config) -> dict[str, Any]:
     }
 
 
-def _inputs(data: c.Data) -> dict[str, Any]:
-    t, side = data.frames, data.size
+def _inputs(config: c.Config) -> dict[str, Any]:
+    t, side, points = config.data.frames, config.data.size, runtime.points(config.model)
+    mesh = f": the five, then points {list(STORED)} of MediaPipe's face mesh, zeros on frames without one"
     return {
         "frames": {
             "dtype": "uint8",
@@ -96,8 +99,8 @@ def _inputs(data: c.Data) -> dict[str, Any]:
         },
         "landmarks": {
             "dtype": "float32",
-            "shape": ["batch", t, 5, 2],
-            "is": "x, y in pixels of these frames",
+            "shape": ["batch", t, points, 2],
+            "is": "x, y in pixels of these frames" + (mesh if points > 5 else ""),
             "order": list(LANDMARKS),
         },
         "length": {

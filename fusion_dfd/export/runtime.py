@@ -25,7 +25,7 @@ from fusion_dfd import config as c
 from fusion_dfd.export.onnx import walk
 from fusion_dfd.runs.run import Run, flatten, stored_weights
 from fusion_dfd.training import state
-from fusion_dfd.types import Batch, DataError, Outputs
+from fusion_dfd.types import MESH_POINTS, Batch, DataError, Outputs
 
 PLATFORMS = ("cpu", "cuda")
 INPUTS = ("frames", "landmarks", "length", "contiguous")
@@ -65,10 +65,21 @@ def from_names(arrays: Arrays) -> Outputs:
     return Outputs(branch_logits=logits, branches_on=on, **rest)
 
 
-def inputs(data: c.Data) -> dict[str, jax.ShapeDtypeStruct]:
-    """The inputs of every program, for one window."""
-    t, side = data.frames, data.size
-    shapes = ((1, t, side, side, 3), jnp.uint8), ((1, t, 5, 2), jnp.float32), ((1,), jnp.int32), ((1,), jnp.bool_)
+def points(model: c.Model) -> int:
+    """Landmarks of a frame that a program takes: five, and the points of the mesh where the model reads it."""
+    reads = model.system == "fusion" and "micro" in model.branches and model.micro.mesh
+    return 5 + MESH_POINTS if reads else 5
+
+
+def inputs(config: c.Config) -> dict[str, jax.ShapeDtypeStruct]:
+    """The inputs of a program, for one window."""
+    t, side = config.data.frames, config.data.size
+    shapes = (
+        ((1, t, side, side, 3), jnp.uint8),
+        ((1, t, points(config.model), 2), jnp.float32),
+        ((1,), jnp.int32),
+        ((1,), jnp.bool_),
+    )
     return dict(zip(INPUTS, (jax.ShapeDtypeStruct(*one) for one in shapes), strict=True))
 
 
@@ -91,7 +102,7 @@ def stablehlo(config: c.Config, weights: dict) -> bytes:
         return run(jax.tree.unflatten(tree, [arrays[name] for name in order]), *windows)
 
     (batch,) = export.symbolic_shape("batch")
-    shapes = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in inputs(config.data).values()]
+    shapes = [jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype) for one in inputs(config).values()]
     given = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for name, leaf in flatten(weights).items()}
     return bytes(export.export(jax.jit(named), platforms=PLATFORMS)(given, *shapes).serialize())
 
@@ -100,15 +111,22 @@ def onnx(config: c.Config, weights: dict, metadata: Mapping[str, str]) -> bytes:
     """An ``.onnx`` file. Raises DataError for a model that has no ONNX form, saying why."""
     run = function(config.model)
     known = jax.tree.map(np.asarray, weights)
-    return walk.convert(lambda *windows: run(known, *windows), inputs(config.data), metadata, config.name)
+    return walk.convert(lambda *windows: run(known, *windows), inputs(config), metadata, config.name)
 
 
-def arrays(batch: Batch) -> dict[str, np.ndarray]:
-    """The inputs of a program from a batch."""
+def arrays(batch: Batch, model: c.Model) -> dict[str, np.ndarray]:
+    """The inputs of a model's program from a batch."""
     known = {name: getattr(batch, name) for name in INPUTS}
     if known["contiguous"] is None:
         known["contiguous"] = np.ones(len(known["length"]), bool)
+    known["landmarks"] = _fitted(np.asarray(known["landmarks"]), points(model))
     return {name: np.asarray(array) for name, array in known.items()}
+
+
+def _fitted(landmarks: np.ndarray, count: int) -> np.ndarray:
+    """Landmarks [b, t, p, 2] with ``count`` points: without the mesh, or with one of zeros, which means none."""
+    missing = max(0, count - landmarks.shape[2])
+    return np.pad(landmarks[:, :, :count], ((0, 0), (0, 0), (0, missing), (0, 0)))
 
 
 def onnx_program(folder: str, threads: int = 0) -> LoadedProgram:
@@ -176,6 +194,6 @@ def predictor(run: Run) -> Callable[[Batch], Outputs]:
 
     def predict(batch: Batch) -> Outputs:
         real = np.asarray(batch.weight) > 0
-        return from_names(program({name: array[real] for name, array in arrays(batch).items()}))
+        return from_names(program({name: array[real] for name, array in arrays(batch, run.config.model).items()}))
 
     return predict

@@ -44,7 +44,7 @@ def val_windows(config: c.Config, data: str | None) -> ComparedWindows:
     batches, _ = pipeline.eval_batches(clip_index.open_split(folder, "val"), config.data, WINDOWS, most=1)
     first = next(iter(batches))
     real = np.asarray(first.weight) > 0
-    whole = {name: array[real] for name, array in runtime.arrays(first).items()}
+    whole = {name: array[real] for name, array in runtime.arrays(first, config.model).items()}
     alone = {name: array[:1] for name, array in whole.items()}
     short = {name: array[1:] for name, array in whole.items()} if real.sum() > 1 else dict(alone)
     short["length"] = np.maximum(1, short["length"] // 2).astype(np.int32)

@@ -85,6 +85,7 @@ class Pair(NamedTuple):
     real_landmarks: np.ndarray
     fake_landmarks: np.ndarray
     """float32 [t, 5, 2]"""
+    real_mesh: np.ndarray
     fake_mesh: np.ndarray
     """float32 [t, m, 2]"""
     mask: np.ndarray
@@ -164,7 +165,7 @@ def _paired(face: Face, forged: Forged, stored: records.Stored) -> Pair:
     real = face.frames if forged.partner is None else forged.partner
     points = face.mesh if forged.mesh is None else forged.mesh
     moved = forger.landmarks(face, forged, stored.landmarks)
-    return Pair(real, forged.frames, stored.landmarks, moved, points, forged.mask, stored.contiguous)
+    return Pair(real, forged.frames, stored.landmarks, moved, face.mesh, points, forged.mask, stored.contiguous)
 
 
 class _ForgedRecords:

@@ -68,8 +68,9 @@ class Batches:
         data: Data,
         sharding: jax.sharding.Sharding | None = None,
         cells: int = 0,
+        points: int = 5,
     ):
-        self._cells = cells
+        self._cells, self._points = cells, points
         self._fill, self._frames, self._numbers, self._count, self._rows = fill, frames, numbers, count, rows
         self._threads, self._sharding = data.threads or cores(), sharding
 
@@ -85,7 +86,7 @@ class Batches:
             yield batch if self._sharding is None else jax.tree.map(self._to_devices, batch)
 
     def _begin(self, memory: Memory, pool: ThreadPoolExecutor, index: int) -> Callable[[], Batch]:
-        batch = _blank(memory.take(), self._cells)
+        batch = _blank(memory.take(), self._cells, self._points)
         numbers = self._numbers[index * self._count : (index + 1) * self._count]
         fills = [pool.submit(self._fill, number, batch, i * self._rows) for i, number in enumerate(numbers)]
         return functools.partial(_finish, batch, fills)
@@ -94,11 +95,11 @@ class Batches:
         return jax.make_array_from_process_local_data(self._sharding, values)
 
 
-def _blank(frames: np.ndarray, cells: int) -> Batch:
+def _blank(frames: np.ndarray, cells: int, points: int) -> Batch:
     rows, count = frames.shape[:2]
     return Batch(
         frames=frames,
-        landmarks=np.empty((rows, count, 5, 2), np.float32),
+        landmarks=np.empty((rows, count, points, 2), np.float32),
         length=np.empty(rows, np.int32),
         label=np.empty(rows, np.int32),
         weight=np.empty(rows, np.float32),

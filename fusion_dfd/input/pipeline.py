@@ -7,6 +7,7 @@ once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import threading
@@ -79,7 +80,9 @@ def train_batches(
     own = batch_size // (2 * count)
     numbers = range(start * own, sys.maxsize // count)
     cells = CELLS if data.forge else 0
-    return Batches(_ProcessBlock(reader, own, process), clips.shape, numbers, own, 2, data, sharding, cells)
+    return Batches(
+        _ProcessBlock(reader, own, process), clips.shape, numbers, own, 2, data, sharding, cells, clips.points
+    )
 
 
 def eval_batches(
@@ -120,7 +123,7 @@ def eval_batches(
     own = batch_size // process[1]
     numbers = range(-(-len(windows) // batch_size) * own)
     fill = _ProcessBlock(_WindowReader(read, windows, split.table.label), own, process)
-    return Batches(fill, read.shape, numbers, own, 1, data, sharding), windows
+    return Batches(fill, read.shape, numbers, own, 1, data, sharding, points=read.points), windows
 
 
 def whole_clips(split: Split, data: Data) -> Iterator[np.ndarray]:
@@ -162,7 +165,7 @@ class Seen(NamedTuple):
     """What is known of a window beside its frames."""
 
     landmarks: np.ndarray
-    """float32 [n, 5, 2], pixels of the frames."""
+    """float32 [n, p, 2], pixels of the frames, as ``Batch.landmarks`` has them; a point may be NaN."""
     contiguous: bool = True
     """Whether the frames are known to be consecutive."""
 
@@ -172,6 +175,8 @@ class WindowSource(Protocol):
     """Reads windows of clips."""
 
     shape: Frames
+    points: int
+    """Landmarks of a frame, with the points of the mesh."""
 
     def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
         """Write the n <= t frames of a window into ``out`` [t, ...]."""
@@ -182,7 +187,7 @@ def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batc
     seen = clips.read(window, batch.frames[row])
     count = len(seen.landmarks)
     batch.frames[row, count:] = 0
-    batch.landmarks[row, :count] = seen.landmarks
+    batch.landmarks[row, :count] = np.nan_to_num(seen.landmarks)
     batch.landmarks[row, count:] = 0
     batch.length[row], batch.label[row], batch.weight[row], batch.row[row] = count, label, 1, name
     batch.contiguous[row] = seen.contiguous
@@ -195,12 +200,27 @@ def _put_filling(batch: Batch, row: int) -> None:
     batch.row[row] = -1
 
 
+def with_mesh(landmarks: np.ndarray, mesh: np.ndarray) -> np.ndarray:
+    """Landmarks [t, 5, 2], followed by the points of the mesh: [t, p, 2]."""
+    return np.concatenate([landmarks, mesh], axis=1)
+
+
+def _stored_points(split: Split) -> int:
+    """Landmarks of a frame, with the points of the mesh, by the first clip that can be read."""
+    for row in range(min(len(split), REPLACEMENTS)):
+        with contextlib.suppress(DataError):
+            part = records.decode_part(split.source[row], slice(0, 0), mesh=True)
+            return part.landmarks.shape[1] + (0 if part.mesh is None else part.mesh.shape[1])
+    return 5
+
+
 class FrameWindows:
     """Windows of records as frames: only the JPEGs of a window are decoded."""
 
     def __init__(self, split: Split, data: Data):
         self._split, self._data = split, data
         self.shape = Frames((data.frames, data.size, data.size, 3), np.uint8)
+        self.points = _stored_points(split)
         self._kept = threading.local()
 
     def frames(self, row: int) -> np.ndarray:
@@ -215,7 +235,7 @@ class FrameWindows:
         record = self._split.source[row]
         try:
             part = self._decode_part(record, row, slice(start, start + len(out)))
-            landmarks = self._write(part.frames, part.landmarks, params, out[: len(part.frames)])
+            landmarks = self._write(part.frames, self._points(part), params, out[: len(part.frames)])
             return Seen(landmarks, part.contiguous)
         except (DataError, cv2.error) as error:
             raise DataError(f"{self._where(row)}: {error}") from error
@@ -236,13 +256,17 @@ class FrameWindows:
         return frames
 
     def _decode_part(self, record: bytes, row: int, window: slice) -> records.Stored:
-        clip = records.decode_part(record, window)
+        clip = records.decode_part(record, window, mesh=self.points > 5)
         stored = int(self._split.table.frames[row])
         if clip.count != stored:
             raise DataError(f"holds {clip.count} frames where the index says {stored}; prepare the folder again")
         if not np.isfinite(clip.landmarks).all():
             raise DataError("holds landmarks that are not finite; prepare the folder again")
         return clip
+
+    def _points(self, part: records.Stored) -> np.ndarray:
+        missing = np.full((len(part.frames), self.points - 5, 2), np.nan, np.float32)
+        return with_mesh(part.landmarks, missing if part.mesh is None else part.mesh)
 
     def _where(self, row: int) -> str:
         shards = self._split.table.shard
@@ -313,16 +337,18 @@ class _ForgedPairReader:
     def _read(self, number: int, attempt: int, batch: Batch, first: int) -> None:
         rng = np.random.default_rng((self._seed, _DRAWS, number))
         params = augment.draw(rng, self._data.augment)
-        fake = self._index.pair(number, attempt)[1]
-        kind, place = divmod(fake, len(self._rows))
+        forged = self._index.pair(number, attempt)[1]
+        kind, place = divmod(forged, len(self._rows))
         row, frames = int(self._rows[place]), self._data.frames
         start = int(rng.integers(max(0, int(self._lengths[row]) - frames), endpoint=True))
         # The drawn forger first, then the others in the order that follows it.
         names = self._data.forge[kind - 1 :] + self._data.forge[: kind - 1]
         request = forging.Request(row, slice(start, start + frames), (self._seed, _FORGERY, number, attempt), names)
         pair = self._forgery.pair(request)
-        for label, (half, points) in enumerate(((pair.real, pair.real_landmarks), (pair.fake, pair.fake_landmarks))):
-            window, name = WindowRequest(row, start, params), (place, fake)[label]
+        real = pair.real, with_mesh(pair.real_landmarks, pair.real_mesh)
+        fake = pair.fake, with_mesh(pair.fake_landmarks, pair.fake_mesh)
+        for label, (half, points) in enumerate((real, fake)):
+            window, name = WindowRequest(row, start, params), (place, forged)[label]
             given = _Given(half, points, self._data.size, pair.contiguous)
             _put(given, window, label, name, batch, first + label)
         batch.mask[first : first + 2] = 0

@@ -48,7 +48,7 @@ class FrameDetector(System):
     def __call__(
         self,
         frames: UInt8[Array, "b t h w 3"] | Float[Array, "b t c"],
-        landmarks: Float[Array, "b t 5 2"],
+        landmarks: Float[Array, "b t p 2"],
         length: Int[Array, " b"],
         contiguous: Bool[Array, " b"] | None = None,
         *,

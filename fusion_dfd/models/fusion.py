@@ -1,6 +1,6 @@
 r"""The detector. Read this file first::
 
-                  frames [b,t,h,w,3]                              landmarks [b,t,5,2]
+                  frames [b,t,h,w,3]                              landmarks [b,t,p,2]
                         |                                                  |
                 backbone (ResNet-50)                          stabilised face 64x64 per frame
                         |                              rgb | frame difference | flow (u, v, strain)
@@ -93,7 +93,7 @@ class FusionDetector(System):
     def __call__(
         self,
         frames: UInt8[Array, "b t h w 3"],
-        landmarks: Float[Array, "b t 5 2"],
+        landmarks: Float[Array, "b t p 2"],
         length: Int[Array, " b"],
         contiguous: Bool[Array, " b"] | None = None,
         *,

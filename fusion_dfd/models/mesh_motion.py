@@ -40,28 +40,37 @@ def has_mesh(landmarks: Float[Array, "b t p 2"], valid: Bool[Array, "b t"]) -> F
     return 1.0 - jnp.max(jnp.where(valid, 1.0 - found, 0.0), axis=1)
 
 
-def five(landmarks: Float[Array, "b t p 2"], meshed: Float[Array, " b"]) -> Float[Array, "b t 5 2"]:
-    """The five landmarks: those of the mesh in the windows where ``meshed`` is 1, those of the detector in others."""
+def five(landmarks: Float[Array, "b t p 2"], valid: Bool[Array, "b t"]) -> Float[Array, "b t 5 2"]:
+    """The five landmarks of each frame: those of the mesh in a window that has one, else those of the detector."""
+    return _five(_with_room(landmarks), valid)
+
+
+def _five(landmarks: Float[Array, "b t p 2"], valid: Bool[Array, "b t"]) -> Float[Array, "b t 5 2"]:
     of_mesh = jnp.einsum("fp,btpx->btfx", _FIVE, landmarks[:, :, LANDMARKS:], precision="highest")
-    return jnp.where(meshed[:, None, None, None] > 0, of_mesh, landmarks[:, :, :LANDMARKS])
+    meshed = has_mesh(landmarks, valid)[:, None, None, None] > 0
+    return jnp.where(meshed, of_mesh, landmarks[:, :, :LANDMARKS])
 
 
-def displacements(
-    landmarks: Float[Array, "b t p 2"], meshed: Float[Array, " b"], valid: Bool[Array, "b t"]
-) -> Float[Array, "b t d"]:
+def _with_room(landmarks: Float[Array, "b t p 2"]) -> Float[Array, "b t q 2"]:
+    """With a mesh of zeros where there is none."""
+    missing = LANDMARKS + len(STORED) - landmarks.shape[2]
+    return jnp.pad(landmarks, ((0, 0), (0, 0), (0, missing), (0, 0)))
+
+
+def displacements(landmarks: Float[Array, "b t p 2"], valid: Bool[Array, "b t"]) -> Float[Array, "b t d"]:
     """Where each point of the mesh is, beside its mean over the window, in -1..1; ``d`` counts x and y of all points.
 
     Points are seen on the face of :data:`fusion_dfd.models.geometry.TEMPLATE`, without the motion of the nose: what
     remains is motion within the face. Zeros in windows without a mesh, and on padding.
     """
-    landmarks = jax.lax.stop_gradient(landmarks)
-    a, b, x, y = _parts(similarity(TEMPLATE, five(landmarks, meshed)))
+    landmarks = jax.lax.stop_gradient(_with_room(landmarks))
+    a, b, x, y = _parts(similarity(TEMPLATE, _five(landmarks, valid)))
     mesh = landmarks[:, :, LANDMARKS:]
     across, down = mesh[..., 0] - x, mesh[..., 1] - y
     size = jnp.maximum(a * a + b * b, 1e-12)
     on_face = jnp.stack([(a * across + b * down) / size, (a * down - b * across) / size], axis=-1)
     on_face = on_face - jnp.einsum("rp,btpx->btrx", _RIGID, on_face, precision="highest")
-    shown = (valid * meshed[:, None])[..., None, None]
+    shown = (valid * has_mesh(landmarks, valid)[:, None])[..., None, None]
     count = jnp.maximum(jnp.sum(shown, axis=1, keepdims=True), 1.0)
     mean = jnp.sum(on_face * shown, axis=1, keepdims=True) / count
     moved = jnp.tanh((on_face - mean) / STRONG) * shown

@@ -74,10 +74,7 @@ class MicroBranch(nnx.Module):
         Batch statistics are of the frames ``counted``.
         """
         b, t = valid.shape
-        five = landmarks
-        if self.reads_mesh:
-            meshed = mesh_motion.has_mesh(landmarks, valid)
-            five = mesh_motion.five(landmarks, meshed)
+        five = mesh_motion.five(landmarks, valid) if self.reads_mesh else landmarks[:, :, : mesh_motion.LANDMARKS]
         x = motion(stabilise(frames, five, length, self.size), self.inputs)
         x = rearrange(x, "b t h w c -> (b t) h w c")
         for block in self.blocks:
@@ -91,7 +88,7 @@ class MicroBranch(nnx.Module):
         # Right line of the figure.
         per_frame = self.input_dense(maps.reshape(b, t, -1))
         if self.reads_mesh:
-            moved = mesh_motion.displacements(landmarks, meshed, valid)
+            moved = mesh_motion.displacements(landmarks, valid)
             per_frame = jnp.concatenate([per_frame, self.mesh_dense(moved)], axis=-1)
         hidden = self.recurrent(per_frame, length)
         related, _ = self.self_attention(hidden, valid)

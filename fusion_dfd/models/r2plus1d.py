@@ -63,7 +63,7 @@ class R2Plus1DDetector(System):
     def __call__(
         self,
         frames: UInt8[Array, "b t h w 3"],
-        landmarks: Float[Array, "b t 5 2"],
+        landmarks: Float[Array, "b t p 2"],
         length: Int[Array, " b"],
         contiguous: Bool[Array, " b"] | None = None,
         *,

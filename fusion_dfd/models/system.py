@@ -20,7 +20,7 @@ class System(nnx.Module):
     def __call__(
         self,
         frames: UInt8[Array, "b t h w 3"],
-        landmarks: Float[Array, "b t 5 2"],
+        landmarks: Float[Array, "b t p 2"],
         length: Int[Array, " b"],
         contiguous: Bool[Array, " b"] | None = None,
         *,
@@ -30,7 +30,7 @@ class System(nnx.Module):
 
         Args:
           frames: RGB, 0..255.
-          landmarks: the five landmarks of each frame, in its pixels. Only ``fusion`` reads them.
+          landmarks: of each frame, in its pixels, as ``Batch.landmarks`` has them. Only ``fusion`` reads them.
           length: the number of valid frames of each window.
           contiguous: whether the frames of each window are known to be consecutive; None if all are. Only ``fusion``
             reads it.

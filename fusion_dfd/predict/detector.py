@@ -29,6 +29,7 @@ from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces import mesh, search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
+from fusion_dfd.input.pipeline import with_mesh
 from fusion_dfd.predict import record
 from fusion_dfd.predict.signing import Sign
 from fusion_dfd.predict.verdict import THRESHOLD, ScoredVideo, Verdict, VerdictRules, Window, by_person
@@ -169,16 +170,15 @@ class DeepfakeDetector:
         count = self.config.data.frames
         for start in sampling.window_starts(len(face), count):
             part = slice(start, start + count)
-            frames, landmarks = augment.apply(
-                face.frames[part], face.landmarks[part], augment.Params(), self.config.data.size
-            )
+            given = face.landmarks[part] if face.mesh is None else with_mesh(face.landmarks[part], face.mesh[part])
+            frames, landmarks = augment.apply(face.frames[part], given, augment.Params(), self.config.data.size)
             indices = face.indices[part]
             yield Window(
                 clip=len(video.clips),
                 face=position,
                 indices=indices,
                 frames=frames,
-                landmarks=landmarks,
+                landmarks=np.nan_to_num(landmarks),
                 appearance=appearance.statistics(frames),
                 seconds=video.scan.seconds(indices),
                 contiguous=face.contiguous,
@@ -217,7 +217,7 @@ def batch(windows: Sequence[Window], data: c.Data) -> Batch:
     shape = (BATCH, data.frames)
     made = Batch(
         frames=np.zeros((*shape, data.size, data.size, 3), np.uint8),
-        landmarks=np.zeros((*shape, 5, 2), np.float32),
+        landmarks=np.zeros((*shape, *windows[0].landmarks.shape[1:]), np.float32),
         length=np.zeros(BATCH, np.int32),
         label=np.zeros(BATCH, np.int32),
         weight=np.zeros(BATCH, np.float32),

@@ -140,7 +140,7 @@ class Window:
     frames: np.ndarray | None
     """uint8 [t, size, size, 3], as the model sees them; None once scored and not kept."""
     landmarks: np.ndarray
-    """float32 [t, 5, 2], pixels of the frames."""
+    """float32 [t, p, 2], pixels of the frames, as ``Batch.landmarks`` has them."""
     appearance: np.ndarray
     """float64 [n], see :func:`fusion_dfd.evaluation.appearance.statistics`."""
     outputs: Outputs | None = None

@@ -136,4 +136,4 @@ def _windows(
     for batch in batches:
         for i in np.flatnonzero(batch.weight * (batch.contiguous if contiguous else 1)):
             length = batch.length[i]
-            yield batch.frames[i, :length], batch.landmarks[i, :length], int(batch.label[i])
+            yield batch.frames[i, :length], batch.landmarks[i, :length, :5], int(batch.label[i])

@@ -61,6 +61,7 @@ class FeatureClips:
         if len(self._values) != self._first[-1]:
             raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
         self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
+        self.points = 5
 
     def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
         first = int(self._first[window.row]) + window.start

@@ -13,7 +13,7 @@ from fusion_dfd.config import FORGERS, Augment, Data
 from fusion_dfd.forge import registry
 from fusion_dfd.input import augment, forging, pipeline, selection
 from fusion_dfd.shards import records
-from fusion_dfd.types import ORIGINAL, DataError
+from fusion_dfd.types import MESH_POINTS, ORIGINAL, DataError
 
 STILL = Augment(flip=0, crop=0, colour=0, blur=0, jpeg=0)
 COUNT = 24
@@ -69,6 +69,15 @@ def test_outside_the_mask_the_halves_are_equal(reals):
         assert (~near).sum() > 0
         assert same[~near].all()
         assert not same[near].all()
+
+
+def test_batches_carry_the_mesh_of_each_half_and_zeros_where_there_is_none(reals):
+    (pairs,) = first(reals(), options(forge=("animate",)), batches=1)
+    assert pairs.landmarks.shape == (4, 16, 5 + MESH_POINTS, 2)
+    assert (pairs.landmarks[0::2, :, 5:] != pairs.landmarks[1::2, :, 5:]).any((1, 2, 3)).all()
+    batches, _ = pipeline.eval_batches(reals(without=[1]), options(forge=()), 4)
+    stored = next(iter(batches)).landmarks[:, :, 5:]
+    assert sorted(bool(rows.any()) for rows in stored) == [False, True, True, True]
 
 
 def test_a_run_goes_on_where_it_stopped_and_threads_change_nothing(reals):

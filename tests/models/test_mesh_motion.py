@@ -23,9 +23,7 @@ def face(rng) -> np.ndarray:
 
 def _moved(landmarks: np.ndarray, frames: int = T) -> np.ndarray:
     valid = jnp.arange(T)[None] < frames
-    landmarks = jnp.asarray(landmarks)
-    meshed = mesh_motion.has_mesh(landmarks, valid)
-    return np.asarray(mesh_motion.displacements(landmarks, meshed, valid)).reshape(T, -1, 2)
+    return np.asarray(mesh_motion.displacements(jnp.asarray(landmarks), valid)).reshape(T, -1, 2)
 
 
 def test_a_window_is_read_by_its_mesh_only_if_every_valid_frame_has_one(face):
@@ -33,9 +31,8 @@ def test_a_window_is_read_by_its_mesh_only_if_every_valid_frame_has_one(face):
     holed[0, 4, 5:] = 0
     batch = jnp.concatenate([face, holed, holed])
     valid = jnp.arange(T) < jnp.array([T, T, 4])[:, None]
-    meshed = mesh_motion.has_mesh(batch, valid)
-    assert meshed.tolist() == [1, 0, 1]
-    five = np.asarray(mesh_motion.five(batch, meshed))
+    assert mesh_motion.has_mesh(batch, valid).tolist() == [1, 0, 1]
+    five = np.asarray(mesh_motion.five(batch, valid))
     eye = face[0, :, 5:][:, stored(mesh_motion.RIGHT_EYE)].mean(1)
     np.testing.assert_allclose(five[0, :, 0], eye, rtol=1e-5)
     np.testing.assert_array_equal(five[1], holed[0, :, :5])
@@ -83,7 +80,7 @@ def test_the_branch_reads_the_mesh_and_does_without(rng, face):
     frames = rng.integers(0, 255, (1, T, SIDE, SIDE, 3), np.uint8)
     valid, length = jnp.ones((1, T), bool), jnp.array([T])
     evaluating = nnx.view(branch, use_running_average=True)
-    run = lambda landmarks: evaluating(jnp.asarray(frames), jnp.asarray(landmarks), valid, length)[1]  # noqa: E731
+    run = lambda landmarks: evaluating(jnp.asarray(frames), jnp.asarray(landmarks), valid, valid, length)[1]  # noqa: E731
     raised = face.copy()
     raised[:, 3, 5:][:, stored(LEFT_BROW), 1] -= 1.5
     assert run(face) != run(raised)
