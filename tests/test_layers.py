@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "fusion_dfd"
 LAYERS = [
     "types", "atomic", "terminal", "process_pool", "cache", "options", "model_options", "config", "weights", "datasets",
-    "faces", "detectors", "synthetic", "forge", "shards", "input",
+    "faces", "synthetic", "forge", "shards", "input",
     "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "peers", "export", "predict",
     "explain", "configs", "serve", "commands", "cli",
 ]  # fmt: skip

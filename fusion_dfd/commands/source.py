@@ -12,10 +12,9 @@ from absl import flags
 from fusion_dfd import options
 from fusion_dfd.config import Config, ConfigError, Data, Faces
 from fusion_dfd.datasets import faceforensics, registry
-from fusion_dfd.detectors import shipped
 from fusion_dfd.types import Video
 
-RUN = " or ".join(["run folder, as train printed it, exported folder", *shipped.folders()])
+RUN = "run folder, as train printed it, or exported folder"
 SHARDS = "folder of shards, as prepare or train wrote it"
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}

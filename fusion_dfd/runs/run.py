@@ -35,7 +35,6 @@ import numpy as np
 from jax.sharding import Sharding
 
 from fusion_dfd import config as c
-from fusion_dfd.detectors import shipped
 from fusion_dfd.evaluation import calibrate, familiarity, real_motion, scores, training_data, whitening
 from fusion_dfd.models import old_paths
 from fusion_dfd.training import checkpoint, logger, state
@@ -60,9 +59,6 @@ KNOWLEDGE = (CALIBRATION, FAMILIARITY, MOTION, TRAINING_DATA)
 class Run:
     """A run folder, or an exported folder.
 
-    Args:
-      folder: its path, or the name of one that is shipped (:mod:`fusion_dfd.detectors.shipped`); the path goes first.
-
     Making one reads nothing. Each property reads its file at the first access and keeps what it read; it is None where
     the file is absent, and raises DataError where the file is damaged or was written by another version.
 
@@ -71,8 +67,7 @@ class Run:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        given = os.fspath(folder)
-        self.folder = given if os.path.isdir(given) else shipped.folders().get(given, given)
+        self.folder = os.fspath(folder)
 
     def __repr__(self) -> str:
         return f"Run({self.folder!r})"

@@ -6,7 +6,6 @@ import pathlib
 import pytest
 
 from fusion_dfd import config as c
-from fusion_dfd.detectors import shipped
 from fusion_dfd.evaluation import calibrate, scores
 from fusion_dfd.runs import run as module
 from fusion_dfd.runs.run import Run
@@ -71,14 +70,6 @@ def test_a_report_of_an_earlier_version_has_its_units_under_todays_names(run):
 def test_a_folder_without_weights_says_what_to_give(tmp_path):
     with pytest.raises(DataError, match="holds no checkpoints/best; give the folder that fusion-dfd train printed"):
         Run(tmp_path).best()
-
-
-def test_a_detector_of_the_package_is_named_and_a_folder_goes_first(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shipped, "folders", lambda: {"known": "package/known"})
-    assert [Run(name).folder for name in ("known", "other")] == ["package/known", "other"]
-    (tmp_path / "known").mkdir()
-    assert Run("known").folder == "known"
 
 
 def test_an_exported_folder_is_not_changed(tmp_path, make):
