@@ -16,14 +16,13 @@ from absl import flags
 
 from fusion_dfd.commands import source
 from fusion_dfd.config import ConfigError
-from fusion_dfd.detectors import shipped
 from fusion_dfd.types import DataError
 
 WORDS = "RECORD and one VIDEO"
 
 
 def define(values: flags.FlagValues) -> None:
-    where = f"{source.RUN}; default: the record's, by its name, here, in runs/, of the package"
+    where = f"{source.RUN}; default: the record's, by its name, here or in runs/"
     flags.DEFINE_string("checkpoint", None, where, flag_values=values)
     flags.DEFINE_string("key", None, "file of the public key that must have signed the record", flag_values=values)
     near = "probabilities that differ by no more are the same: processors round differently"
@@ -49,6 +48,4 @@ def _named(name: str) -> str:
     for path in (name, os.path.join("runs", name)):
         if os.path.isdir(path):
             return path
-    if name in shipped.folders():
-        return name
     raise DataError(f"there is no detector {name} here nor in runs/; give its folder with --checkpoint")
