@@ -25,7 +25,7 @@ class Features:
 
 class Backbone(nnx.Module):
     """Images -> stem -> stages of blocks -> head. Every block is called as ``block(x, valid)``; a transformer's blocks
-    as ``block(x, angles)``.
+    as ``block(x, turn)``.
 
     A family sets ``stages``, ``channels`` (of the maps) and ``remat``. It may override ``stem`` and ``head``.
     """

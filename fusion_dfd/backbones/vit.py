@@ -22,6 +22,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from einops import rearrange
 from flax import nnx
 from jax.typing import DTypeLike
@@ -98,36 +99,41 @@ class Block(nnx.Module):
             self.gain1 = nnx.Param(jnp.full(channels, gain, jnp.float32))
             self.gain2 = nnx.Param(jnp.full(channels, gain, jnp.float32))
 
-    def __call__(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> Float[Array, "n k c"]:
-        """Tokens to tokens. ``angles`` turn the last ``p`` of them, in radians; None turns nothing."""
-        q, k, v = self._asked(x, angles)
+    def __call__(self, x: Float[Array, "n k c"], turn: Float[Array, "2 p d2"] | None) -> Float[Array, "n k c"]:
+        """Tokens to tokens. ``turn`` is that of :func:`turned` for the last ``p`` of them; None turns nothing."""
+        q, k, v = self._asked(x, turn)
         seen = self.proj(rearrange(jax.nn.dot_product_attention(q, k, v), "n k h d -> n k (h d)"))
         x = x + (seen * self.gain1[...].astype(seen.dtype) if self.scaled else seen)
         made = self.fc2(self.activation(self.fc1(self.norm2(x))))
         return x + (made * self.gain2[...].astype(made.dtype) if self.scaled else made)
 
-    def looks(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> Float[Array, "n k"]:
+    def looks(self, x: Float[Array, "n k c"], turn: Float[Array, "2 p d2"] | None) -> Float[Array, "n k"]:
         """The class token's attention to every token, mean over the heads; sums to 1. Arguments as of a call."""
-        q, k, _ = self._asked(x, angles)
+        q, k, _ = self._asked(x, turn)
         scores = jnp.einsum("nhd,nkhd->nhk", q[:, 0], k, preferred_element_type=jnp.float32)
         return jnp.mean(jax.nn.softmax(scores * q.shape[-1] ** -0.5, axis=-1), axis=1)
 
-    def _asked(self, x: Float[Array, "n k c"], angles: Float[Array, "p d2"] | None) -> tuple[Array, Array, Array]:
+    def _asked(self, x: Float[Array, "n k c"], turn: Float[Array, "2 p d2"] | None) -> tuple[Array, Array, Array]:
         """Queries, keys and values, [n, k, h, d] each."""
         q, k, v = rearrange(self.qkv(self.norm1(x)), "n k (three h d) -> three n k h d", three=3, h=self.heads)
-        return (q, k, v) if angles is None else (turned(q, angles), turned(k, angles), v)
+        return (q, k, v) if turn is None else (turned(q, turn), turned(k, turn), v)
 
 
-def turned(x: Float[Array, "n k h d"], angles: Float[Array, "p d2"]) -> Float[Array, "n k h d"]:
-    """The last ``p`` tokens with each pair of channels ``(i, i + d / 2)`` turned by ``angles[:, i]``, in float32."""
-    first, second = jnp.split(x[:, -len(angles) :].astype(jnp.float32), 2, -1)
-    cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
-    patches = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
-    return jnp.concatenate([x[:, : -len(angles)], patches.astype(x.dtype)], 1)
+def turned(x: Float[Array, "n k h d"], turn: Float[Array, "2 p d2"]) -> Float[Array, "n k h d"]:
+    """The last ``p`` tokens with each pair of channels ``(i, i + d / 2)`` turned, in float32.
+
+    Args:
+      turn: cosine and sine of each token's and pair's angle.
+    """
+    patches = turn.shape[1]
+    first, second = jnp.split(x[:, -patches:].astype(jnp.float32), 2, -1)
+    cos, sin = turn[:, :, None]
+    found = jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+    return jnp.concatenate([x[:, :-patches], found.astype(x.dtype)], 1)
 
 
-def rotation(height: int, width: int, channels: int) -> Float[Array, "hw d2"]:
-    """DINOv3's angles of the patches of a grid, in radians: half of the pairs of a head turn with y, half with x.
+def rotation(height: int, width: int, channels: int) -> Float[np.ndarray, "2 hw d2"]:
+    """DINOv3's turn of the patches of a grid: half of the pairs of a head turn with y, half with x.
 
     The centres of the patches lie in -1..1. The periods grow geometrically from 1 towards 100.
 
@@ -135,10 +141,11 @@ def rotation(height: int, width: int, channels: int) -> Float[Array, "hw d2"]:
       channels: those of a head, a multiple of 4.
     """
     quarter = channels // 4
-    periods = 100.0 ** (jnp.arange(quarter) / quarter)
-    y, x = ((2 * jnp.arange(side) + 1) / side - 1 for side in (height, width))
-    places = jnp.stack(jnp.meshgrid(y, x, indexing="ij"), -1)[..., None]
-    return rearrange(2 * jnp.pi * places / periods, "h w two d -> (h w) (two d)")
+    periods = 100.0 ** (np.arange(quarter) / quarter)
+    y, x = ((2 * np.arange(side) + 1) / side - 1 for side in (height, width))
+    places = np.stack(np.meshgrid(y, x, indexing="ij"), -1)[..., None]
+    angles = rearrange(2 * np.pi * places / periods, "h w two d -> (h w) (two d)")
+    return np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
 
 
 class ViT(Backbone):
@@ -210,14 +217,14 @@ class ViT(Backbone):
         x = self._tokens(rearrange(patches, "n h w c -> n (h w) c"), h, w).astype(self.dtype)
         if self.pre_norm:
             x = self.norm_pre(x).astype(self.dtype)
-        angles = rotation(h, w, min(self.channels, HEAD)) if self.rotary else None
+        turn = jnp.asarray(rotation(h, w, min(self.channels, HEAD))) if self.rotary else None
         taps = {}
         for number, blocks in enumerate(self.stages, 1):
             for block in blocks:
-                before, x = x, self.run(block, x, angles)
+                before, x = x, self.run(block, x, turn)
             taps[f"stage{number}"] = _map(x, h, w)
         x = self.norm(x)
-        attention = _map(self.stages[-1][-1].looks(before, angles)[..., None], h, w)[..., 0]
+        attention = _map(self.stages[-1][-1].looks(before, turn)[..., None], h, w)[..., 0]
         return Features(_map(x, h, w).astype(self.dtype), x[:, 0].astype(jnp.float32), taps, attention)
 
     def _tokens(self, patches: Float[Array, "n p c"], height: int, width: int) -> Float[Array, "n k c"]:

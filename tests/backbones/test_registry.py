@@ -135,7 +135,8 @@ def test_tokens_are_turned_as_complex_numbers_are(rng):
         turn = np.exp(2j * np.pi * np.array([y, y / 10, x, x / 10]))
         seen = (expected[0, 2 + place, :, :4] + 1j * expected[0, 2 + place, :, 4:]) * turn
         expected[0, 2 + place] = np.concatenate([seen.real, seen.imag], -1)
-    np.testing.assert_allclose(vit.turned(jnp.asarray(tokens), vit.rotation(2, 3, 8)), expected, atol=1e-5)
+    got = vit.turned(jnp.asarray(tokens), jnp.asarray(vit.rotation(2, 3, 8)))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
 def test_where_the_class_token_looks_is_its_softmax_over_all_tokens(rng):
