@@ -235,7 +235,7 @@ class ViT(Backbone):
             patches = patches + self._resampled(grid, height, width)
             token = token + first if self.placed else token
         before = [token, self.register_tokens[...]] if self.registers else [token]
-        return jnp.concatenate([*(jnp.repeat(one, len(patches), 0) for one in before), patches], 1)
+        return jnp.concatenate([*(jnp.repeat(one, patches.shape[0], 0) for one in before), patches], 1)
 
     def _resampled(self, positions: Float[Array, "1 g c"], height: int, width: int) -> Float[Array, "1 p c"]:
         if (height, width) == (self.grid, self.grid):

@@ -32,7 +32,7 @@ def recipe(request, tiny, tmp_path) -> c.Config:
 def test_only_what_should_learn_has_learnt(recipe, tmp_path):
     result = experiment.run(recipe)
     assert result.finished
-    assert set(result.summary["units"]["frame"]) >= {"auc"}
+    assert "frame" in result.summary["units"]
     tuned = not recipe.data.cache
     assert os.path.isdir(os.path.join(result.workdir, "features")) != tuned
     before = np.load(tmp_path / "thin.npz")
