@@ -5,12 +5,13 @@ import pathlib
 from apart import Unavailable
 
 
-def resident(line: str = "VmRSS") -> int:
-    """Bytes of memory that this process holds, or (``VmHWM``) held at most since it began or :func:`forget_peak`."""
-    for text in pathlib.Path("/proc/self/status").read_text().splitlines():
+def resident(line: str = "VmRSS", process: int | str = "self") -> int:
+    """Bytes of memory that a process holds, or (``VmHWM``) held at most since it began or :func:`forget_peak`."""
+    status = pathlib.Path(f"/proc/{process}/status")
+    for text in status.read_text().splitlines():
         if text.startswith(line):
             return 1024 * int(text.split()[1])
-    raise Unavailable(f"/proc/self/status has no {line}")
+    raise Unavailable(f"{status} has no {line}")
 
 
 def forget_peak() -> None:

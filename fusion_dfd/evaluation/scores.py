@@ -184,7 +184,7 @@ def write_parquet(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] 
 
     Returns the path. Raises :class:`DataError` where pyarrow is not installed or the file cannot be written.
     """
-    pyarrow, files = _pyarrow(path)
+    pyarrow, files = parquet_library(path)
     types = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string()}
     columns = {
         field.name: pyarrow.array([_CONVERT[field.type](getattr(row, field.name)) for row in rows], types[of])
@@ -198,14 +198,15 @@ def write_parquet(path: str | os.PathLike, rows: Sequence[Row], kind: type[Row] 
 
 def read_parquet(path: str | os.PathLike) -> dict[str, list]:
     """The columns of a file by name. Raises :class:`DataError` where it cannot be read."""
-    pyarrow, files = _pyarrow(path)
+    pyarrow, files = parquet_library(path)
     try:
         return files.read_table(os.fspath(path)).to_pydict()
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} is not a Parquet table: {str(error).splitlines()[0]}") from error
 
 
-def _pyarrow(path: str | os.PathLike):
+def parquet_library(path: str | os.PathLike):
+    """``pyarrow`` and ``pyarrow.parquet``. Raises DataError, which names ``path``, where they are not installed."""
     try:
         import pyarrow
         from pyarrow import parquet

@@ -1,10 +1,9 @@
-"""The page of one video, for people who are not engineers (docs/EXPLAIN.md), and a list of such pages.
+"""The page of one video, for people who are not engineers (docs/EXPLAIN.md).
 
 Files::
 
     directory/<name>.html    everything; no request leaves the page
     directory/<name>.mp4     the annotated video, which the page holds too
-    directory/index.html     of several videos, the list
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from urllib.parse import quote
 
 from fusion_dfd import atomic
-from fusion_dfd.explain import annotated_video, page_sections, sentences
+from fusion_dfd.explain import annotated_video, languages, page_sections, sentences
 from fusion_dfd.explain.evidence import Evidence, gather
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import ScoredVideo, Verdict
@@ -28,7 +26,6 @@ from fusion_dfd.reports import pages
 COMMAND = 1000
 """Most characters of the command line that are shown: it may name thousands of files."""
 TITLE = "Deepfake check of a video"
-INDEX = "index.html"
 
 
 def write(
@@ -46,15 +43,19 @@ def write(
     written or where the run's own files are damaged.
     """
     video, verdict, found = gather(detector, path, on_progress)
-    name = os.path.join(directory, file_name(path))
+    written = place(directory, path)
     film = None
     if found is not None:
         film = _film(video, verdict, found)
-        with atomic.binary(f"{name}.mp4") as file:
+        with atomic.binary(f"{os.path.splitext(written)[0]}.mp4") as file:
             file.write(film)
     command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
     values = {
         **page_sections.head(verdict, verdict.warnings),
+        **page_sections.explained(verdict),
+        "drawn": languages.drawn,
+        "languages": languages.LANGUAGES,
+        "told": languages.told,
         "facts": page_sections.facts(detector, video, verdict, found, command),
         "heading": TITLE,
         "record": json.dumps(json.loads(verdict.to_json()), indent=1, ensure_ascii=False),
@@ -65,12 +66,7 @@ def write(
         values["summary"] = sentences.summary(verdict, found, detector.rules)
         values |= page_sections.evidence(verdict, found, video.scan.info, film)
     whole = pages.render("explanation", f"{TITLE}: {os.path.basename(path)}", **values)
-    return verdict, atomic.write_text(f"{name}.html", printable(whole))
-
-
-def printable(text: str) -> str:
-    """The text with the bytes of file names that are not UTF-8 replaced."""
-    return text.encode("utf-8", "replace").decode()
+    return verdict, atomic.write_text(written, pages.printable(whole))
 
 
 def file_name(path: str) -> str:
@@ -85,43 +81,15 @@ def _film(video: ScoredVideo, verdict: Verdict, found: Evidence) -> bytes:
     return annotated_video.annotate(video.path, scan.info, video.clips, found.tracks, faces, said, scan.turns)
 
 
-class Pages:
-    """A detector that leaves a page of every video it scores in ``directory``."""
+def place(directory: str, path: str) -> str:
+    """Where the page of a video is written."""
+    return os.path.join(directory, f"{file_name(path)}.html")
 
-    def __init__(self, detector: DeepfakeDetector, directory: str):
-        self._detector, self._directory = detector, directory
-        self.written: list[tuple[Verdict, str]] = []
-        """Verdicts so far, and the paths of their pages."""
 
-    def predict_many(self, paths: Sequence[str], on_progress: OnProgress | None = None) -> Iterator[Verdict]:
-        """As :meth:`DeepfakeDetector.predict_many`. If there are several videos, the list is rewritten after each."""
-        for path in paths:
-            verdict, written = write(self._detector, path, self._directory, on_progress)
-            self.written.append((verdict, written))
-            if len(paths) > 1:
-                self._list()
-            yield verdict
-
-    @property
-    def entrance(self) -> str | None:
-        """The page to open first: the list, or that of the only video; None before any."""
-        if len(self.written) > 1:
-            return os.path.join(self._directory, INDEX)
-        return self.written[0][1] if self.written else None
-
-    def _list(self) -> None:
-        rows = [
-            (
-                quote(os.path.basename(written)),
-                verdict.path,
-                [
-                    sentences.SAID[verdict.verdict].lower(),
-                    "-" if verdict.probability is None else f"{verdict.probability:.2f}",
-                    "-" if verdict.seconds is None else f"{verdict.seconds:.1f}",
-                    verdict.reason or "",
-                ],
-            )
-            for verdict, written in self.written
-        ]
-        whole = pages.render("explanations", "Deepfake checks", heading=TITLE, rows=rows)
-        atomic.write_text(os.path.join(self._directory, INDEX), printable(whole))
+def write_many(
+    detector: DeepfakeDetector, directory: str, paths: Sequence[str], on_progress: OnProgress | None = None
+) -> Iterator[Verdict]:
+    """As :meth:`DeepfakeDetector.predict_many`, and leaves a page of every video in ``directory``."""
+    for path in paths:
+        verdict, _ = write(detector, path, directory, on_progress)
+        yield verdict

@@ -28,6 +28,30 @@ Pictures = list[tuple[str, str]]
 """Caption and ``data:`` URI of each."""
 
 
+def explained(verdict: Verdict) -> dict[str, Any]:
+    """What someone who must explain the verdict has to say and to ask, and what the file states of itself."""
+    stated = verdict.record.credentials
+    rows = (
+        []
+        if stated is None
+        else [
+            ("signer", stated.signer),
+            ("signed at", stated.time),
+            ("made with", stated.tool),
+            ("actions", ", ".join(stated.actions)),
+            ("kinds of sources", ", ".join(stated.sources)),
+            ("C2PA's remarks", ", ".join(stated.problems)),
+        ]
+    )
+    return {
+        "checks": sentences.CHECKS,
+        "credentials": sentences.CREDENTIALS[stated and stated.state],
+        "known": sentences.known(verdict),
+        "stated": [row for row in rows if row[1]],
+        "unknown": sentences.unknown(verdict),
+    }
+
+
 def head(verdict: Verdict, warnings: Sequence[str]) -> dict[str, Any]:
     """The top of every page, whether the video was scored or not."""
     now = datetime.datetime.now(datetime.UTC)

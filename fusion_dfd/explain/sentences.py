@@ -34,6 +34,70 @@ def branch(name: str) -> str:
     return f"{BRANCHES[name]} ({name})"
 
 
+def known(verdict: Verdict) -> list[str]:
+    """What is certain about a video, beside what was seen in it."""
+    kept, out = verdict.record, []
+    if kept.file.sha256:
+        out.append(f"The file has the SHA-256 {kept.file.sha256}: another file with this digest has the same content.")
+    if (alarms := kept.threshold.false_alarms) is not None and verdict.faces:
+        low, high = kept.threshold.false_alarm_interval
+        out.append(
+            f"On the {kept.threshold.real_videos} real videos that its threshold was chosen on, this detector raised "
+            f"{alarms} false alarms; with so many videos, the true rate there may lie between {low:.1%} and {high:.1%}."
+        )
+    return out
+
+
+def unknown(verdict: Verdict) -> list[str]:
+    """What nobody can tell from the verdict."""
+    out = []
+    if verdict.faces:
+        out += [_not(verdict.verdict), *UNKNOWN_ODDS]
+        alarms = verdict.record.threshold.false_alarms
+        out.append(UNKNOWN_ALARMS if alarms is None else OTHER_ALARMS)
+        looked = len({index for _, first, last in verdict.record.windows for index in range(first, last + 1)})
+        if looked < (frames := verdict.record.file.frames):
+            out.append(f"What happens in the frames that were not looked at: {looked} of {frames} were.")
+    return [*out, *ALWAYS_UNKNOWN]
+
+
+UNKNOWN_ODDS = (
+    "How likely it is that this very video is forged. The probability is that of many videos like those of the "
+    "detector's data; it also depends on where the video comes from, which no detector sees.",
+    "Whether it was forged in a way that this detector has never seen.",
+)
+UNKNOWN_ALARMS = "How often this detector calls real videos fake: that was not recorded."
+OTHER_ALARMS = (
+    "How often it calls real videos fake that are unlike those: cameras, compression and light differ, and there are "
+    "more false alarms."
+)
+ALWAYS_UNKNOWN = (
+    "Whether the sound is genuine: it was not listened to.",
+    "Whether what the video shows or says is true, who made it, when, and where.",
+)
+CHECKS = (
+    "Where the file comes from. Look for the first publication and the best copy: every upload and every messenger "
+    "removes traces and adds its own.",
+    "Whether there is an older or longer recording: search for single frames with an image search.",
+    "What the people shown say, and who published it.",
+    "What can be seen and heard: light and shadows, reflections, the edge of the face, lips beside the sound, other "
+    "recordings of the same event.",
+    "What a second, independent method says: a detector trained on other data, or a forensic expert.",
+    "Never accuse anyone on the strength of a score alone.",
+)
+"""What else to check, of any video."""
+CREDENTIALS = {
+    "valid": "The file has them, and is what was signed. Who signed is a name in a certificate; whether it is true was "
+    "not checked.",
+    "invalid": "The file has them, but they do not fit: the file or the statement was changed after signing. What they "
+    "state means nothing.",
+    "absent": "The file has none. This proves nothing: most files have none, and every upload can remove them.",
+    "unreadable": "None can be read from this file. This proves nothing: many kinds of files cannot carry them.",
+    None: "They were not looked for: this needs the extra c2pa, and a file that is not a folder of frames.",
+}
+"""By the state of a file's Content Credentials."""
+
+
 def summary(verdict: Verdict, evidence: Evidence, rules: VerdictRules) -> list[str]:
     """The paragraph on top, sentence by sentence."""
     face = evidence.face
@@ -43,7 +107,7 @@ def summary(verdict: Verdict, evidence: Evidence, rules: VerdictRules) -> list[s
     out += filter(
         None, [_when(face), _alone(face), leaning(evidence.regions, evidence.baseline), moving(evidence.pace)]
     )
-    return [*out, _not(face)]
+    return out
 
 
 def _looked(verdict: Verdict, face: Face) -> str:
@@ -132,8 +196,8 @@ def moving(pace: Pace | None) -> str | None:
     )
 
 
-def _not(face: Face) -> str:
-    if face.verdict == "real":
+def _not(verdict: str) -> str:
+    if verdict == "real":
         return (
             "That nothing was found does not prove the video genuine: other forgeries may leave nothing that it sees."
         )

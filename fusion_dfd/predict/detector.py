@@ -30,7 +30,7 @@ from fusion_dfd.faces import mesh, search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
 from fusion_dfd.input.pipeline import with_mesh
-from fusion_dfd.predict import record
+from fusion_dfd.predict import credentials, record
 from fusion_dfd.predict.signing import Sign
 from fusion_dfd.predict.verdict import THRESHOLD, ScoredVideo, Verdict, VerdictRules, Window, by_person
 from fusion_dfd.runs import score
@@ -91,7 +91,8 @@ class DeepfakeDetector:
         self._options = dataclasses.replace(
             self.config.faces, all_tracks=True, clips=clips or 10**9, time_limit=math.inf
         )
-        self._given = {"clips": clips, "engine": engine, "tracks": rules.tracks}
+        self.options = {"clips": clips, "engine": engine, "tracks": rules.tracks}
+        """As the flags of ``fusion-dfd predict``; the engine is the one that runs."""
 
     @functools.cached_property
     def facts(self) -> record.DetectorFacts:
@@ -120,7 +121,7 @@ class DeepfakeDetector:
         ]
         threshold = record.threshold_facts(self.rules.calibration, THRESHOLD)
         info = video.scan and video.scan.info
-        kept = record.make(video.file, info, self.facts, threshold, self._given, windows)
+        kept = record.make(video.file, info, self.facts, threshold, self.options, windows, credentials.read(video.path))
         found = dataclasses.replace(self.rules.verdict(video, self.config), record=kept)
         return dataclasses.replace(found, signature=self.sign(json.loads(found.to_json()))) if self.sign else found
 

@@ -23,6 +23,7 @@ from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces import frame_folder
 from fusion_dfd.faces.video import VideoInfo
+from fusion_dfd.predict.credentials import Credentials
 from fusion_dfd.reports.versions import versions
 from fusion_dfd.training.checkpoint import TrainedModel
 from fusion_dfd.types import DataError
@@ -103,6 +104,8 @@ class Record:
     software: dict[str, str]
     windows: tuple[tuple[int, int, int], ...]
     """Windows looked at: number of the face, first and last frame of the video."""
+    credentials: Credentials | None = None
+    """What the file states of its making. It takes no part in the verdict. None where it was not looked for."""
 
 
 def file_facts(path: str) -> FileFacts:
@@ -160,13 +163,15 @@ def make(
     threshold: ThresholdFacts,
     options: Mapping[str, Any],
     windows: Sequence[tuple[int, int, int]],
+    stated: Credentials | None = None,
 ) -> Record:
-    """The record of a verdict that is given now; ``info`` is None where the file could not be opened."""
+    """The record of a verdict that is given now; ``info`` is None where the file could not be opened, ``stated`` where
+    Content Credentials were not looked for."""
     if info is not None:
         names = ("container", "codec", "width", "height", "frames", "fps")
         file = dataclasses.replace(file, **{name: getattr(info, name) for name in names})
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Record(FORM, now, file, detector, threshold, dict(options), versions(), tuple(windows))
+    return Record(FORM, now, file, detector, threshold, dict(options), versions(), tuple(windows), stated)
 
 
 def digest(value: Any) -> str:

@@ -33,12 +33,12 @@ def report(predict_many: PredictMany, paths: Sequence[str], form: str = "table")
     """Score files; print verdicts on standard output and progress on standard error. Returns an exit code.
 
     Args:
-      form: ``table`` prints a table at the end; ``json`` one object per line, ``csv`` a header and one line per video,
-        each as soon as it is known.
+      form: ``none`` prints nothing, ``table`` a table at the end, ``json`` one object per line, ``csv`` a header and
+        one line per video, each as soon as it is known.
     """
     verdicts = _progress(predict_many, paths)
     seen = []
-    write = {"json": _write_json, "csv": _write_csv, "table": _write_table}[form]
+    write = {"json": _write_json, "csv": _write_csv, "table": _write_table, "none": _write_nothing}[form]
     write(_kept(verdicts, seen))
     return code(seen)
 
@@ -71,6 +71,11 @@ def _progress(predict_many: PredictMany, paths: Sequence[str]) -> Iterator[Verdi
             done += 1
             bar.update(task, completed=done, description=f"{done} of {len(paths)} videos")
             yield verdict
+
+
+def _write_nothing(verdicts: Iterator[Verdict]) -> None:
+    for _ in verdicts:
+        pass
 
 
 def _write_json(verdicts: Iterator[Verdict]) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,37 +94,55 @@ class Verdict:
         return json.dumps(dataclasses.asdict(self))
 
     def row(self) -> dict[str, Any]:
-        """One line of a table: the video without its timeline."""
-        speaker = next((face for face in self.faces if face.track == self.speaks), None)
-        return {
-            "path": self.path,
-            "verdict": self.verdict,
-            "probability": self.probability,
-            "faces": len(self.faces),
-            "fake_faces": sum(face.verdict == "fake" for face in self.faces),
-            "face": self.speaks,
-            "windows": speaker.windows if speaker else 0,
-            "seconds": self.seconds,
-            "reason": self.reason or "",
-            "warnings": " ".join(self.warnings),
-            "threshold": self.threshold,
-            **self._digests(),
-        }
+        """One line of a table, see :func:`table_row`."""
+        return table_row(dataclasses.asdict(self))
 
-    def _digests(self) -> dict[str, Any]:
-        """The columns of a table that come from the record."""
-        file, by = (self.record.file, self.record.detector) if self.record else (None, None)
-        return {
-            "sha256": file and file.sha256,
-            "bytes": file and file.bytes,
-            "detector": by and by.name,
-            "step": by and by.step,
-            "detector_digest": by and by.digest,
-            "weights": by and by.weights,
-            "calibration": by and by.calibration,
-            "version": self.record and self.record.software["fusion_dfd"],
-            "time": self.record and self.record.time,
-        }
+
+COLUMNS: dict[str, type] = {
+    "path": str,
+    "verdict": str,
+    "probability": float,
+    "faces": int,
+    "fake_faces": int,
+    "face": int,
+    "windows": int,
+    "seconds": float,
+    "reason": str,
+    "warnings": str,
+    "threshold": float,
+    "sha256": str,
+    "bytes": int,
+    "detector": str,
+    "step": int,
+    "detector_digest": str,
+    "weights": str,
+    "calibration": str,
+    "version": str,
+    "time": str,
+    "credentials": str,
+}
+"""Of a table of verdicts, with the types of their cells."""
+
+
+def table_row(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of a table: a verdict, given as JSON values, without its timeline, with the digests of its record."""
+    faces, kept = verdict["faces"], verdict["record"] or {}
+    file, by = kept.get("file", {}), kept.get("detector", {})
+    given = {
+        "faces": len(faces),
+        "fake_faces": sum(face["verdict"] == "fake" for face in faces),
+        "face": verdict["speaks"],
+        "windows": next((face["windows"] for face in faces if face["track"] == verdict["speaks"]), 0),
+        "reason": verdict["reason"] or "",
+        "warnings": " ".join(verdict["warnings"]),
+        "detector": by.get("name"),
+        "detector_digest": by.get("digest"),
+        "version": kept.get("software", {}).get("fusion_dfd"),
+        "time": kept.get("time"),
+        "credentials": (kept.get("credentials") or {}).get("state"),
+    }
+    found = {**file, **by, **verdict, **given}
+    return {name: found.get(name) for name in COLUMNS}
 
 
 @dataclasses.dataclass

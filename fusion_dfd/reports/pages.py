@@ -40,6 +40,11 @@ def render(template: str, title: str, **values: Any) -> str:
     return _TEMPLATES.get_template(f"{template}.html.j2").render(title=title, style=STYLE, **values)
 
 
+def printable(text: str) -> str:
+    """The text with the bytes of file names that are not UTF-8 replaced."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def data_uri(image: np.ndarray) -> str:
     """A picture uint8 [h, w, 3], RGB, as a ``data:`` URI of a JPEG."""
     _, jpeg = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 85])

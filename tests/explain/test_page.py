@@ -19,7 +19,8 @@ from fusion_dfd.models import registry
 from fusion_dfd.runs.run import MOTION, Run
 from fusion_dfd.types import DataError
 
-ALWAYS = ["What was seen", "The video, as the detector followed it", "Second by second", "The facts"]
+TOP = ["What is known", "What is not known", "What else to check", "Content Credentials"]
+ALWAYS = [*TOP, "The video, as the detector followed it", "Second by second", "The facts"]
 HIDDEN = "What if a part of the face were hidden?"
 SHOWN = {
     "fusion": ["Frames, and what in them counted", "When it looked", "Fine motion", "What if it lacked one kind"],
@@ -35,7 +36,10 @@ SHOWN = {
 
 
 def titles(text: str) -> list[str]:
-    return re.findall(r"<h2>(.*?)</h2>", text)
+    """The English ones; all have a translation."""
+    found = re.findall(r'<h2><span class="told" lang="en">(.*?)</span>', text)
+    assert len(found) == text.count("<h2>")
+    return found
 
 
 def written(build, path: str, directory, variant: str = "fusion", **changes) -> tuple:
@@ -90,7 +94,7 @@ def test_a_file_that_cannot_be_scored_has_a_short_page_with_the_reason(build, tm
     verdict, place = written(build, str(path), tmp_path / "out", "sequence")
     text = place.read_text()
     assert verdict.verdict == "none"
-    assert titles(text) == ["Why there is no verdict", "The facts"]
+    assert titles(text) == ["Why there is no verdict", *TOP, "The facts"]
     assert reason in text
     assert "<b>.mp4" not in text
     assert not place.with_suffix(".mp4").exists()
@@ -99,15 +103,14 @@ def test_a_file_that_cannot_be_scored_has_a_short_page_with_the_reason(build, tm
 def test_a_hostile_name_is_shown_on_page_and_list_and_is_no_tag(build, video, tmp_path):
     good, gone = tmp_path / f"{NAME}.mp4", tmp_path / f"{NAME}-gone.mp4"
     good.write_bytes(pathlib.Path(video(20)).read_bytes())
-    pages = page.Pages(build("sequence"), str(tmp_path / "out"))
-    list(pages.predict_many([str(good), str(gone)]))
-    for place in (*(place for _, place in pages.written), pages.entrance):
-        assert_escaped(pathlib.Path(place).read_text(), 2)
+    out = str(tmp_path / "out")
+    for verdict in page.write_many(build("sequence"), out, [str(good), str(gone)]):
+        assert_escaped(pathlib.Path(page.place(out, verdict.path)).read_text(), 2)
 
 
 def test_no_face_no_verdict(build, video, tmp_path):
     _, place = written(build, video(20), tmp_path, "sequence", faces=lambda _: [])
-    assert titles(place.read_text()) == ["Why there is no verdict", "The facts"]
+    assert titles(place.read_text()) == ["Why there is no verdict", *TOP, "The facts"]
     assert re.search(r"no face found in the \d+ frames looked at", place.read_text())
 
 
@@ -224,19 +227,13 @@ def test_pages_never_share_a_name(tmp_path):
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,80}", name) for name in names)
 
 
-def test_several_videos_have_a_list_and_one_has_none(build, video, tmp_path):
+def test_every_video_has_its_page(build, video, tmp_path):
     bad = tmp_path / "bad [1].mp4"
     bad.write_text("text " * 99)
-    pages = page.Pages(build("sequence"), str(tmp_path / "out"))
-    verdicts = list(pages.predict_many([video(20), str(bad)]))
+    paths, out = [video(20), str(bad)], str(tmp_path / "out")
+    verdicts = list(page.write_many(build("sequence"), out, paths))
     assert [verdict.verdict == "none" for verdict in verdicts] == [False, True]
-    listed = pathlib.Path(pages.entrance).read_text()
-    for _, place in pages.written:
-        assert f'href="{pathlib.Path(place).name}"' in listed
-    alone = page.Pages(build("sequence"), str(tmp_path / "alone"))
-    list(alone.predict_many([str(bad)]))
-    assert alone.entrance == alone.written[0][1]
-    assert not (tmp_path / "alone" / page.INDEX).exists()
+    assert all(os.path.exists(page.place(out, path)) for path in paths)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(build, tmp_path):

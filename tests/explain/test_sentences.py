@@ -9,7 +9,7 @@ import pytest
 from fusion_dfd.evaluation import real_motion
 from fusion_dfd.explain import sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
-from fusion_dfd.predict import warnings
+from fusion_dfd.predict import record, warnings
 from fusion_dfd.predict.verdict import Face, Verdict, VerdictRules
 
 FACE = Face(0, "fake", 0.91, {"micro": 0.8, "spatial": 0.3}, 4, 48, 120.0, 0.4, ((0, 0.2), (1, 0.95)))
@@ -45,7 +45,11 @@ def test_a_video_that_could_not_be_scored_has_no_number():
 def test_a_verdict_is_never_more_than_it_is(verdict, reason, said, unsaid):
     face = dataclasses.replace(FACE, verdict=verdict, reason=reason)
     whole = Verdict("a.mp4", verdict, 0.91, (face,), reason, 2.0, threshold=0.5)
-    text = " ".join(sentences.summary(whole, _evidence(face), JUDGE))
+    file, threshold = record.FileFacts(None, None, frames=60), record.ThresholdFacts(0.5)
+    kept = record.make(file, None, None, threshold, {}, [(0, 0, 47)])
+    whole = dataclasses.replace(whole, record=kept)
+    text = " ".join([*sentences.summary(whole, _evidence(face), JUDGE), *sentences.unknown(whole)])
+    assert "48 of 60 were" in text
     assert said in text
     assert unsaid not in text
     assert "Second 1 looks most forged (0.95), second 0 least (0.20)" in text
