@@ -73,9 +73,9 @@ class Calibration:
 
     @property
     def false_alarms(self) -> FalseAlarms | None:
-        """On val, before the abstention band takes its share; None for calibrations that do not say."""
+        """On val, before the abstention band takes its share; None where no threshold was chosen or it is not known."""
         count, real = self.val.get("false_alarms"), self.val.get("real")
-        if count is None or not real:
+        if count is None or not real or self.few:
             return None
         low, high = stats.binomtest(count, real).proportion_ci(0.95, "exact")
         return FalseAlarms(count, real, (float(low), float(high)))
