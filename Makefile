@@ -96,7 +96,7 @@ $(VENV)/.test: $(VENV)/.core
 	$(BIN)/python $(INSTALL) '.[test]'
 	touch $@
 
-EXTRAS_all := test,app,app-test,beam,bench,docs,parity,parquet,tfds
+EXTRAS_all := test,app,app-test,beam,bench,c2pa,docs,parity,parquet,tfds
 EXTRAS_bench := bench
 EXTRAS_bench-gpu := bench,cuda12
 
