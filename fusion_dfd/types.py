@@ -12,6 +12,8 @@ tip, the mouth corner, the mouth corner, the one at the left of the *picture* fi
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Iterable, Sequence
 
 import flax
 import jax
@@ -37,6 +39,66 @@ MESH_POINTS = 152
 
 class DataError(Exception):
     """Input that cannot be used. The message is one sentence for the user: the file, the value, the remedy."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stretches:
+    """The forged stretches of a fake video. All its other frames are untouched."""
+
+    spans: tuple[tuple[float, float], ...]
+    """Begin and end of each, ascending and apart, from the first frame of the video on. The end is not part of it."""
+    unit: str = "frames"
+    """``frames`` or ``seconds``."""
+
+    @classmethod
+    def of(cls, pairs: Iterable[Sequence[float]], unit: str = "frames") -> Stretches:
+        """Pairs of begin and end in any order; those that overlap or touch become one.
+
+        Raises DataError for no pair, for one that is no stretch of time, and for another unit.
+        """
+        spans: list[list[float]] = []
+        try:
+            ordered = sorted((float(begin), float(end)) for begin, end in pairs)
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"forged stretches that are no pairs of begin and end ({error}); restore the list"
+            ) from error
+        for begin, end in ordered:
+            if not 0 <= begin < end < math.inf:
+                raise DataError(f"a forged stretch from {begin:g} to {end:g} {unit}; want 0 <= begin < end")
+            if spans and begin <= spans[-1][1]:
+                spans[-1][1] = max(spans[-1][1], end)
+            else:
+                spans.append([begin, end])
+        if not spans or unit not in ("frames", "seconds"):
+            raise DataError(f"{len(spans)} forged stretches in {unit}; want one or more, in frames or seconds")
+        return cls(tuple((begin, end) for begin, end in spans), unit)
+
+    def in_frames(self, fps: float) -> Stretches:
+        """The same in numbers of frames, whole or not, of a video of ``fps`` frames per second.
+
+        Raises DataError where the video states no rate (0) and one is needed.
+        """
+        if self.unit == "frames":
+            return self
+        if not fps > 0:
+            raise DataError("its forged stretches are in seconds, but it states no frame rate; give them in frames")
+        return Stretches(tuple((begin * fps, end * fps) for begin, end in self.spans))
+
+    def marks(self, indices: np.ndarray) -> np.ndarray:
+        """uint8 [t], 1 for those of the frames ``indices`` [t] whose middle lies in a stretch in frames."""
+        middle = np.asarray(indices)[:, None] + 0.5
+        begin, end = np.array(self.spans).T
+        return ((middle >= begin) & (middle < end)).any(1).astype(np.uint8)
+
+    def text(self) -> str:
+        """``begin:end``, separated by semicolons; :meth:`parse` reads it."""
+        return ";".join(f"{begin:.7g}:{end:.7g}" for begin, end in self.spans)
+
+    @classmethod
+    def parse(cls, text: str) -> Stretches:
+        """From :meth:`text`, in frames. Raises DataError."""
+        return cls.of(pair.split(":") for pair in text.split(";"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +128,9 @@ class Video:
     If the source of a fake is unknown, a name that no other video has."""
     mask: str = ""
     """Path of the video that shows which pixels were manipulated; ``""`` where there is none."""
+    stretches: Stretches | None = None
+    """Which stretches of a fake video are forged; None for real ones, and where nothing is said: ``label`` then holds
+    for every frame."""
 
     @property
     def key(self) -> str:
@@ -123,6 +188,8 @@ class Batch:
     its own forgeries (``data.forge``)."""
     contiguous: jax.Array | None = None
     """bool [b], whether the frames of a window are known to be consecutive; None where all are."""
+    forged: jax.Array | None = None
+    """uint8 [b, t], the label of each frame: that of the video, or what its forged stretches say; 0 on padding."""
 
 
 @flax.struct.dataclass
@@ -186,3 +253,8 @@ class Score:
     """First frame of the window in the source video."""
     contiguous: int = 1
     """1 where the frames of the window are known to be consecutive, else 0."""
+    stop: int = 0
+    """First frame after the window in the source video."""
+    forged: int = -1
+    """Number of its frames that are forged; -1 where it is not known for single frames, and ``label`` is all there is.
+    """

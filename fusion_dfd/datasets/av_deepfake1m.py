@@ -5,9 +5,9 @@
     root/{train,val}/lrs3/<id>/<utterance>/<name>.mp4
     root/{train,val}/silent_videos/subject_N_.../<name>.mp4
 
-Only pieces of a fake are forged; ``visual_fake_segments`` (seconds) says which. Here the whole video has one label:
-forged if any piece of its picture is. Most frames of a fake are therefore real, and a detector that looks at few
-windows of a video will miss it. A forged sound alone is real by default (see
+Only pieces of a fake are forged; ``visual_fake_segments`` (seconds) says which, and ``fake_segments`` those of picture
+or sound. They become the video's ``stretches``; the video is fake if it has any. Most of its frames are real, and a
+detector that looks at few windows of a video will miss it. A forged sound alone is real by default (see
 :mod:`fusion_dfd.datasets.forged_streams`). ``modify_type`` has underscores in the data and hyphens in the authors'
 loader; both are read. The labels of test are not published.
 """
@@ -95,6 +95,7 @@ def _video(root: str, split: str, path: str, row: dict, group: str, label: str) 
     method = forged_streams.method(model if picture else "", sound, label)
     name, original = os.path.splitext(file)[0], str(row.get("original") or "")
     fake = method != ORIGINAL
+    pieces = row.get("visual_fake_segments" if label == forged_streams.VISUAL else "fake_segments")
     folder = os.path.join(root, split)
     return Video(
         id=name,
@@ -106,4 +107,5 @@ def _video(root: str, split: str, path: str, row: dict, group: str, label: str) 
         split=split,
         group=group,
         source=os.path.splitext(original)[0] if fake and _person(original) else name,
+        stretches=forged_streams.stretches(f"{path}: {file}", pieces) if fake else None,
     )

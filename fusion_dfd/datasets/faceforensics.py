@@ -16,13 +16,14 @@ the fake's source is then that video. A pair may name one id twice.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 from collections.abc import Sequence
 
 from fusion_dfd.datasets import files
 from fusion_dfd.datasets.splits import SPLITS
-from fusion_dfd.types import ORIGINAL, DataError, Video
+from fusion_dfd.types import ORIGINAL, DataError, Stretches, Video
 
 NAME = "faceforensics"
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter")
@@ -32,6 +33,9 @@ TEST_ONLY = ("FaceShifter",)
 COMPRESSIONS = ("raw", "c23", "c40")
 SOURCES = "sources.csv"
 """Of a folder of forged videos: ``id,group,split,path,start,stop,x,y,side``."""
+
+SEGMENTS = "segments.csv"
+"""Of a folder of forged or rendered videos: ``video,method,start,stop``, the stretches of frames that are forged."""
 
 _DOWNLOAD = "get it with FaceForensics++'s own download script (-d all -c {})"
 
@@ -61,6 +65,7 @@ def videos(root: str, compression: str = "c23", methods: Sequence[str] | None = 
     ]
     if _is_forged(root):
         out = _forged(root, out)
+    out = _stretched(root, out)
     out.sort(key=lambda video: (SPLITS.index(video.split), list(folders).index(video.method), video.id))
     files.account(root, out)
     return out
@@ -125,6 +130,24 @@ def _forged(root: str, listed: list[Video]) -> list[Video]:
             video = dataclasses.replace(video, source=name)
         out.append(video)
     return out
+
+
+def _stretched(root: str, listed: list[Video]) -> list[Video]:
+    """The videos with their forged stretches, where the folder lists them."""
+    path = os.path.join(root, SEGMENTS)
+    if not os.path.isfile(path):
+        return listed
+    pairs = collections.defaultdict(list)
+    for row in files.read_csv(path, ("video", "method", "start", "stop")):
+        pairs[row["video"], row["method"]].append((row["start"], row["stop"]))
+    try:
+        known = {key: Stretches.of(spans) for key, spans in pairs.items()}
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return [
+        dataclasses.replace(video, stretches=known.get((video.id, video.method))) if video.label else video
+        for video in listed
+    ]
 
 
 def read_pairs(root: str, split: str) -> list[tuple[str, str]]:

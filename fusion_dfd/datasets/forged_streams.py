@@ -5,7 +5,7 @@ untouched picture is *real*; with ``label="any"`` it is fake, of the method ``so
 
 from __future__ import annotations
 
-from fusion_dfd.types import ORIGINAL, DataError
+from fusion_dfd.types import ORIGINAL, DataError, Stretches
 
 VISUAL, ANY = "visual", "any"
 SOUND = "sound"
@@ -16,6 +16,17 @@ def check(label: str) -> None:
     """Raise DataError unless ``label`` is one of the two."""
     if label not in (VISUAL, ANY):
         raise DataError(f"label {label!r} is none of {VISUAL} (the picture is forged) and {ANY} (picture or sound is)")
+
+
+def stretches(where: str, pairs: object) -> Stretches | None:
+    """Forged stretches in seconds, as a row of the metadata states them; None where it states none.
+
+    Raises DataError, which begins with ``where``, for what is no list of begin and end.
+    """
+    try:
+        return Stretches.of(pairs, "seconds") if pairs else None
+    except (DataError, TypeError) as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def method(picture: str, sound: bool, label: str) -> str:

@@ -3,9 +3,10 @@
     root/metadata.json (or metadata.min.json)      a list of rows: file, split, modify_video, modify_audio, original
     root/{train,dev,test}/NNNNNN.mp4
 
-Only pieces of a fake are forged (``fake_periods``, seconds); as in AV-Deepfake1M++ the whole video has one label here.
-A forged sound alone is real by default (see :mod:`fusion_dfd.datasets.forged_streams`). Who speaks is not published: a
-group is an original and what was made from it, and one speaker may be on both sides of a split.
+Only pieces of a fake are forged (``fake_periods``, seconds): the video's ``stretches``. Where picture and sound are
+forged, they are it at the same times. A forged sound alone is real by default (see
+:mod:`fusion_dfd.datasets.forged_streams`). Who speaks is not published: a group is an original and what was made from
+it, and one speaker may be on both sides of a split.
 """
 
 from __future__ import annotations
@@ -67,4 +68,5 @@ def _video(root: str, path: str, row: dict, label: str) -> Video:
         split=PARTS[part],
         group=clip,
         source=clip if method != ORIGINAL else files.stem(file),
+        stretches=forged_streams.stretches(f"{path}: {file}", row.get("fake_periods")) if method != ORIGINAL else None,
     )

@@ -16,7 +16,7 @@ from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import UNSCORED, Unscored
 from fusion_dfd.input.sampling import WindowList
 from fusion_dfd.shards.clip_index import MANIFEST, ClipTable
-from fusion_dfd.types import Batch, DataError, Outputs, Score
+from fusion_dfd.types import Batch, DataError, Outputs, Score, Stretches
 
 
 def score_windows(
@@ -42,7 +42,8 @@ def score_windows(
     pending = None
     for batch in batches:
         outputs = predict(batch)
-        now = batch.row, batch.weight, batch.length, batch.contiguous, outputs.logit, outputs.frame_logits
+        facts = batch.contiguous, batch.forged
+        now = batch.row, batch.weight, batch.length, facts, outputs.logit, outputs.frame_logits
         # Read one batch late: the device works on this batch while the host handles the one before.
         count = collected.add(pending)
         pending = now
@@ -55,28 +56,35 @@ def score_windows(
         count = int(collected.done.sum())
         raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
     rows = [
-        row_facts(table, row, start) | {"contiguous": int(contiguous)}
-        for row, start, contiguous in zip(
-            windows.rows.tolist(), windows.starts.tolist(), collected.contiguous, strict=True
-        )
+        row_facts(table, row, start) | collected.facts(table, row, number)
+        for number, (row, start) in enumerate(zip(windows.rows.tolist(), windows.starts.tolist(), strict=True))
     ]
+    for row, length in zip(rows, collected.lengths.tolist(), strict=True):
+        row["stop"] = row["start"] + length
     scored = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
     if len(collected.frames) < len(windows):
         return scored, None
     frames = [
-        FrameScore(**row, logit=float(logit), frame=row["start"] + t)
+        FrameScore(**row | _of_frame(collected, row, number, t), logit=float(logit), frame=row["start"] + t)
         for number, row in enumerate(rows)
         for t, logit in enumerate(collected.frames[number])
     ]
     return scored, frames
 
 
+def _of_frame(collected: _Collected, row: dict, number: int, t: int) -> dict:
+    """What differs between a frame and its window."""
+    return {"forged": int(collected.forged[number][t]) if row["forged"] >= 0 else -1}
+
+
 class _Collected:
-    """Logits and contiguity by number of the window."""
+    """What batches say, by number of the window."""
 
     def __init__(self, count: int):
         self.logits = np.full(count, np.nan)
         self.contiguous = np.ones(count, dtype=bool)
+        self.lengths = np.zeros(count, dtype=int)
+        self.forged: dict[int, np.ndarray] = {}
         self.done = np.zeros(count, dtype=bool)
         self.frames: dict[int, np.ndarray] = {}
 
@@ -84,15 +92,26 @@ class _Collected:
         """Wait for a batch and keep its rows; returns their number."""
         if pending is None:
             return 0
-        row, weight, length, contiguous, logit, frame_logits = map(_on_host, pending)
+        row, weight, length, facts, logit, frame_logits = pending
+        row, weight, length, logit, frame_logits = map(_on_host, (row, weight, length, logit, frame_logits))
+        contiguous, forged = map(_on_host, facts)
         real = weight > 0
         self.logits[row[real]] = logit[real]
         self.done[row[real]] = True
+        self.lengths[row[real]] = length[real]
         if contiguous is not None:
             self.contiguous[row[real]] = contiguous[real]
+        if forged is not None:
+            self.forged |= {int(row[i]): forged[i, : length[i]] for i in np.flatnonzero(real)}
         if frame_logits is not None:
             self.frames |= {int(row[i]): frame_logits[i, : length[i]] for i in np.flatnonzero(real)}
         return int(real.sum())
+
+    def facts(self, table: ClipTable, row: int, number: int) -> dict[str, int]:
+        """The fields of a :class:`Score` that a batch says."""
+        known = number in self.forged and (int(table.label[row]) == 0 or bool(table.stretches[row]))
+        forged = int(self.forged[number].sum()) if known else -1
+        return {"contiguous": int(self.contiguous[number]), "forged": forged}
 
 
 def _on_host(array: Any) -> np.ndarray | None:
@@ -109,6 +128,12 @@ def row_facts(table: ClipTable, row: int, start: int) -> dict[str, Any]:
         **{name: int(getattr(table, name)[row]) for name in ("clip", "track", "label")},
         "start": int(table.start[row]) + start,
     }
+
+
+def stretches(table: ClipTable) -> dict[str, Stretches]:
+    """The forged stretches of the videos that state them, in frames, by key."""
+    stated = np.flatnonzero(np.asarray(table.stretches) != "")
+    return {str(table.video[row]): Stretches.parse(str(table.stretches[row])) for row in stated}
 
 
 def unscored(folder: str | os.PathLike, split: str) -> list[Unscored]:

@@ -22,7 +22,8 @@ from fusion_dfd.types import DataError, Score
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FrameScore(Score):
-    """One scored frame: a row of the table of frames. ``logit`` is the opinion of that frame alone."""
+    """One scored frame: a row of the table of frames. ``logit`` is the opinion of that frame alone, ``forged`` is 0 or
+    1 (-1 unknown), and ``start`` and ``stop`` are those of its window."""
 
     frame: int = 0
     """Number of the frame in the source video, in decode order from 0; where the frames of a clip are

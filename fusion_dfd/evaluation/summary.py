@@ -4,6 +4,7 @@ Layout of a summary::
 
     threshold, rule, tracks, bootstrap {n, seed, level, over}
     apart        {windows, videos}: with frames that are not known to be consecutive
+    stretches    None, or how well forged stretches are found: :func:`fusion_dfd.evaluation.segments.measure`
     calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
     list         {digest, videos, scored}: SHA-256 of the list of all videos, with or without a score
                  (:mod:`fusion_dfd.datasets.listing`), their number, and how many have a score
@@ -27,17 +28,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fusion_dfd.datasets import listing
-from fusion_dfd.evaluation import metrics
+from fusion_dfd.evaluation import metrics, segments
 from fusion_dfd.evaluation.bootstrap import LEVEL, intervals
 from fusion_dfd.evaluation.calibrate import Calibration
 from fusion_dfd.evaluation.scores import FrameScore, VideoFacts, VideoScore, probability, videos
-from fusion_dfd.types import LABELS, DataError, Score
+from fusion_dfd.types import LABELS, DataError, Score, Stretches
 
 Summary = dict[str, Any]
 
@@ -92,11 +93,13 @@ def summarise(
     seed: int = 0,
     tracks: str = "first",
     calibration: Calibration | None = None,
+    stretches: Mapping[str, Stretches] | None = None,
 ) -> Summary:
     """Statistics by window, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
 
     Each fake method is measured against all real rows of its data set and compression. Of windows and frames only
-    those of track 0 count: data sets do not say which further faces of a fake video were manipulated.
+    those of track 0 count: data sets do not say which further faces of a fake video were manipulated. Windows and
+    frames outside of the forged stretches of a fake are left out of these two; the block ``stretches`` has them.
 
     Args:
       scores: one row per window.
@@ -108,6 +111,7 @@ def summarise(
       seed: of the resamples.
       tracks: one of :data:`fusion_dfd.config.TRACKS`.
       calibration: of the videos' probabilities, fitted on val.
+      stretches: in frames, of the fakes that state them, by the key of the video.
 
     Raises :class:`DataError` for no scores, for scores of unknown label, for a calibration of another aggregation, and
     as :func:`scores.videos` does.
@@ -138,6 +142,7 @@ def summarise(
         "undecided": calibration and _undecided(scored, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
         "apart": _apart(scores),
+        "stretches": segments.measure(scores, frame_scores, stretches or {}, bootstrap, seed),
         "units": {
             name: {"title": TITLES[name], "threshold": limit, **_unit(rows, options | {"threshold": limit})}
             for name, (rows, limit) in units.items()
@@ -190,7 +195,7 @@ def _video_rows(scored: Sequence[VideoScore], unscored: Sequence[Unscored] = ())
 
 
 def _rows(scores: Sequence[Score]) -> _Rows:
-    kept = [row for row in scores if row.track == 0]
+    kept = [row for row in scores if row.track == 0 and not (row.label == 1 and row.forged == 0)]
     probabilities = probability([row.logit for row in kept])
     return _columns([(row.label, p, row) for row, p in zip(kept, probabilities, strict=True)])
 

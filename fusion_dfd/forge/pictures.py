@@ -38,7 +38,7 @@ def write(root: str, out: str) -> str:
     compression = videos.compression(root)
     listed = faceforensics.videos(root, compression)
     real = {video.source: video for video in listed if not video.label}
-    marked = files.read_csv(os.path.join(root, videos.SEGMENTS), ("video", "method", "start", "stop"))
+    marked = files.read_csv(os.path.join(root, faceforensics.SEGMENTS), ("video", "method", "start", "stop"))
     segments = {(row["video"], row["method"]): row for row in reversed(list(marked))}
     sources = {row["id"]: row for row in files.read_csv(os.path.join(root, faceforensics.SOURCES), ("id", *SQUARE))}
     for method in dict.fromkeys(video.method for video in listed if video.label):

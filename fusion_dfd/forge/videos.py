@@ -40,7 +40,7 @@ from fusion_dfd.types import ORIGINAL, DataError, Video
 OPTIONS, WORK = "forge.json", "forged"
 VERSION = 1
 """Must be raised when the same options give other videos."""
-SEGMENTS, SKIPPED = "segments.csv", "skipped.csv"
+SKIPPED = "skipped.csv"
 MARKED = 0.1
 """Share of a pixel that must be replaced to be marked in the mask."""
 MASK_CRF = 10
@@ -386,6 +386,6 @@ def _finish(
     skipped += [tuple(row) for record in records for row in record["skipped"]]
     _write_table(os.path.join(out, SKIPPED), ("video", "method", "reason"), skipped)
     segments = [row for record in records for row in record["segments"]]
-    _write_table(os.path.join(out, SEGMENTS), ("video", "method", "start", "stop"), segments)
+    _write_table(os.path.join(out, faceforensics.SEGMENTS), ("video", "method", "start", "stop"), segments)
     lost = collections.Counter(method for _, method, _ in skipped)
     return Summary(len(takes), {name: len(takes) - lost[name] for name in options.forgers}, skipped)

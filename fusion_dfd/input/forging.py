@@ -39,6 +39,7 @@ def table(split: Split, forgers: Sequence[str]) -> ClipTable:
     columns = {field.name: [getattr(split.table, field.name)[real]] * (1 + len(forgers)) for field in _FIELDS}
     columns["label"] = [np.full(len(real), label) for label in [0] + [1] * len(forgers)]
     columns["method"][1:] = [np.full(len(real), name) for name in forgers]
+    columns["forged"] = [label * split.table.frames[real] for label in [0] + [1] * len(forgers)]
     columns["video"][1:] = [_renamed(columns["video"][0], name) for name in forgers]
     return ClipTable(**{name: np.concatenate(parts) for name, parts in columns.items()})
 

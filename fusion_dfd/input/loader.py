@@ -106,6 +106,7 @@ def _blank(frames: np.ndarray, cells: int, points: int) -> Batch:
         row=np.empty(rows, np.int32),
         mask=np.empty((rows, count, cells, cells), np.uint8) if cells else None,
         contiguous=np.empty(rows, bool),
+        forged=np.empty((rows, count), np.uint8),
     )
 
 

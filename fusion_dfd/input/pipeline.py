@@ -7,22 +7,21 @@ once.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
-import cv2
 import jax
 import numpy as np
 
 from fusion_dfd import process_pool
 from fusion_dfd.config import ConfigError, Data
 from fusion_dfd.input import augment, forging, loader
-from fusion_dfd.input.loader import Batches, Frames
-from fusion_dfd.input.sampling import PairIndex, WindowList, list_windows
+from fusion_dfd.input.loader import Batches
+from fusion_dfd.input.sampling import PairIndex, WindowList, forged_starts, list_windows
+from fusion_dfd.input.windows import FrameWindows, Seen, WindowRequest, WindowSource, with_mesh
 from fusion_dfd.shards import records
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.types import Batch, DataError
@@ -51,7 +50,10 @@ def train_batches(
 ) -> Batches:
     """Endless batches of pairs: rows 0, 2, 4 ... are real, each followed by its fake.
 
-    :class:`PairIndex` chooses the clips. The two clips of a pair draw their own windows of ``data.frames`` frames, but
+    :class:`PairIndex` chooses the clips. Of a video of which only stretches are forged, a window shows one of them: the
+    other windows are in no batch, neither as fake nor as real.
+
+    The two clips of a pair draw their own windows of ``data.frames`` frames, but
     share one draw of the augmentation: its traces in the pixels are then the same for both labels in every batch, and
     only the forgery differs within a pair. A damaged record is logged once; its pair is replaced by the next one of
     its method, in the same way in every run.
@@ -151,37 +153,6 @@ class _ProcessBlock:
         self._fill((block * self._processes + self._index) * self._own + position, batch, first)
 
 
-class WindowRequest(NamedTuple):
-    """Which frames of which clip are read, and how they are augmented."""
-
-    row: int
-    """Of the table."""
-    start: int
-    """First frame."""
-    params: augment.Params
-
-
-class Seen(NamedTuple):
-    """What is known of a window beside its frames."""
-
-    landmarks: np.ndarray
-    """float32 [n, p, 2], pixels of the frames, as ``Batch.landmarks`` has them; a point may be NaN."""
-    contiguous: bool = True
-    """Whether the frames are known to be consecutive."""
-
-
-@runtime_checkable
-class WindowSource(Protocol):
-    """Reads windows of clips."""
-
-    shape: Frames
-    points: int
-    """Landmarks of a frame, with the points of the mesh."""
-
-    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
-        """Write the n <= t frames of a window into ``out`` [t, ...]."""
-
-
 def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batch: Batch, row: int) -> None:
     """A window as row ``row`` of a batch, padded with zeros; ``name`` becomes ``Batch.row``."""
     seen = clips.read(window, batch.frames[row])
@@ -191,6 +162,7 @@ def _put(clips: WindowSource, window: WindowRequest, label: int, name: int, batc
     batch.landmarks[row, count:] = 0
     batch.length[row], batch.label[row], batch.weight[row], batch.row[row] = count, label, 1, name
     batch.contiguous[row] = seen.contiguous
+    batch.forged[row, :count], batch.forged[row, count:] = seen.forged, 0
 
 
 def _put_filling(batch: Batch, row: int) -> None:
@@ -200,86 +172,13 @@ def _put_filling(batch: Batch, row: int) -> None:
     batch.row[row] = -1
 
 
-def with_mesh(landmarks: np.ndarray, mesh: np.ndarray) -> np.ndarray:
-    """Landmarks [t, 5, 2], followed by the points of the mesh: [t, p, 2]."""
-    return np.concatenate([landmarks, mesh], axis=1)
-
-
-def _stored_points(split: Split) -> int:
-    """Landmarks of a frame, with the points of the mesh, by the first clip that can be read."""
-    for row in range(min(len(split), REPLACEMENTS)):
-        with contextlib.suppress(DataError):
-            part = records.decode_part(split.source[row], slice(0, 0), mesh=True)
-            return part.landmarks.shape[1] + (0 if part.mesh is None else part.mesh.shape[1])
-    return 5
-
-
-class FrameWindows:
-    """Windows of records as frames: only the JPEGs of a window are decoded."""
-
-    def __init__(self, split: Split, data: Data):
-        self._split, self._data = split, data
-        self.shape = Frames((data.frames, data.size, data.size, 3), np.uint8)
-        self.points = _stored_points(split)
-        self._kept = threading.local()
-
-    def frames(self, row: int) -> np.ndarray:
-        """All frames of a clip, uint8 [t, size, size, 3]."""
-        out = np.empty((int(self._split.table.frames[row]), *self.shape.shape[1:]), np.uint8)
-        self.read(WindowRequest(row, 0, augment.Params()), out)
-        return out
-
-    def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
-        """DataError names the shard and the record."""
-        row, start, params = window
-        record = self._split.source[row]
-        try:
-            part = self._decode_part(record, row, slice(start, start + len(out)))
-            landmarks = self._write(part.frames, self._points(part), params, out[: len(part.frames)])
-            return Seen(landmarks, part.contiguous)
-        except (DataError, cv2.error) as error:
-            raise DataError(f"{self._where(row)}: {error}") from error
-
-    def _write(self, jpegs: list[bytes], landmarks: np.ndarray, params: augment.Params, out: np.ndarray) -> np.ndarray:
-        shape = records.frames_shape(jpegs)
-        if params == augment.Params() and shape == out.shape:
-            records.decode_frames(jpegs, out)
-            return landmarks
-        frames = records.decode_frames(jpegs, self._scratch(shape))
-        return augment.apply(frames, landmarks, params, self._data.size, out)[1]
-
-    def _scratch(self, shape: tuple[int, ...]) -> np.ndarray:
-        """This thread's memory for decoded frames, reused while clips have the same shape."""
-        frames = getattr(self._kept, "frames", None)
-        if frames is None or frames.shape != shape:
-            frames = self._kept.frames = np.empty(shape, np.uint8)
-        return frames
-
-    def _decode_part(self, record: bytes, row: int, window: slice) -> records.Stored:
-        clip = records.decode_part(record, window, mesh=self.points > 5)
-        stored = int(self._split.table.frames[row])
-        if clip.count != stored:
-            raise DataError(f"holds {clip.count} frames where the index says {stored}; prepare the folder again")
-        if not np.isfinite(clip.landmarks).all():
-            raise DataError("holds landmarks that are not finite; prepare the folder again")
-        return clip
-
-    def _points(self, part: records.Stored) -> np.ndarray:
-        missing = np.full((len(part.frames), self.points - 5, 2), np.nan, np.float32)
-        return with_mesh(part.landmarks, missing if part.mesh is None else part.mesh)
-
-    def _where(self, row: int) -> str:
-        shards = self._split.table.shard
-        first = int(np.flatnonzero(shards == shards[row])[0])
-        return f"{self._split.source.paths[shards[row]]}: record {row - first}"
-
-
 class _PairReader:
     """Writes pair ``number`` as two rows, real and fake."""
 
     def __init__(self, split: Split, data: Data, seed: int, clips: WindowSource):
         self._clips, self._data, self._seed = clips, data, seed
-        self._stored, self._labels = split.table.frames, split.table.label
+        self._stored, self._labels, self._forged = split.table.frames, split.table.label, split.table.forged
+        self._source = split.source
         self._index = PairIndex(split.table, seed)
         self._damaged: set[int] = set()
         self._lock = threading.Lock()
@@ -291,12 +190,20 @@ class _PairReader:
         rng = np.random.default_rng((self._seed, _DRAWS, number))
         params = augment.draw(rng, self._data.augment)
         for half, row in enumerate(self._index.pair(number, attempt)):
-            start = int(rng.integers(max(0, int(self._stored[row]) - self._data.frames), endpoint=True))
             try:
+                start = self._start(row, rng)
                 _put(self._clips, WindowRequest(row, start, params), int(self._labels[row]), row, batch, first + half)
             except DataError as error:
                 self._report(row, error)
                 raise
+
+    def _start(self, row: int, rng: np.random.Generator) -> int:
+        """First frame of a window of a clip; where only some of its frames are forged, see :func:`forged_starts`."""
+        stored = int(self._stored[row])
+        if self._forged[row] in (0, stored):
+            return int(rng.integers(max(0, stored - self._data.frames), endpoint=True))
+        forged = records.decode_part(self._source[row], slice(None)).forged
+        return int(rng.choice(forged_starts(forged, self._data.frames)))
 
     def _report(self, row: int, error: DataError) -> None:
         # Only for the log. Reading must not depend on earlier damage, or a resumed run would read other pairs.
@@ -349,7 +256,7 @@ class _ForgedPairReader:
         fake = pair.fake, with_mesh(pair.fake_landmarks, pair.fake_mesh)
         for label, (half, points) in enumerate((real, fake)):
             window, name = WindowRequest(row, start, params), (place, forged)[label]
-            given = _Given(half, points, self._data.size, pair.contiguous)
+            given = _Given(half, points, self._data.size, pair.contiguous, label)
             _put(given, window, label, name, batch, first + label)
         batch.mask[first : first + 2] = 0
         batch.mask[first + 1, : len(pair.mask)] = _cells(pair.mask, params)
@@ -369,10 +276,12 @@ class _Given(NamedTuple):
     landmarks: np.ndarray
     size: int
     contiguous: bool
+    label: int
 
     def read(self, window: WindowRequest, out: np.ndarray) -> Seen:
         part = out[: len(self.frames)]
-        return Seen(augment.apply(self.frames, self.landmarks, window.params, self.size, part)[1], self.contiguous)
+        landmarks = augment.apply(self.frames, self.landmarks, window.params, self.size, part)[1]
+        return Seen(landmarks, np.full(len(part), self.label, np.uint8), self.contiguous)
 
 
 class _WindowReader:

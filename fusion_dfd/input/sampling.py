@@ -28,7 +28,8 @@ class PairIndex:
     has its own permutation. The real is a clip of the video the fake was made from (same data set, compression and
     source); where the table has none, of the same group; else of the same data set and compression; else any. Those
     clips are taken in turn, by the position of the fake in its video and from a start drawn per epoch and video, so
-    that fakes and their reals are seen equally often. A real video that is never chosen in this way is not trained on.
+    that fakes and their reals are seen equally often. A real video that is never chosen in this way is not trained on,
+    nor is a clip of a fake video without a forged frame.
 
     Args:
       table: one row per record.
@@ -40,7 +41,8 @@ class PairIndex:
 
     def __init__(self, table: ClipTable, seed: int):
         labels, counts = np.asarray(table.label), np.asarray(table.track) == 0
-        self._reals, fakes = np.flatnonzero(counts & (labels == 0)), np.flatnonzero(counts & (labels == 1))
+        forged = counts & (labels == 1) & (np.asarray(table.forged) > 0)
+        self._reals, fakes = np.flatnonzero(counts & (labels == 0)), np.flatnonzero(forged)
         for rows, name in ((self._reals, "real"), (fakes, "fake")):
             if not len(rows):
                 raise DataError(
@@ -138,6 +140,15 @@ def window_starts(stored: int, frames: int) -> np.ndarray:
     count = max(1, stored // frames)
     middle = (stored * (2 * np.arange(count) + 1) - frames * count) // (2 * count)
     return np.maximum(middle, 0).astype(np.int32)
+
+
+def forged_starts(forged: np.ndarray, frames: int) -> np.ndarray:
+    """First frames of the windows of a clip that show enough of its forged frames, ``forged`` uint8 [t], not all 0.
+
+    Enough is half of a window, or as many as any window shows.
+    """
+    shown = np.convolve(forged, np.ones(min(frames, len(forged)), int), "valid")
+    return np.flatnonzero(shown >= min(int(shown.max()), -(-frames // 2)))
 
 
 def list_windows(table: ClipTable, frames: int, most: int = 0, every_track: bool = False) -> WindowList:

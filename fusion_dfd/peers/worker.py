@@ -13,8 +13,8 @@ import numpy as np
 
 from fusion_dfd.config import Data
 from fusion_dfd.input import augment
-from fusion_dfd.input.pipeline import FrameWindows, WindowRequest
 from fusion_dfd.input.sampling import list_windows
+from fusion_dfd.input.windows import FrameWindows, WindowRequest
 from fusion_dfd.peers import detector
 from fusion_dfd.process_pool import Report
 from fusion_dfd.shards import clip_index

@@ -29,7 +29,7 @@ from fusion_dfd.faces import detector as face_detectors
 from fusion_dfd.faces import mesh, search
 from fusion_dfd.faces.extract import FaceScan
 from fusion_dfd.input import augment, sampling
-from fusion_dfd.input.pipeline import with_mesh
+from fusion_dfd.input.windows import with_mesh
 from fusion_dfd.predict import credentials, record
 from fusion_dfd.predict.signing import Sign
 from fusion_dfd.predict.verdict import THRESHOLD, ScoredVideo, Verdict, VerdictRules, Window, by_person

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fusion_dfd.evaluation.metrics import METRICS
-from fusion_dfd.evaluation.summary import Summary, headline
+from fusion_dfd.evaluation.summary import Summary, cell, headline
 
 METHOD_METRICS = ("auc", "ap", "eer", "recall", "tpr_at_5_fpr")
 """What a table per method shows: numbers of one method beside all reals."""
@@ -46,6 +46,8 @@ def remarks(summary: Summary) -> list[str]:
             f"{summary['apart']['videos']} videos. For them the branches that read motion are switched off, and other "
             "systems that read it are not to be relied on."
         )
+    if summary["stretches"]:
+        lines.append(stretches(summary["stretches"]))
     unscored = summary["unscored"]
     if unscored["videos"]:
         lines.append(
@@ -69,6 +71,22 @@ def calibration_error(summary: Summary) -> str:
     return (
         f"Video ECE {block['metrics']['ece']['value']:.3f}; probabilities that are exactly right would show "
         f"{right['mean']:.3f} [{right['low']:.3f}, {right['high']:.3f}] over as many videos."
+    )
+
+
+def stretches(found: dict) -> str:
+    """How well the forged stretches of partly forged videos are found, in a sentence."""
+    measures = [
+        f"{name} AUC {cell(found[key])}"
+        for name, key in (("frame", "frame_auc"), ("segment", "segment_auc"))
+        if found[key]
+    ]
+    if found["known"] is not None:
+        measures += [f"average precision {found[f'ap_{at}']:.3f} at a temporal IoU of .{at}" for at in (50, 75)]
+    known = "" if found["known"] is None else f" with {found['known']} forged stretches"
+    return (
+        f"Forged stretches: {found['partial']} fake videos{known}, {found['found']} found in all videos; "
+        f"{', '.join(measures)}."
     )
 
 

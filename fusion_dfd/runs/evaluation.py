@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fusion_dfd import atomic
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import training_data
+from fusion_dfd.evaluation import evaluate, training_data
 from fusion_dfd.evaluation.summary import summarise
 from fusion_dfd.input import augment
 from fusion_dfd.reports import evaluation_page, model_card, terminal
@@ -70,6 +70,7 @@ def _write_report(run: Run, scored: ScoredSplit, split: str, out: str, bootstrap
         rule=config.evaluate.aggregate,
         tracks=config.evaluate.tracks,
         calibration=run.calibration,
+        stretches=evaluate.stretches(scored.split.table),
     )
     about = AboutRun(
         command=" ".join(sys.argv),

@@ -62,15 +62,22 @@ class ClipTable:
     """int64 [n], label of the video, 0 = real, 1 = fake. In a fake video it is known to hold for track 0 only."""
     start: np.ndarray
     """int64 [n], first frame of the clip in the source video."""
+    forged: np.ndarray
+    """int64 [n], how many frames of the clip are forged."""
+    stretches: np.ndarray
+    """str [n], the forged stretches of the video in frames (:meth:`fusion_dfd.types.Stretches.text`), ``""`` where it
+    states none."""
 
     def __len__(self) -> int:
         return len(self.shard)
 
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(ClipTable))
-_TEXT = ("video", "dataset", "method", "compression", "group", "source")
+_TEXT = ("video", "dataset", "method", "compression", "group", "source", "stretches")
 _STORED = COLUMNS[1:]
 """Columns of a sidecar: all but the number of the shard, which depends on its neighbours."""
+_WHOLE = ("frames", "label")
+"""Their product is ``forged`` where a sidecar is of a version that did not know of stretches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +112,8 @@ def describe(record: bytes) -> dict:
         "source": video.source,
         "label": video.label,
         "start": int(clip.indices[0]) if len(clip) else 0,
+        "forged": int((len(clip) * video.label) if clip.forged is None else clip.forged.sum()),
+        "stretches": video.stretches.text() if video.stretches else "",
     }
 
 
@@ -136,7 +145,10 @@ def read_index(shard: str) -> dict | None:
         if index.pop("digest", "") not in ("", _digest(index)):  # sidecars of earlier versions have none
             return None
         ours = index["version"] == VERSION and index["shard"] == os.path.basename(shard)
-        lengths = {len(index["columns"][name]) for name in _STORED}
+        columns = index["columns"]
+        columns.setdefault("forged", [count * label for count, label in zip(*map(columns.get, _WHOLE), strict=True)])
+        columns.setdefault("stretches", [""] * len(columns["label"]))
+        lengths = {len(columns[name]) for name in _STORED}
         return index if ours and len(lengths) == 1 and isinstance(index["bytes"], int) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

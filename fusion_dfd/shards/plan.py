@@ -162,6 +162,8 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
 def _describe(video: Video, root: str) -> list:
     named = dataclasses.asdict(relative(video, root))
     del named["mask"]  # its path may be anywhere; _sizes has its size
+    if named["stretches"] is None:  # folders that were prepared before the field existed remain valid
+        del named["stretches"]
     return list(named.values())
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import simplejpeg
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from fusion_dfd.types import LABELS, MESH_POINTS, DataError, FaceTrack, Video
+from fusion_dfd.types import LABELS, MESH_POINTS, DataError, FaceTrack, Stretches, Video
 
 TEXTS = ("id", "path", "dataset", "method", "compression", "split", "group", "source")
 """The text fields of :class:`fusion_dfd.types.Video`, each a feature of the same name."""
@@ -51,6 +51,8 @@ class ClipRecord:
     contiguous: bool = True
     """Whether the frames are known to be consecutive. A record says so where they are not; records of versions that did
     not say it are judged by ``indices``."""
+    forged: np.ndarray | None = None
+    """uint8 [t], 1 for a forged frame, by ``video.stretches``, which are in frames; None where the video has none."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -60,7 +62,7 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
     """Serialise one clip; equal arguments give equal bytes.
 
     Args:
-      video: the source video.
+      video: the source video; its stretches in frames.
       clip: number of the clip in the video.
       face: the crops (uint8 [t, h, w, 3], RGB), landmarks, boxes and scores.
       detector: which face detector, with what weights.
@@ -85,6 +87,9 @@ def encode(video: Video, clip: int, face: FaceTrack, detector: str, quality: int
         feature["mesh"].bytes_list.value.append(np.asarray(face.mesh, _MESH).tobytes())
     if not face.contiguous:
         feature["contiguous"].int64_list.value.append(0)
+    if video.stretches:
+        feature["stretches"].float_list.value.extend(np.array(video.stretches.spans).ravel().tolist())
+        feature["forged"].int64_list.value.extend(video.stretches.marks(face.indices).tolist())
     return example.SerializeToString(deterministic=True)
 
 
@@ -95,7 +100,7 @@ def decode(record: bytes) -> ClipRecord:
         frames = list(feature["frames"].bytes_list.value)
         texts = {name: feature[name].bytes_list.value[0].decode() for name in TEXTS}
         return ClipRecord(
-            video=Video(label=feature["label"].int64_list.value[0], **texts),
+            video=Video(label=feature["label"].int64_list.value[0], stretches=_stretches(feature), **texts),
             clip=feature["clip"].int64_list.value[0],
             track=feature["track"].int64_list.value[0],
             detector=feature["detector"].bytes_list.value[0].decode(),
@@ -107,6 +112,7 @@ def decode(record: bytes) -> ClipRecord:
             transform=_floats(feature["transform"], 2, 3),
             mesh=_mesh(feature, len(frames)),
             contiguous=_contiguous(feature),
+            forged=_forged(feature, len(frames)),
         )
 
 
@@ -123,6 +129,8 @@ class Stored(NamedTuple):
     """float32 [t, 152, 2], of those frames, as in :class:`ClipRecord`; None where none was asked for or is stored."""
     contiguous: bool
     """As in :class:`ClipRecord`."""
+    forged: np.ndarray
+    """uint8 [t], 1 for each of those frames that is forged; the label of the video where it does not say which are."""
 
 
 def decode_part(record: bytes, frames: slice, mesh: bool = False) -> Stored:
@@ -131,12 +139,15 @@ def decode_part(record: bytes, frames: slice, mesh: bool = False) -> Stored:
     Raises DataError as :func:`decode` does.
     """
     with _readable():
-        feature = _features(record, {"frames", "landmarks", "indices"})
+        feature = _features(record, {"frames", "landmarks", "indices", "label"})
         stored = feature["frames"].bytes_list.value
         landmarks = _floats(feature["landmarks"], len(stored), 5, 2)[frames]
         points = _mesh(feature, len(stored)) if mesh else None
         points = None if points is None else points[frames]
-        return Stored(len(stored), stored[frames], landmarks, points, _contiguous(feature))
+        forged = _forged(feature, len(stored))
+        if forged is None:
+            forged = np.full(len(stored), feature["label"].int64_list.value[0], np.uint8)
+        return Stored(len(stored), stored[frames], landmarks, points, _contiguous(feature), forged[frames])
 
 
 def _features(record: bytes, keys: set[str]) -> Mapping[str, Any]:
@@ -221,6 +232,18 @@ def _contiguous(feature: Mapping[str, Any]) -> bool:
     if "contiguous" in feature:
         return bool(feature["contiguous"].int64_list.value[0])
     return bool((np.diff(feature["indices"].int64_list.value) == 1).all())
+
+
+def _stretches(feature: Mapping[str, Any]) -> Stretches | None:
+    if "stretches" not in feature:
+        return None
+    return Stretches.of(np.array(feature["stretches"].float_list.value).reshape(-1, 2).tolist())
+
+
+def _forged(feature: Mapping[str, Any], count: int) -> np.ndarray | None:
+    if "forged" not in feature:
+        return None
+    return np.array(feature["forged"].int64_list.value, np.uint8).reshape(count)
 
 
 def _example_class() -> type[message.Message]:

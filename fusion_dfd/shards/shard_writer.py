@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -99,6 +100,8 @@ def _clips(video: Video, shard: plan.ShardPlan, extract, deadly: str | None) -> 
     try:
         extracted = extract(video.path, video.mask)
         faces = extracted.clips
+        if video.stretches:
+            named = dataclasses.replace(named, stretches=video.stretches.in_frames(extracted.info.fps))
         encoded = [records.encode(named, i, face, shard.detector, plan.QUALITY) for i, face in enumerate(faces)]
     except DataError as error:
         return [], {**about, "error": _renamed(str(error), video, named)}

@@ -16,8 +16,8 @@ from fusion_dfd.shards import records
 from fusion_dfd.types import LABELS, MESH_POINTS, DataError
 
 VERSION = "1.0.0"
-"""Of the record schema. Raise it when a record changes; ``mesh`` and ``contiguous`` are additions, which old shards
-lack."""
+"""Of the record schema. Raise it when a record changes; ``mesh``, ``contiguous``, ``stretches`` and ``forged`` are
+additions, which old shards lack."""
 
 _FEATURES = "tensorflow_datasets.core.features"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -84,7 +84,10 @@ def features(mesh: bool = False) -> dict:
         "scores": _sequence(_tensor("float32")),
         "indices": _sequence(_tensor("int32")),
         "transform": _tensor("float32", 2, 3),
-        "contiguous": _sequence(_tensor("int64")),  # as a sequence, because TFDS reads a missing one as empty
+        # As sequences, because TFDS reads a missing one as empty.
+        "contiguous": _sequence(_tensor("int64")),
+        "stretches": _sequence(_tensor("float32")),
+        "forged": _sequence(_tensor("int64")),
     }
     if mesh:
         entries["mesh"] = _tensor("float16", -1, MESH_POINTS, 2, encoding="bytes")

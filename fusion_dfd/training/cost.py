@@ -71,6 +71,7 @@ def noise(size: int, data: c.Data) -> Batch:
         weight=np.ones(size, np.float32),
         row=np.zeros(size, np.int32),
         contiguous=np.ones(size, bool),
+        forged=np.zeros(shape, np.uint8),
     )
 
 

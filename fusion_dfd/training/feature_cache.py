@@ -19,7 +19,7 @@ from fusion_dfd import config as c
 from fusion_dfd.config import Data
 from fusion_dfd.input import pipeline
 from fusion_dfd.input.loader import Frames
-from fusion_dfd.input.pipeline import Seen, WindowRequest
+from fusion_dfd.input.windows import Seen, WindowRequest
 from fusion_dfd.shards.clip_index import ClipTable, Split
 from fusion_dfd.training import distributed
 from fusion_dfd.training.state import Graphs, TrainState
@@ -52,7 +52,8 @@ class FeatureClips:
       data: says how many frames a window has.
       path: a ``.npy`` file, float32 [frames of all clips in table order, c]; it is memory-mapped.
 
-    Raises :class:`DataError` if the file does not hold as many frames as the table.
+    Raises :class:`DataError` if the file does not hold as many frames as the table, or if only stretches of a video are
+    forged: which frames, the records say.
     """
 
     def __init__(self, table: ClipTable, data: Data, path: str | os.PathLike):
@@ -60,6 +61,9 @@ class FeatureClips:
         self._first = np.concatenate([[0], np.cumsum(table.frames)])
         if len(self._values) != self._first[-1]:
             raise DataError(f"{path} holds {len(self._values)} frames, the shards {self._first[-1]}: delete the file")
+        if (np.asarray(table.forged) % np.maximum(table.frames, 1)).any():
+            raise DataError("data.cache: only stretches of some videos are forged; train without the cache")
+        self._labels = np.asarray(table.forged) > 0
         self.shape = Frames((data.frames, self._values.shape[1]), np.float32)
         self.points = 5
 
@@ -67,7 +71,8 @@ class FeatureClips:
         first = int(self._first[window.row]) + window.start
         values = self._values[first : min(first + len(out), int(self._first[window.row + 1]))]
         out[: len(values)] = values
-        return Seen(np.zeros((len(values), 5, 2), np.float32))
+        forged = np.full(len(values), self._labels[window.row], np.uint8)
+        return Seen(np.zeros((len(values), 5, 2), np.float32), forged)
 
 
 def _identity(config: c.Config, now: TrainState, split: Split) -> str:

@@ -23,6 +23,7 @@ from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.evaluation import evaluate, metrics, scores
 from fusion_dfd.input import pipeline
+from fusion_dfd.input.windows import WindowSource
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.training import distributed, feature_cache, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
@@ -162,7 +163,7 @@ def fit(
 
 
 def _train_batches(
-    config: c.Config, train: Split, clips: pipeline.WindowSource | None, sharding: Sharding, start: int
+    config: c.Config, train: Split, clips: WindowSource | None, sharding: Sharding, start: int
 ) -> pipeline.Batches:
     process = jax.process_index(), jax.process_count()
     return pipeline.train_batches(
@@ -277,7 +278,7 @@ class _Loop:
             )
 
 
-def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: pipeline.WindowSource | None) -> Validate:
+def _validation(config: c.Config, graphs: state.Graphs, val: Split, read: WindowSource | None) -> Validate:
     replicated, split_batch = state.shardings(state.data_mesh())
     predict = step.make_predict(graphs, replicated)
     size = divisible(config.evaluate.batch_size)

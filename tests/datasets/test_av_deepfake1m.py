@@ -5,7 +5,7 @@ import pytest
 import trees
 
 from fusion_dfd.datasets import av_deepfake1m
-from fusion_dfd.types import DataError, Video
+from fusion_dfd.types import DataError, Stretches, Video
 
 PLACE = "vox_celeb_2/id02/1nA/00030"
 
@@ -32,7 +32,8 @@ def test_every_field_of_a_fake_video(root):
     found = {(video.split, video.id): video for video in av_deepfake1m.videos(str(root))}
     name = f"{PLACE}/both_modified"
     where = ("av_deepfake1m", "Talklip", "", "val", "vox_celeb_2/id02", f"{PLACE}/real")
-    assert found["val", name] == Video(name, str(root / f"val/{name}.mp4"), 1, *where)
+    stated = Stretches.of([(1.2, 1.8)], "seconds")
+    assert found["val", name] == Video(name, str(root / f"val/{name}.mp4"), 1, *where, stretches=stated)
     assert found["val", f"{PLACE}/real"].source == f"{PLACE}/real", "its original lies in no corpus of this data set"
 
 
@@ -40,6 +41,19 @@ def test_a_forged_sound_alone_is_real_to_the_eye(root):
     fakes = dict.fromkeys(("visual_modified", "both_modified"), (1, "Talklip"))
     assert kinds(root) == fakes | dict.fromkeys(("real", "audio_modified"), (0, "original"))
     assert kinds(root, label="any") == fakes | {"real": (0, "original"), "audio_modified": (1, "sound")}
+
+
+def test_stretches_are_those_of_what_the_label_is_about(root):
+    changed(root, "both_modified", fake_segments=[[1.2, 1.8], [3, 3.5]])
+
+    def stated(**options):
+        found = [video for video in av_deepfake1m.videos(str(root), **options) if video.split == "val"]
+        return {video.id.rpartition("/")[2]: video.stretches and video.stretches.spans for video in found}
+
+    kinds = ("real", "audio_modified", "visual_modified", "both_modified")
+    assert stated() == dict(zip(kinds, (None, None, ((1.2, 1.8),), ((1.2, 1.8),)), strict=True))
+    one = ((1.2, 1.8),)
+    assert stated(label="any") == dict(zip(kinds, (None, one, one, (*one, (3, 3.5))), strict=True))
 
 
 def test_types_may_have_hyphens(root):
@@ -78,6 +92,8 @@ def test_a_missing_video_is_counted(root, caplog):
     [
         ({"modify_type": "fake"}, "has modify_type 'fake', want real, audio_modified"),
         ({"visual_fake_segments": []}, "has modify_type visual_modified, but no visual_fake_segments"),
+        ({"visual_fake_segments": [[2, 1]]}, "forged stretch from 2 to 1 seconds; want 0 <= begin < end"),
+        ({"visual_fake_segments": 5}, "visual_modified.mp4: .*not iterable"),
         ({"modify_type": "real"}, "has modify_type real, but some visual_fake_segments"),
         ({"file": "youtube/a/b.mp4"}, "youtube/a/b.mp4 lies in none of vox_celeb_2, lrs3, silent_videos"),
     ],

@@ -4,7 +4,7 @@ import pytest
 import trees
 
 from fusion_dfd.datasets import lav_df
-from fusion_dfd.types import DataError, Video
+from fusion_dfd.types import DataError, Stretches, Video
 
 
 @pytest.fixture
@@ -15,7 +15,10 @@ def root(tmp_path):
 
 def test_every_field_of_a_fake_video(root):
     found = {video.id: video for video in lav_df.videos(str(root))}
-    assert found["dev1"] == Video("dev1", str(root / "dev/dev1.mp4"), 1, "lav_df", "Wav2Lip", "", "val", "dev0", "dev0")
+    where = ("lav_df", "Wav2Lip", "", "val", "dev0", "dev0")
+    stated = Stretches.of([(0.5, 1.0)], "seconds")
+    assert found["dev1"] == Video("dev1", str(root / "dev/dev1.mp4"), 1, *where, stretches=stated)
+    assert found["dev2"].stretches is None, "a forged sound"
     assert (found["dev2"].label, found["dev2"].source, found["dev2"].group) == (0, "dev2", "dev0")
     found = {video.id: video for video in lav_df.videos(str(root), label="any")}
     assert (found["dev2"].label, found["dev2"].method, found["dev2"].source) == (1, "sound", "dev0")

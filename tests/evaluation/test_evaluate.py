@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from fusion_dfd.evaluation import evaluate, summary
 from fusion_dfd.input.sampling import WindowList
-from fusion_dfd.types import Batch, DataError, Outputs
+from fusion_dfd.types import Batch, DataError, Outputs, Stretches
 
 
 @pytest.fixture
@@ -28,12 +28,13 @@ def world():
         group=np.array(["000"] * 3),
         label=np.array([0, 1, 1]),
         start=np.array([10, 20, 40]),
+        stretches=np.array(["", "22:23", ""]),
     )
     windows = WindowList(np.array([0, 0, 1, 2]), np.array([0, 4, 1, 2]))
     return table, windows
 
 
-def _batch(rows, lengths=None, contiguous=None):
+def _batch(rows, lengths=None, contiguous=None, forged=None):
     rows = np.array(rows)
     count = len(rows)
     return Batch(
@@ -44,6 +45,7 @@ def _batch(rows, lengths=None, contiguous=None):
         weight=jnp.array(rows >= 0, float),
         row=jnp.array(rows),
         contiguous=contiguous,
+        forged=forged,
     )
 
 
@@ -85,6 +87,15 @@ def test_rows_say_whether_their_frames_are_consecutive(world):
         "windows": 0, "videos": 0
     }  # fmt: skip
     assert summary.summarise(clips, bootstrap=0)["apart"] == {"windows": 1, "videos": 1}
+
+
+def test_rows_say_how_many_of_their_frames_are_forged_where_that_is_stated(world):
+    forged = np.array([[1, 1], [0, 0], [0, 1]])
+    batches = [_batch([3, 0, 2], None, None, forged), _batch([1, -1], None, None, forged[1:])]
+    clips, frames = evaluate.score_windows(_predict, batches, *world[::-1])
+    assert [(row.start, row.stop, row.forged) for row in clips] == [(10, 12, 0), (14, 16, 0), (21, 23, 1), (42, 44, -1)]
+    assert [row.forged for row in frames] == [0, 0, 0, 0, 0, 1, -1, -1]
+    assert evaluate.stretches(world[0]) == {"ff/FaceSwap/c23/000_001": Stretches.of([(22, 23)])}
 
 
 def test_numpy_batches_and_models_without_frame_logits(world):

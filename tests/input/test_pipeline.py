@@ -10,7 +10,7 @@ from fusion_dfd.config import Augment, ConfigError, Data
 from fusion_dfd.input import augment, pipeline
 from fusion_dfd.input.sampling import PairIndex
 from fusion_dfd.shards import records
-from fusion_dfd.types import ORIGINAL, DataError
+from fusion_dfd.types import ORIGINAL, DataError, Stretches
 
 PLAIN = Augment(flip=0, crop=0, colour=0, blur=0, jpeg=0)
 FRAMES, SIZE, STEP = 4, 16, 20
@@ -68,6 +68,22 @@ def test_a_batch_says_which_windows_are_not_consecutive(write_split, build):
     batches, _ = pipeline.eval_batches(opened, data(), 4)
     found = {int(row): bool(one) for batch in batches for row, one in zip(batch.label, batch.contiguous, strict=True)}
     assert found == {0: True, 1: False}
+
+
+def test_labels_of_frames_follow_the_window(write_split, build):
+    """Frames 5, 6 and 7 of a fake are forged; whatever the seed, its window in training shows two of them or more."""
+    video = dataclasses.replace(build.video(0, "FaceSwap"), stretches=Stretches.of([(5, 8)]))
+    clips = [(build.video(0, ORIGINAL), 0, build.clip(build.ramp(8))), (video, 0, build.clip(build.ramp(8)))]
+    opened = write_split(clips, shards=1)
+    for batch in train(opened, count=20, batch_size=2, plain=True):
+        shown = (batch.frames.mean(axis=(2, 3, 4)) / STEP).round()
+        np.testing.assert_array_equal(batch.forged[1], shown[1] >= 5)
+        assert batch.forged.sum(1)[1] >= 2
+        assert (batch.label.tolist(), batch.forged[0].tolist()) == ([0, 1], [0] * FRAMES)
+    batches, _ = pipeline.eval_batches(opened, data(frames=3), 4)
+    (batch,) = batches
+    assert batch.label.tolist() == [0, 0, 1, 1]
+    assert batch.forged.tolist() == [[0] * 3] * 2 + [[0] * 3, [1] * 3]
 
 
 def test_an_epoch_of_batches_holds_every_fake_once(split):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fusion_dfd.input.sampling import PairIndex, list_windows, window_starts
+from fusion_dfd.input.sampling import PairIndex, forged_starts, list_windows, window_starts
 from fusion_dfd.shards.clip_index import ClipTable
 from fusion_dfd.types import DataError
 
@@ -19,6 +19,8 @@ def make_table(rows):
         one.setdefault("method", "original")
         one.setdefault("group", one["source"])
         one["label"] = int(one["method"] != "original")
+        one.setdefault("forged", one["label"] * one["frames"])
+        one.setdefault("stretches", "")
         one["video"] = "/".join((one["dataset"], one["method"], one["compression"], one["source"]))
         full.append(one)
     number = np.arange(len(full))
@@ -47,6 +49,24 @@ def test_an_epoch_sees_every_fake_once_and_every_real_once_per_method():
         assert sorted(fake) == np.flatnonzero(table.label == 1).tolist()
         assert collections.Counter(real.tolist()) == dict.fromkeys(np.flatnonzero(table.label == 0).tolist(), 3)
         assert (table.source[real] == table.source[fake]).all()
+
+
+def test_a_clip_of_a_fake_without_a_forged_frame_is_not_trained_on():
+    clips = [{"source": "0", "method": "A", "clip": number, "forged": 8 * number} for number in range(3)]
+    real, fake = pairs(PairIndex(make_table([{"source": "0"}, *clips]), seed=1), 0, 10).T
+    assert (set(real), set(fake)) == ({0}, {2, 3})
+
+
+@pytest.mark.parametrize(
+    ("forged", "frames", "starts"),
+    [
+        ([0, 0, 0, 0, 1, 1, 1, 1, 0, 0], 4, [2, 3, 4, 5, 6]),
+        ([0, 0, 1, 0, 0, 0, 0, 0], 4, [0, 1, 2]),
+        ([1, 0, 0], 8, [0]),
+    ],
+)
+def test_a_window_of_a_partly_forged_clip_shows_half_a_window_of_it_or_all_there_is(forged, frames, starts):
+    assert forged_starts(np.uint8(forged), frames).tolist() == starts
 
 
 def test_every_round_holds_each_method_once_in_changing_order():

@@ -101,6 +101,17 @@ def test_missing_sidecars_are_rebuilt_from_the_shards(folder):
     assert same(clip_index.open_split(folder, "train").table, before)
 
 
+def test_sidecars_of_earlier_versions_do_not_know_of_stretches(folder):
+    before = clip_index.open_split(folder, "val").table
+    for path in clip_index.find_shards(folder)["val"]:
+        with open(path + clip_index.SUFFIX, encoding="utf-8") as file:
+            index = json.load(file)
+        del index["digest"], index["columns"]["forged"], index["columns"]["stretches"]
+        with open(path + clip_index.SUFFIX, "w", encoding="utf-8") as file:
+            json.dump(index, file)
+    assert same(clip_index.open_split(folder, "val").table, before)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 0}', '{"version": 1, "shard": "another", "columns": {}}'])
 def test_sidecars_of_something_else_are_rebuilt(folder, text):
     before = clip_index.open_split(folder, "val").table

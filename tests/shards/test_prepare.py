@@ -12,7 +12,7 @@ from fusion_dfd import config, process_pool
 from fusion_dfd.faces import detector, mesh
 from fusion_dfd.shards import clip_index, manifest, plan, records, runners, shard_writer, tfrecord
 from fusion_dfd.shards.prepare import Preparation, prepare
-from fusion_dfd.types import DataError
+from fusion_dfd.types import DataError, Stretches
 
 FACES = config.Faces()
 
@@ -58,6 +58,30 @@ def test_frames_that_are_not_known_to_be_consecutive_are_counted(listed, tmp_pat
     assert {entry["path"]: entry["gaps"] for entry in made.gapped} == {"original/002.mp4": 3}
     assert made.summary().endswith("; 1 folders of frames that are not known to be consecutive")
     assert manifest.load(str(tmp_path / "out")) == made
+
+
+def cut_at_4_fps(path, faces, detector, mask):
+    made = synthetic_tracks.cut(path, faces, detector, mask)
+    made.info.fps = 0.0 if path.endswith("Deepfakes/004_005.mp4") else 4.0
+    return made
+
+
+def test_stretches_in_seconds_are_stored_in_frames(listed, tmp_path):
+    def stated(video):
+        return dataclasses.replace(video, stretches=Stretches.of([(0.25, 0.75), (2.75, 9)], "seconds"))
+
+    made = run([stated(video) if video.label else video for video in listed], tmp_path / "out", cut_at_4_fps)
+    (failed,) = made.failed
+    assert failed["path"] == "Deepfakes/004_005.mp4"
+    assert "in seconds, but it states no frame rate" in failed["reason"]
+    train = clip_index.open_split(str(tmp_path / "out"), "train").table
+    fake = train.label == 1
+    assert set(train.stretches[fake]) == {"1:3;11:36"}
+    assert set(train.stretches[~fake]) == {""}
+    counts = set(zip(train.start[fake].tolist(), train.forged[fake].tolist(), strict=True))
+    assert counts == {(0, 2), (10, 2)}
+    with pytest.raises(DataError, match="another list of videos"):
+        run(listed, tmp_path / "out", cut_at_4_fps)
 
 
 def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):

@@ -7,8 +7,8 @@ import synthetic_tracks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_dfd.shards import records, tfds_metadata
-from fusion_dfd.types import DataError, Video
+from fusion_dfd.shards import clip_index, records, tfds_metadata
+from fusion_dfd.types import DataError, Stretches, Video
 
 VIDEO = Video("071_054", "Deepfakes/071_054.mp4", 1, "faceforensics", "Deepfakes", "c23", "train", "054_071", "071")
 
@@ -60,7 +60,24 @@ def test_frames_are_colour_true_jpeg_without_chroma_subsampling():
 def test_the_schema_told_to_tfds_is_the_schema_written():
     keys = set(records._Example.FromString(records.encode(VIDEO, 0, synthetic_tracks.track(0), "d")).features.feature)
     assert keys == records._KEYS
-    assert {*keys, "contiguous"} == set(tfds_metadata.features()["featuresDict"]["features"])
+    assert {*keys, "contiguous", "stretches", "forged"} == set(tfds_metadata.features()["featuresDict"]["features"])
+
+
+def test_forged_stretches_are_a_label_for_each_frame():
+    video = dataclasses.replace(VIDEO, stretches=Stretches.of([(19, 20.4), (22.6, 30)]))
+    record = records.encode(video, 0, synthetic_tracks.track(3, length=8, start=17), "d")
+    clip = records.decode(record)
+    assert clip.video.stretches.spans == pytest.approx(np.array(video.stretches.spans), abs=1e-5)
+    assert clip.forged.tolist() == [0, 0, 1, 0, 0, 0, 1, 1], "frame 22 is forged for less than half of its time"
+    assert records.decode_part(record, slice(1, 4)).forged.tolist() == [0, 1, 0]
+    assert clip_index.describe(record)["forged"] == 3
+    assert Stretches.parse(clip_index.describe(record)["stretches"]).spans == pytest.approx(
+        np.array(video.stretches.spans), abs=1e-5
+    )
+    whole = records.encode(VIDEO, 0, synthetic_tracks.track(3, length=8), "d")
+    assert records.decode(whole).forged is records.decode(whole).video.stretches is None
+    assert records.decode_part(whole, slice(3)).forged.tolist() == [1, 1, 1]
+    assert (clip_index.describe(whole)["forged"], clip_index.describe(whole)["stretches"]) == (8, "")
 
 
 def test_a_record_says_where_frames_are_not_consecutive_and_old_ones_are_judged_by_their_numbers():
@@ -79,7 +96,9 @@ def test_a_mesh_is_a_field_of_its_own_and_all_else_stays_as_it_is():
     record = records.encode(VIDEO, 0, face, "d")
     fields = records._Example.FromString(record).features.feature
     assert set(fields) == {*records._KEYS, "mesh"}
-    assert {*fields, "contiguous"} == set(tfds_metadata.features(True)["featuresDict"]["features"])
+    assert {*fields, "contiguous", "stretches", "forged"} == set(
+        tfds_metadata.features(True)["featuresDict"]["features"]
+    )
     whole = records.decode(record)
     np.testing.assert_array_equal(whole.mesh, face.mesh)
     assert whole.mesh.dtype == np.float32
