@@ -31,8 +31,15 @@ RULES = {
     "mean_probability": "the mean of its windows' probabilities",
     "mean_logit": "the sigmoid of the mean of its windows' logits",
     "max": "the largest of its windows' probabilities",
+    "top_2": "the mean probability of its 2 most suspicious windows",
+    "top_4": "the mean probability of its 4 most suspicious windows",
+    "soft_1": "the sigmoid of the soft maximum of its windows' logits, sharpness 1",
+    "soft_4": "the sigmoid of the soft maximum of its windows' logits, sharpness 4",
 }
-"""What ``evaluate.aggregate`` may be, and how each reads after "A face's probability is"."""
+"""How windows become a face, and how each rule reads after "A face's probability is"."""
+CHOSEN = "val"
+AGGREGATES = {**RULES, CHOSEN: "by that of these rules which ranks the videos of val best"}
+"""What ``evaluate.aggregate`` may be."""
 TRACKS = {"first": "that of its first face track alone", "max": "that of its most suspicious face"}
 """What ``evaluate.tracks`` may be, and how each reads after "a video's probability is"."""
 CALIBRATIONS = {"temperature": "temperature", "affine": "temperature and offset", "isotonic": "isotonic regression"}
@@ -61,6 +68,12 @@ class Synthetic:
     frames: int = option(48, "Frames per video, at 25 frames per second.", 1, 100000)
     size: int = option(160, "Width and height of the videos, pixels.", 96, 2048)
     crf: int = option(23, "H.264 constant rate factor; 0 is lossless, 23 is FaceForensics++'s c23.", 0, 51)
+    stretch: float = option(
+        1.0,
+        "Share of the frames of a fake that are forged, in one stretch; the others show the real face. 1 = all.",
+        high=1,
+        above=0,
+    )
 
 
 @dataclasses.dataclass
@@ -255,7 +268,7 @@ class Evaluate:
     batch_size: int = option(32, "Windows scored at once.", 1, 100000)
     windows: int = option(0, "Windows scored per face, spread evenly; 0 = all.", 0, 1000000)
     bootstrap: int = option(1000, "Bootstrap resamples over groups behind every interval.", 0, 1000000)
-    aggregate: str = option("mean_probability", "What a face's probability is.", words=RULES)
+    aggregate: str = option("mean_probability", "What a face's probability is.", words=AGGREGATES)
     tracks: str = option("first", "What a video's probability is, of the faces stored.", words=TRACKS)
     calibration: str = option(
         "temperature",

@@ -81,7 +81,7 @@ def test_an_unknown_sampling_is_refused_with_those_there_are():
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("aggregate", c.RULES),
+        ("aggregate", c.AGGREGATES),
         ("tracks", c.TRACKS),
         ("calibration", c.CALIBRATIONS),
         ("target", c.TARGETS),

@@ -17,6 +17,7 @@ import numpy as np
 from scipy import special
 
 from fusion_dfd import atomic, config
+from fusion_dfd.evaluation import metrics
 from fusion_dfd.types import DataError, Score
 
 
@@ -69,6 +70,12 @@ def probability(logits) -> np.ndarray | float:
     return special.expit(np.asarray(logits, dtype=np.float64))
 
 
+def soft_maximum(logits: np.ndarray, sharpness: float) -> float:
+    """``log(mean(exp(r x))) / r`` of ``logits`` x [n] with sharpness r: their mean as r goes to 0, the largest as it
+    grows (log-sum-exp pooling: Pinheiro and Collobert, CVPR 2015, equation 6)."""
+    return float((special.logsumexp(sharpness * np.asarray(logits)) - np.log(len(logits))) / sharpness)
+
+
 def face_probability(logits: np.ndarray, rule: str) -> float:
     """Probability 0..1 of a face of the ``logits`` [n] of its windows, by a rule of :data:`fusion_dfd.config.RULES`."""
     match rule:
@@ -78,7 +85,25 @@ def face_probability(logits: np.ndarray, rule: str) -> float:
             return float(probability(logits.mean()))
         case "max":
             return float(probability(logits).max())
+        case "top_2" | "top_4":
+            most = np.sort(probability(logits))[-int(rule[-1]) :]  # NaN sorts last
+            return float(most.mean())
+        case "soft_1" | "soft_4":
+            return float(probability(soft_maximum(logits, int(rule[-1]))))
     raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(config.RULES)}")
+
+
+def choose_rule(scores: Sequence[Score], tracks: str) -> str:
+    """That of :data:`fusion_dfd.config.RULES` by which the videos of ``scores``, those of val, have the highest AUC.
+
+    Of equal ones the first, and the first of all where there is no AUC.
+    """
+    found = {}
+    for rule in config.RULES:
+        rows = videos(scores, rule, tracks)
+        auc = metrics.compute([row.label for row in rows], [row.probability for row in rows])["auc"]
+        found[rule] = -1.0 if auc is None else round(auc, 12)
+    return max(found, key=found.__getitem__)
 
 
 def videos(scores: Iterable[Score], rule: str = "mean_probability", tracks: str = "first") -> list[VideoScore]:

@@ -36,7 +36,8 @@ _HEAT, _SIGNED, _AMOUNT = colormaps["inferno"], colormaps["RdBu_r"], colormaps["
 
 @matplotlib.rc_context(STYLE)
 def timeline(faces: Sequence[Face]) -> Markup:
-    """Probability by second, one line per person, with gaps where no frame was scored."""
+    """Probability by second, one line per person, with gaps where no frame was scored; stretches that look forged are
+    shaded."""
     figure, (axes,) = canvas(8.6, 2.9)
     axes.axhline(0.5, color=MUTED, linestyle=":", linewidth=1)
     dashes = ("-", "--", ":")
@@ -47,6 +48,8 @@ def timeline(faces: Sequence[Face]) -> Markup:
             middle = [second + 0.5 for second in x]
             label = f"face {face.track}" if not number else None
             axes.plot(middle, y, color=colour, linestyle=dash, linewidth=2, marker="o", markersize=4, label=label)
+        for begin, end, _ in face.stretches:
+            axes.axvspan(begin, end, color=FAKE, alpha=0.12, linewidth=0)
     axes.set(ylim=(-0.03, 1.03), xlabel="second of the video", ylabel="looks forged")
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     _whole_seconds(axes, [second for face in faces for second, _ in face.timeline])

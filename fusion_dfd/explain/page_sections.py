@@ -92,7 +92,7 @@ def extent(info: VideoInfo) -> str:
 
 
 def timeline(faces: Sequence[Face], speaks: Face) -> dict[str, Any] | None:
-    """The probability by second as ``drawing``; of several people also a table ``people``."""
+    """The probability by second (``drawing``), where it looks forged (``stretches``), and several ``people``."""
     if not any(face.timeline for face in faces):
         return None
     people = [
@@ -106,7 +106,8 @@ def timeline(faces: Sequence[Face], speaks: Face) -> dict[str, Any] | None:
         for face in faces
     ]
     drawing = charts.timeline([face for face in faces if face.timeline])
-    return {"drawing": drawing, "people": people if len(faces) > 1 else []}
+    found = [f"{begin:.1f} to {end:.1f} s ({p:.2f})" for begin, end, p in speaks.stretches]
+    return {"drawing": drawing, "people": people if len(faces) > 1 else [], "stretches": found}
 
 
 def frames(seen: Sequence[Seen]) -> list[tuple[str, Pictures]]:

@@ -57,7 +57,9 @@ def write(
     windows = verify.val_windows(trained.config, data)
     _prepare(out)
     _write_weights(trained, out, half)
-    config = dataclasses.replace(trained.config, workdir=None, data=dataclasses.replace(trained.config.data, dir=None))
+    config = dataclasses.replace(
+        trained.config, workdir=None, evaluate=source.evaluate, data=dataclasses.replace(trained.config.data, dir=None)
+    )
     _write_text(out, CONFIG, c.to_json(config) + "\n")
     _write_text(out, PREPROCESSING, json.dumps(preprocessing.contract(config), indent=1) + "\n")
     with atomic.binary(os.path.join(out, runtime.STABLEHLO)) as file:

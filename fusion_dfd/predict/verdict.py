@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import calibrate, scores
+from fusion_dfd.evaluation import calibrate, scores, segments
 from fusion_dfd.evaluation.familiarity import Familiarity
 from fusion_dfd.faces import track
 from fusion_dfd.faces.extract import FaceScan
@@ -58,6 +58,10 @@ class Face:
     """Why the verdict is ``uncertain``."""
     brief: bool = False
     """Seen on fewer frames than the model needs."""
+    stretches: tuple[tuple[float, float, float], ...] = ()
+    """``(begin, end, probability)``, seconds of the video, of the stretches of windows that look forged
+    (:func:`fusion_dfd.evaluation.segments.find`); the probability is their mean, not calibrated. Empty where the frames
+    are not known to be consecutive, or have no times."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +173,12 @@ class Window:
     """Whether the frames are known to be consecutive."""
 
     @property
+    def end(self) -> float:
+        """When its last frame ends, seconds; a frame lasts as long as its frames do on average."""
+        first, last = float(self.seconds[0]), float(self.seconds[-1])
+        return last + (last - first) / max(len(self.seconds) - 1, 1)
+
+    @property
     def covers(self) -> set[int]:
         """The seconds of the video that it covers."""
         return set() if self.seconds is None else {int(second) for second in np.maximum(self.seconds, 0).tolist()}
@@ -218,7 +228,7 @@ class VerdictRules:
     @staticmethod
     def of(run: Run, tracks: str = "max") -> VerdictRules:
         """What a run knows. Raises DataError for files that do not belong to its best weights."""
-        options = run.calibration or run.config.evaluate
+        options = run.calibration or run.evaluate
         known = tuple(warnings.of(run.calibration is not None, run.training_data, run))
         return VerdictRules(run.calibration, options.aggregate, run.familiarity, tracks, known)
 
@@ -293,6 +303,7 @@ class VerdictRules:
             distance=distance,
             side=float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))),
             timeline=_timeline(windows, logits),
+            stretches=_stretches(windows, logits),
             reason=reason,
             brief=len(boxes) < config.data.frames,
         )
@@ -357,6 +368,15 @@ def _branches(windows: Sequence[Window]) -> dict[str, float]:
             if window.outputs.branches_on.get(name, True):
                 logits[name].append(logit)
     return {name: float(scores.probability(logits[name]).mean()) for name in sorted(logits)}
+
+
+def _stretches(windows: Sequence[Window], logits: np.ndarray) -> tuple[tuple[float, float, float], ...]:
+    timed = [
+        (float(window.seconds[0]), window.end, float(p))
+        for window, p in zip(windows, scores.probability(logits), strict=True)
+        if window.contiguous and window.seconds is not None
+    ]
+    return tuple(tuple(round(value, 3) for value in one) for one in segments.find(timed))
 
 
 def _timeline(windows: Sequence[Window], logits: np.ndarray) -> tuple[tuple[int, float], ...]:

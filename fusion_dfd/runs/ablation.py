@@ -171,7 +171,7 @@ def _differences(cells: Rows) -> dict[str, bootstrap.Difference]:
     videos = {
         name: scores.videos(
             Run(cell.workdir).scores,
-            cell.evaluate.aggregate,
+            Run(cell.workdir).evaluate.aggregate,
             cell.evaluate.tracks,
         )
         for name, cell in cells.items()

@@ -67,7 +67,7 @@ def _write_report(run: Run, scored: ScoredSplit, split: str, out: str, bootstrap
         frame_scores=scored.frames,
         unscored=scored.unscored,
         bootstrap=config.evaluate.bootstrap if bootstrap is None else bootstrap,
-        rule=config.evaluate.aggregate,
+        rule=run.evaluate.aggregate,
         tracks=config.evaluate.tracks,
         calibration=run.calibration,
         stretches=evaluate.stretches(scored.split.table),

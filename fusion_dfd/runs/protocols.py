@@ -193,7 +193,7 @@ def evaluate_protocol(runs: Sequence[Run], folders: Sequence[str], name: str, ou
         rows = [row for part in parts for row in part.scores]
         scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
         lost = [row for part in parts for row in part.unscored]
-        options = trained.config.evaluate
+        options = run.evaluate
         submissions.append(Submission(run_name, rows, lost, run.training_data, run.calibration, options))
     return publish(out, name, submissions)
 

@@ -6,6 +6,7 @@ saved in the run.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -19,7 +20,7 @@ from fusion_dfd.runs.score import load, score_split
 from fusion_dfd.shards import clip_index
 from fusion_dfd.training import distributed
 from fusion_dfd.training.checkpoint import TrainedModel
-from fusion_dfd.types import DataError
+from fusion_dfd.types import DataError, Score
 
 
 def learn_all(run: Run, data: str, say: Callable[[str], None]) -> None:
@@ -28,9 +29,9 @@ def learn_all(run: Run, data: str, say: Callable[[str], None]) -> None:
     Raises DataError where val cannot be scored, or familiarity cannot be learnt.
     """
     trained = load(run)
-    videos = _val_videos(trained, data)
+    rows = _val_scores(trained, data)
     try:
-        say(_calibrate(run, trained, videos, data).sentence())
+        say(_calibrate(run, trained, rows, data).sentence())
     except DataError as error:
         say(f"not calibrated: {error}")
     learn_familiarity(run, data)
@@ -46,18 +47,20 @@ def calibrate_run(run: Run, data: str) -> calibrate.Calibration:
     Raises DataError where val cannot be scored, or cannot calibrate.
     """
     trained = load(run)
-    return _calibrate(run, trained, _val_videos(trained, data), data)
+    return _calibrate(run, trained, _val_scores(trained, data), data)
 
 
-def _val_videos(trained: TrainedModel, data: str) -> list[scores.VideoScore]:
-    """The videos of val as a run scores them."""
-    options = trained.config.evaluate
+def _val_scores(trained: TrainedModel, data: str) -> list[Score]:
     rows, _ = score_split(trained, _open_split(data, "val", trained.config))
-    return scores.videos(rows, options.aggregate, options.tracks)
+    return rows
 
 
-def _calibrate(run: Run, trained: TrainedModel, videos: list[scores.VideoScore], data: str) -> calibrate.Calibration:
-    fitted = calibrate.fit(videos, trained.config.evaluate, data, trained.step)
+def _calibrate(run: Run, trained: TrainedModel, rows: list[Score], data: str) -> calibrate.Calibration:
+    """Fitted to the videos of val; with ``evaluate.aggregate`` ``val`` the rule of aggregation is chosen first."""
+    options = trained.config.evaluate
+    if options.aggregate == c.CHOSEN:
+        options = dataclasses.replace(options, aggregate=scores.choose_rule(rows, options.tracks))
+    fitted = calibrate.fit(scores.videos(rows, options.aggregate, options.tracks), options, data, trained.step)
     distributed.first("calibration", lambda: run.save_calibration(fitted))
     return fitted
 

@@ -78,7 +78,7 @@ def stress_run(
         return score_split(trained, split)[0]
 
     cells = score_cells(out, about, names, rows, Console(stderr=True).print)
-    found = table(cells, trained.config.evaluate)
+    found = table(cells, run.evaluate)
     page = write(out, found, about)
     Console().print(Markdown(as_markdown(found, about)))
     return page

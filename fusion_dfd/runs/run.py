@@ -23,6 +23,7 @@ An exported file whose SHA-256 differs from the stated one is refused: scores ar
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -154,6 +155,18 @@ class Run:
     def calibration(self) -> calibrate.Calibration | None:
         """Raises DataError also where it was fitted to other weights than the best."""
         return calibrate.load(self.path(CALIBRATION), self.step)
+
+    @property
+    def evaluate(self) -> c.Evaluate:
+        """Its options of evaluation, with the rule that was chosen on val where it is to be chosen there.
+
+        A run without calibration has chosen none; it takes the first.
+        """
+        options = self.config.evaluate
+        if options.aggregate != c.CHOSEN:
+            return options
+        chosen = self.calibration.aggregate if self.calibration else next(iter(c.RULES))
+        return dataclasses.replace(options, aggregate=chosen)
 
     @functools.cached_property
     def familiarity(self) -> familiarity.Familiarity | None:

@@ -49,6 +49,8 @@ def _hash(*options) -> str:
     for one in described:
         if not one.get("mesh", True):  # folders that were made before the option existed are still found
             del one["mesh"]
+        if one.get("stretch") == 1:
+            del one["stretch"]
     text = json.dumps([*versions, *described], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

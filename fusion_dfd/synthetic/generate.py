@@ -5,6 +5,7 @@
     root/original_sequences/youtube/c23/videos/000.mp4
     root/manipulated_sequences/<family>/c23/videos/000_001.mp4     target_source
     root/train.json  val.json  test.json                           pairs of ids; a pair (a, b) gives a, b, a_b and b_a
+    root/segments.csv                                              forged frames, where only a stretch of them is
     root/sample.json                                               the options; written last
 """
 
@@ -13,9 +14,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 
 from fusion_dfd import atomic, process_pool, terminal
 from fusion_dfd.config import Synthetic
+from fusion_dfd.datasets import faceforensics
 from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
@@ -54,6 +57,8 @@ def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
             f"synthetic.size={options.size} is odd, which H.264 in 4:2:0 cannot store: choose an even number."
         )
     made = json.loads(json.dumps({"version": VERSION, **dataclasses.asdict(options)}))
+    if options.stretch == 1:  # data sets of earlier versions do not have the option
+        del made["stretch"]
     if _agrees(root, MARKER, made):
         return root
     _agrees(root, STARTED, made)
@@ -100,8 +105,20 @@ def _begin(root: str, options: Synthetic, made: dict) -> None:
     atomic.write_text(os.path.join(root, STARTED), json.dumps(made, indent=1))
     for path, members in splits.items():
         atomic.write_text(path, json.dumps(members, indent=1))
+    if options.stretch < 1:
+        rows = "".join(_segments(root, options))
+        atomic.write_text(os.path.join(root, faceforensics.SEGMENTS), f"video,method,start,stop\n{rows}")
     for method in (take.ORIGINAL, *take.FAMILIES):
         os.makedirs(os.path.join(root, take.folder(method)), exist_ok=True)
+
+
+def _segments(root: str, options: Synthetic) -> Iterator[str]:
+    """The lines of the table of forged stretches."""
+    for one in _tasks(root, options):
+        video = f"{take.name(one.target, options)}_{take.name(one.source, options)}"
+        for method in take.FAMILIES:
+            where = take.forged_frames(options, one.target, one.source, method)
+            yield f"{video},{method},{where.start},{where.stop}\n"
 
 
 def _tasks(root: str, options: Synthetic) -> list[take.RenderTask]:

@@ -47,6 +47,14 @@ def plan(root: str, options: Synthetic, target: int, source: int) -> RenderTask:
     return RenderTask(options, target, source, {m: path for m, path in paths.items() if not os.path.exists(path)})
 
 
+def forged_frames(options: Synthetic, target: int, source: int, method: str) -> range:
+    """Which frames of a fake are forged: one stretch, at a place of its own."""
+    count = max(1, round(options.stretch * options.frames))
+    rng = generator(options.seed, "stretch", method, target, source)
+    start = int(rng.integers(options.frames - count, endpoint=True))
+    return range(start, start + count)
+
+
 def shoot(task: RenderTask, report: Callable[[str], None] = lambda method: None) -> None:
     """Render the videos of a task. ``report`` is called with the method before each of them."""
     options = task.options
@@ -56,5 +64,8 @@ def shoot(task: RenderTask, report: Callable[[str], None] = lambda method: None)
         if method == ORIGINAL:
             layers = footage.layers
         else:
-            layers = FAMILIES[method](footage, generator(options.seed, method, task.target, task.source))
+            forged = FAMILIES[method](footage, generator(options.seed, method, task.target, task.source))
+            where = forged_frames(options, task.target, task.source, method)
+            pairs = enumerate(zip(footage.layers, forged, strict=True))
+            layers = (fake if index in where else real for index, (real, fake) in pairs)
         recode.write(path, footage.film(layers), FPS, options.crf)

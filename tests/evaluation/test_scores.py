@@ -129,6 +129,37 @@ def test_every_rule_is_symmetric_in_the_clips_and_within_them(make, rng):
         scores.videos(rows, "median")
 
 
+def test_one_forged_second_in_ten_is_found_by_the_most_suspicious_windows(make):
+    """Nine windows of ten are untouched. Two of the real videos look a little suspicious all the time."""
+    real = [[level] * 10 for level in (-4, -4, -1.5, -1)]
+    fake = [[-4] * 9 + [3], [-4.5] * 9 + [4]]
+    rows = [make.score(x, name=f"{n:03d}", clip=k) for n, own in enumerate(real) for k, x in enumerate(own)]
+    rows += [make.score(x, "FaceSwap", f"1{n:02d}", k) for n, own in enumerate(fake) for k, x in enumerate(own)]
+    assert scores.choose_rule(rows, "first") == "max"
+
+    def probabilities(rule):
+        return {label: [row.probability for row in scores.videos(rows, rule) if row.label == label] for label in (0, 1)}
+
+    for rule in ("top_2", "top_4", "soft_1", "soft_4"):
+        found = probabilities(rule)
+        assert min(found[1]) > max(probabilities("mean_probability")[1])
+        assert (min(found[1]) > max(found[0])) == (rule != "top_4"), "three windows of four are untouched"
+    assert max(probabilities("mean_probability")[1]) < max(probabilities("mean_probability")[0])
+
+
+def test_rules_by_hand(make):
+    rows = [make.score(x, clip=k) for k, x in enumerate([-1.0, 0.0, 2.0])]
+    p = scores.probability([-1.0, 0.0, 2.0])
+    want = {
+        "top_2": (p[1] + p[2]) / 2,
+        "top_4": p.mean(),
+        "soft_1": scores.probability(np.log(np.exp([-1.0, 0.0, 2.0]).mean())),
+        "soft_4": scores.probability(np.log(np.exp([-4.0, 0.0, 8.0]).mean()) / 4),
+    }
+    for rule, probability in want.items():
+        assert scores.videos(rows, rule)[0].probability == pytest.approx(probability)
+
+
 def test_a_nan_clip_makes_a_nan_video(make):
     for rule in config.RULES:
         (video,) = scores.videos([make.score(1.0), make.score(np.nan, clip=1)], rule)

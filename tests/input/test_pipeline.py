@@ -83,7 +83,7 @@ def test_labels_of_frames_follow_the_window(write_split, build):
     batches, _ = pipeline.eval_batches(opened, data(frames=3), 4)
     (batch,) = batches
     assert batch.label.tolist() == [0, 0, 1, 1]
-    assert batch.forged.tolist() == [[0] * 3] * 2 + [[0] * 3, [1] * 3]
+    assert batch.forged.tolist() == [[0] * 3] * 3 + [[0, 1, 1]]
 
 
 def test_an_epoch_of_batches_holds_every_fake_once(split):

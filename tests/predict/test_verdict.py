@@ -56,6 +56,20 @@ def test_what_lies_outside_training_gets_no_verdict(build, video):
     assert "outside what the model was trained on" in verdict.reason
 
 
+def test_stretches_that_look_forged_have_their_times(build, video):
+    detector = build(lambda _: [(5, 5, 30, 0.99)], clips=0)
+    (scored,) = detector.score([video(30)])
+    assert len(scored.windows) == 6, "of five frames, at 25 a second"
+    for window, logit in zip(scored.windows, (-3, 2, 1, -1, -1, 3), strict=True):
+        window.outputs = window.outputs.replace(logit=np.float32(logit))
+    (face,) = detector.rules.verdict(scored, detector.config).faces
+    assert [one[:2] for one in face.stretches] == [(0.2, 0.6), (1.0, 1.2)]
+    assert face.stretches[0][2] == pytest.approx((0.881 + 0.731) / 2, abs=1e-3)
+    for window in scored.windows:
+        window.contiguous = False
+    assert detector.rules.verdict(scored, detector.config).faces[0].stretches == ()
+
+
 def test_motion_alone_cannot_judge_frames_that_are_not_consecutive(build, video, config):
     detector = build(lambda _: [(5, 5, 30, 0.99)])
     (scored,) = detector.score([video(20)])

@@ -196,7 +196,7 @@ def test_a_sidecar_reads_no_byte_of_its_shard(folder):
 
 
 def test_columns_of_the_table_are_those_of_the_contract():
-    names = "shard offset size frames video clip track dataset method compression group source label start"
+    names = "shard offset size frames video clip track dataset method compression group source label start forged stretches"
     assert [field.name for field in dataclasses.fields(clip_index.ClipTable)] == names.split()
 
 

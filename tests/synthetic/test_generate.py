@@ -6,9 +6,12 @@ import json
 import pathlib
 
 import av
+import numpy as np
 import pytest
 
 from fusion_dfd.config import Synthetic
+from fusion_dfd.datasets import faceforensics
+from fusion_dfd.faces.video import Reader
 from fusion_dfd.synthetic import generate, take
 from fusion_dfd.synthetic.forgery import FAMILIES
 from fusion_dfd.types import ORIGINAL, DataError
@@ -150,3 +153,22 @@ def test_a_root_that_is_a_file_is_named(tmp_path, small):
 def test_odd_sizes_are_refused(tmp_path, small):
     with pytest.raises(DataError, match=r"synthetic\.size=97"):
         generate.generate(str(tmp_path), dataclasses.replace(small, size=97), workers=1)
+
+
+def test_only_a_stretch_is_forged_where_that_is_asked_for(tmp_path, root, small):
+    """Outside of the stretch, the frames of a fake are those of the real video, but for the encoder."""
+    options = dataclasses.replace(small, pairs=(1, 1, 1), frames=12, stretch=0.25)
+    place = generate.generate(str(tmp_path / "partial"), options, workers=1)
+    listed = {(one.method, one.id): one for one in faceforensics.videos(place)}
+    assert len({one.stretches for one in listed.values() if one.label}) > 3, "each has a place of its own"
+    for method in ("Deepfakes", "FaceSwap"):
+        fake, real = listed[method, "000_001"], listed[ORIGINAL, "000"]
+        ((begin, end),) = fake.stretches.spans
+        assert (end - begin, fake.stretches.unit, real.stretches) == (3, "frames", None)
+        pictures = [np.stack([frame for _, frame in Reader(one.path, range(12))]).astype(int) for one in (fake, real)]
+        change = np.abs(pictures[0] - pictures[1]).mean((1, 2, 3))
+        inside = np.arange(12)
+        inside = (inside >= begin) & (inside < end)
+        assert change[inside].min() > 1.5 * change[~inside].max()
+    assert json.loads((tmp_path / "partial" / "sample.json").read_text())["stretch"] == 0.25
+    assert "stretch" not in json.loads(pathlib.Path(root, "sample.json").read_text())
