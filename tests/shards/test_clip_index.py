@@ -196,8 +196,83 @@ def test_a_sidecar_reads_no_byte_of_its_shard(folder):
 
 
 def test_columns_of_the_table_are_those_of_the_contract():
-    names = "shard offset size frames video clip track dataset method compression group source label start forged stretches"
-    assert [field.name for field in dataclasses.fields(clip_index.ClipTable)] == names.split()
+    names = "shard offset size frames video clip track dataset method compression group source label start"
+    assert " ".join(field.name for field in dataclasses.fields(clip_index.ClipTable)) == f"{names} forged stretches"
+
+
+def test_a_flipped_bit_is_named_when_it_is_read(folder):
+    opened = clip_index.open_split(folder, "train")
+    shard = opened.source.paths[0]
+    with open(shard, "r+b") as file:
+        file.seek(int(opened.table.offset[1]) + 100)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 4]))
+    with pytest.raises(DataError, match=f"{shard}: record 1 is damaged"):
+        clip_index.open_split(folder, "train").source[1]
+
+
+def test_folders_without_the_split_are_explained(folder, tmp_path):
+    with pytest.raises(DataError, match=r"nowhere is no folder; make it with fusion-dfd prepare"):
+        clip_index.open_split(str(tmp_path / "nowhere"), "train")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="holds no shards, but nothing"):
+        clip_index.open_split(str(tmp_path / "empty"), "train")
+    (tmp_path / "empty" / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"holds no shards, but 1 other files \(notes.txt\)"):
+        clip_index.open_split(str(tmp_path / "empty"), "train")
+    with pytest.raises(DataError, match="no split 'dev'; it holds the splits test, train, val"):
+        clip_index.open_split(folder, "dev")
+
+
+def test_an_unfinished_folder_is_refused(folder):
+    os.remove(folder / clip_index.MANIFEST)
+    with pytest.raises(DataError, match="was not finished; run the same prepare again"):
+        clip_index.open_split(folder, "val")
+
+
+def test_a_folder_that_lacks_a_shard_is_refused(folder):
+    os.remove(clip_index.find_shards(folder)["train"][0])
+    with pytest.raises(DataError, match=r"split 'train' of .* has 2 of 3 shards"):
+        clip_index.open_split(folder, "val")
+
+
+def test_a_split_without_a_clip_is_refused(folder):
+    for shard in clip_index.find_shards(folder)["val"]:
+        tfrecord.write(shard, [])
+        os.remove(shard + clip_index.SUFFIX)
+    with pytest.raises(DataError, match=r"split 'val' .* holds no clip; .*manifest.json says why"):
+        clip_index.open_split(folder, "val")
+
+
+def test_a_sidecar_reads_no_byte_of_its_shard(folder):
+    shard = clip_index.find_shards(folder)["test"][0]
+    size = os.path.getsize(shard)
+    with open(shard, "wb") as file:
+        file.truncate(size)
+    opened = clip_index.open_split(folder, "test")
+    index = json.loads((folder / (os.path.basename(shard) + clip_index.SUFFIX)).read_text())
+    assert opened.table.size[0] == index["columns"]["size"][0]
+
+
+def test_columns_of_the_table_are_those_of_the_contract():
+    names = [
+        "shard",
+        "offset",
+        "size",
+        "frames",
+        "video",
+        "clip",
+        "track",
+        "dataset",
+        "method",
+        "compression",
+        "group",
+        "source",
+        "label",
+        "start",
+    ]
+    assert [field.name for field in dataclasses.fields(clip_index.ClipTable)] == [*names, "forged", "stretches"]
 
 
 def test_a_flipped_bit_of_a_sidecar_changes_nothing(folder, rng):
