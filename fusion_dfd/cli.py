@@ -30,7 +30,7 @@ from fusion_dfd.types import DataError
 VERBS = (
     "sample", "stills", "forge", "audit", "check", "prepare", "train", "evaluate", "calibrate", "protocol",
     "score", "rescore", "robustness", "ablate", "tune", "import-keras", "export", "predict", "verify", "serve",
-    "options",
+    "key", "options",
 )  # fmt: skip
 GONE = 141
 """Exit code where the reader of standard output is gone, as of a program that SIGPIPE ended."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import html
 import os
+import tempfile
 from collections.abc import Callable
 
 from fusion_dfd import __version__, atomic
+from fusion_dfd.config import Synthetic
 from fusion_dfd.explain import page
 from fusion_dfd.predict import warnings
 from fusion_dfd.predict.detector import DeepfakeDetector, OnProgress
 from fusion_dfd.predict.verdict import THRESHOLD, Verdict
-from fusion_dfd.runs.run import Run
+from fusion_dfd.synthetic import take
 
 EVIDENCE = (
     "A score is evidence, not proof: forgeries of an unknown kind can pass, and real videos can be called fake. Never "
@@ -27,6 +29,10 @@ Score = Callable[[str, str, OnProgress], tuple[Verdict, str | None]]
 class ModelFacts:
     """What users must know about a run and its detector."""
 
+    name: str
+    """What requests call this detector."""
+    digest: str
+    """SHA-256 of its weights, configuration and calibration: that of its records."""
     run: str
     """Name of the run's folder."""
     version: str
@@ -73,12 +79,23 @@ def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdi
     return dataclasses.replace(verdict, path=name, reason=reason)
 
 
-def gather(run: Run, detector: DeepfakeDetector) -> ModelFacts:
-    """What a user must know about a run. Raises DataError if its ``data.json`` is damaged."""
+def warm(detector: DeepfakeDetector) -> None:
+    """Compile all programs by scoring and explaining a rendered video."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "warm.mp4")
+        take.shoot(take.RenderTask(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
+        score(detector, path, folder, lambda *_: None)
+
+
+def gather(name: str, detector: DeepfakeDetector) -> ModelFacts:
+    """What a user must know about a detector that requests call ``name``. Raises DataError if its files are damaged."""
+    run = detector.run
     found = run.training_data
     sets = tuple(found["train"]["sets"]) if found else ()
     calibration = detector.rules.calibration
     return ModelFacts(
+        name=name,
+        digest=detector.facts.digest,
         run=run.name,
         version=__version__,
         system=detector.config.model.system,

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "I/N": "tests/commands/test_prepare.py",
     "--process": "tests/training/test_distributed.py",
     "fusion-dfd serve": "tests/serve, which has FastAPI",
+    "fusion-dfd key": "tests/serve, which has FastAPI",
     "fusion-dfd forge": "tests/forge/test_videos.py, which has faces with a mesh",
     "fusion-dfd stills": "tests/synthetic/test_stills.py, which has photographs",
     "selfforged.py": "tests/runs/test_experiment_selfforged.py, which has faces with a mesh",

@@ -53,7 +53,9 @@ def score() -> Scripted:
 
 @pytest.fixture(scope="session")
 def facts() -> ModelFacts:
-    return ModelFacts("tiny", "0", "fusion", 0.5, (0.4, 0.6), ("sample/c23",), ("A score is evidence, not proof.",))
+    digest = "0123456789abcdef" * 4
+    notices = ("A score is evidence, not proof.",)
+    return ModelFacts("tiny", digest, "tiny", "0", "fusion", 0.5, (0.4, 0.6), ("sample/c23",), notices)
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +81,12 @@ def temporary(tmp_path, monkeypatch) -> pathlib.Path:
 
 @pytest.fixture
 def stored(temporary):
-    """What servers of this test have stored at the moment: files, without their locks."""
+    """What servers of this test have stored of videos at the moment: files."""
     return lambda: [
-        path for path in temporary.rglob("fusion_dfd_serve_*/**/*") if path.is_file() and path.name != "lock"
+        path
+        for folder in ("incoming", "jobs")
+        for path in temporary.rglob(f"fusion_dfd_serve_*/{folder}/**/*")
+        if path.is_file()
     ]
 
 

@@ -15,7 +15,6 @@ from playwright.sync_api import expect
 from fusion_dfd.config import Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import warnings
-from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
@@ -114,7 +113,7 @@ def test_a_rendered_video_from_the_drop_to_the_verdict(opened, run, tmp_path, st
 
         return scoring.score(detector, path, directory, held)
 
-    with chromium.served(score, scoring.gather(Run(run), detector), LIMITS) as address:
+    with chromium.served(score, scoring.gather("tiny", detector), LIMITS) as address:
         page = opened(address)
         page.get_by_label(CHOOSE).set_input_files(str(path))
         expect(page.get_by_text("1 of 6 steps")).to_be_visible(timeout=60_000)
@@ -157,14 +156,14 @@ def test_a_file_that_is_too_large_is_not_even_sent(opened, address, file):
     assert "POST" not in sent
 
 
-def test_the_queue_is_seen_and_a_full_one_told(opened, address, score, file):
+def test_the_queue_is_seen_and_a_full_one_told(opened, address, score, file, video):
     score.held = True
     first, second, third = (opened(address) for _ in range(3))
     first.get_by_label(CHOOSE).set_input_files(file("1.mp4"))
     expect(first.get_by_text("1 of 10 steps")).to_be_visible()
-    second.get_by_label(CHOOSE).set_input_files(file("2.mp4"))
+    second.get_by_label(CHOOSE).set_input_files(file("2.mp4", video(51)))
     expect(second.get_by_text("Waiting in the queue, yours is next")).to_be_visible()
-    third.get_by_label(CHOOSE).set_input_files(file("3.mp4"))
+    third.get_by_label(CHOOSE).set_input_files(file("3.mp4", video(52)))
     expect(third.get_by_role("alert")).to_have_text("The queue is full; try again in a minute.")
 
 
@@ -291,4 +290,4 @@ def test_it_is_read_on_a_narrow_screen_and_at_night(opened, address, score, file
 def test_the_interface_is_shown_offline(opened, address):
     page = opened(address)
     page.get_by_role("link", name="JSON interface").click()
-    expect(page.locator(".opblock")).to_have_count(5)
+    expect(page.locator(".opblock")).to_have_count(16)

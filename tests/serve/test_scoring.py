@@ -12,9 +12,11 @@ from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 
 
-def detector(calibration=None):
-    """What :func:`scoring.gather` reads of one."""
-    return types.SimpleNamespace(rules=types.SimpleNamespace(calibration=calibration), config=Config())
+def facts(run, calibration=None):
+    """Of a detector of a run."""
+    rules = types.SimpleNamespace(calibration=calibration)
+    known = types.SimpleNamespace(digest="d" * 64)
+    return scoring.gather("usual", types.SimpleNamespace(run=run, rules=rules, config=Config(), facts=known))
 
 
 @dataclasses.dataclass
@@ -35,7 +37,7 @@ def trained(folder, *sets: str) -> Run:
     [(["sample/c23"], True), (["sample/c23", "faceforensics/c23"], False), (["samples/raw"], False)],
 )
 def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
-    found = scoring.gather(trained(tmp_path, *sets), detector(Calibration()))
+    found = facts(trained(tmp_path, *sets), Calibration())
     assert (warnings.RENDERED in found.notices) is rendered
     assert scoring.EVIDENCE in found.notices
     assert len(found.notices) == 1 + rendered
@@ -43,15 +45,15 @@ def test_rendered_training_data_are_named_as_such(tmp_path, sets, rendered):
 
 
 def test_a_run_that_does_not_say_what_it_was_trained_on_says_that(tmp_path):
-    found = scoring.gather(Run(tmp_path), detector(Calibration()))
+    found = facts(Run(tmp_path), Calibration())
     assert found.notices == (scoring.EVIDENCE, warnings.UNKNOWN)
 
 
 def test_threshold_and_abstention_band_are_the_calibration_s(tmp_path):
     run = trained(tmp_path, "faceforensics/c23")
-    calibrated = scoring.gather(run, detector(Calibration()))
+    calibrated = facts(run, Calibration())
     assert (calibrated.threshold, calibrated.abstention) == (0.7, (0.6, 0.8))
-    plain = scoring.gather(run, detector())
+    plain = facts(run)
     assert (plain.threshold, plain.abstention) == (0.5, None)
     assert warnings.UNCALIBRATED in plain.notices
 
@@ -59,7 +61,12 @@ def test_threshold_and_abstention_band_are_the_calibration_s(tmp_path):
 def test_no_path_of_the_machine_is_shown(tmp_path):
     run = tmp_path / "secret" / "fusion"
     run.mkdir(parents=True)
-    found = scoring.gather(Run(f"{run}/"), detector())
+    found = facts(Run(f"{run}/"))
     assert found.run == "fusion"
     assert "secret" not in str(found)
     assert pathlib.Path(found.run).name == found.run
+
+
+def test_the_name_is_the_operator_s_and_the_digest_that_of_the_records(tmp_path):
+    found = facts(Run(tmp_path))
+    assert (found.name, found.digest) == ("usual", "d" * 64)

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.request
 
 import pytest
@@ -19,7 +18,7 @@ pytest.importorskip("uvicorn", reason="the extra app is not installed")
 from fusion_dfd.config import ConfigError, Synthetic
 from fusion_dfd.explain.evidence import STEPS
 from fusion_dfd.serve import server
-from fusion_dfd.serve.upload import Limits
+from fusion_dfd.serve.server import Setup
 from fusion_dfd.synthetic import take
 from fusion_dfd.types import DataError
 
@@ -73,27 +72,14 @@ def test_a_rendered_video_is_scored_and_nothing_is_left_when_the_server_ends(run
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
-def test_ctrl_c_ends_it_in_peace(facts, temporary, monkeypatch, capsys, eventually, host):
-    monkeypatch.setattr(server, "load", lambda run: None)
-    monkeypatch.setattr(server, "warm", lambda detector: None)
-    monkeypatch.setattr(server.scoring, "gather", lambda run, detector: facts)
-
-    def interrupt():
-        eventually(lambda: list(temporary.glob("*/lock")))
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    server.serve("a run", host, 0, Limits())
-    thread.join()
-    told = capsys.readouterr()
-    assert told.out.startswith(f"http://{host}:")
-    *warnings, last = told.err.splitlines()
-    assert last == "loading a run"
-    assert [text.partition(" without")[0] for text in warnings] == ["warning: other machines can reach 0.0.0.0"] * (
-        host == "0.0.0.0"
-    )
+def test_ctrl_c_ends_it_in_peace(run, temporary):
+    with started(run, temporary, "--host=0.0.0.0") as (process, address):
+        assert address.startswith("http://0.0.0.0:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+        warning, loading = process.stderr.read().splitlines()
+        assert warning.startswith("warning: other machines can reach 0.0.0.0 without password or encryption")
+        assert loading == f"loading {run}"
     assert not list(temporary.iterdir())
 
 
@@ -101,17 +87,17 @@ def test_an_address_in_use_is_told_before_anything_is_loaded():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"--port {port}: .*in use"):
-            server.serve("no run", "127.0.0.1", port, Limits())
+            server.serve(Setup([("no", "no run")], port=port))
 
 
 def test_a_name_that_nobody_has_is_a_sentence():
     with pytest.raises(ConfigError, match=r"--host nobody\.invalid"):
-        server.serve("no run", "nobody.invalid", 0, Limits())
+        server.serve(Setup([("no", "no run")], "nobody.invalid", 0))
 
 
 def test_what_is_no_run_is_a_sentence(tmp_path, temporary):
     with pytest.raises(DataError, match="holds no checkpoints/best"):
-        server.serve(str(tmp_path), "127.0.0.1", 0, Limits())
+        server.serve(Setup([("no", str(tmp_path))], port=0))
 
 
 def test_a_limit_out_of_range_ends_in_one_sentence():

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from playwright.sync_api import Browser, sync_playwright
+from service import running
 
 from fusion_dfd.serve import app
 from fusion_dfd.serve.scoring import ModelFacts, Score
@@ -34,10 +35,13 @@ def launched() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def served(score: Score, facts: ModelFacts, limits: Limits) -> Iterator[str]:
-    """Address of a server on any free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app.create(score, facts, limits), log_level="warning"))
+def served(score: Score, facts: ModelFacts, limits: Limits, **more) -> Iterator[str]:
+    """Address of a server on any free port; ``more`` as :func:`service.running` takes it."""
+    with (
+        running(score, facts, limits, **more) as service,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        server = uvicorn.Server(uvicorn.Config(app.create(service), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started and thread.is_alive():

@@ -13,7 +13,6 @@ from playwright.sync_api import Page
 
 from fusion_dfd.config import Synthetic
 from fusion_dfd.predict import detector as detectors
-from fusion_dfd.runs.run import Run
 from fusion_dfd.serve import scoring
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
@@ -37,7 +36,7 @@ def main(run: str, video: str, folder: str) -> None:
 
     with (
         tempfile.TemporaryDirectory() as temporary,
-        chromium.served(score, scoring.gather(Run(run), detector), Limits()) as address,
+        chromium.served(score, scoring.gather("fusion", detector), Limits()) as address,
         chromium.launched() as browser,
     ):
         page = browser.new_page(viewport=SIZE)

@@ -82,7 +82,7 @@ async function send(file) {
   upload.upload.onload = () => waiting(file.name, "Checking the file", null);
   upload.onload = (event) => {
     const { status, responseText } = event.target;
-    if (status !== 201) return refuse(sentence(status, responseText));
+    if (status !== 201 && status !== 200) return refuse(sentence(status, responseText));
     follow(JSON.parse(responseText).id);
   };
   upload.onerror = () => refuse("The upload was interrupted; send the video again.");
