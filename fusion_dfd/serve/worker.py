@@ -152,25 +152,8 @@ def late(time_limit: float, where: str) -> str:
     )
 
 
-def main(plan: Plan, name: str, told: connection.Connection) -> None:
-    """A worker process. It ends with the server, however that ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the server decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if plan.json_log:
-        telemetry.log_json()
-    try:
-        detectors = _load(plan)
-    except DataError as error:
-        told.send({"event": "refused", "reason": str(error)})
-        return
-    files = Files(plan.root)
-    told.send({"event": "ready", "facts": [detector.facts for detector in detectors]})
-    store = Store(plan.store, files.name)
-    Worker(name, store, files, detectors, plan.time_limit, plan.keep_videos, told.send).run(lambda: False)
-
-
-def _load(plan: Plan) -> list[Detector]:
-    """The detectors, compiled."""
+def load_all(plan: Plan) -> list[Detector]:
+    """The detectors, compiled. Raises DataError."""
     found = []
     for name, run in plan.detectors:
         detector = load(run)
@@ -178,6 +161,28 @@ def _load(plan: Plan) -> list[Detector]:
         facts = scoring.gather(name, detector)
         found.append(Detector(facts, functools.partial(scoring.score, detector)))
     return found
+
+
+def main(
+    plan: Plan,
+    name: str,
+    told: connection.Connection,
+    load_detectors: Callable[[Plan], list[Detector]] = load_all,
+) -> None:
+    """A worker process. It ends with the server, however that ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the server decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if plan.json_log:
+        telemetry.log_json()
+    try:
+        detectors = load_detectors(plan)
+    except DataError as error:
+        told.send({"event": "refused", "reason": str(error)})
+        return
+    files = Files(plan.root)
+    told.send({"event": "ready", "facts": [detector.facts for detector in detectors]})
+    store = Store(plan.store, files.name)
+    Worker(name, store, files, detectors, plan.time_limit, plan.keep_videos, told.send).run(lambda: False)
 
 
 def _end_with_parent() -> None:

@@ -276,14 +276,14 @@ def test_without_a_report_the_job_says_so(client, send, ended):
 
 
 def test_the_pages_load_nothing_from_elsewhere(client):
-    for page in ("/", "/docs"):
+    for page in ("/", "/jobs", "/docs"):
         answer = client.get(page)
         assert answer.status_code == 200
         for link in re.findall(r'(?:src|href)="([^"]*)"', answer.text):
             assert link.startswith("/")
             assert client.get(link).status_code == 200
         assert "style=" not in answer.text
-    for name in ("app.js", "chart.js", "docs.js", "app.css", "icon.svg"):
+    for name in ("api.js", "app.js", "jobs.js", "chart.js", "docs.js", "app.css", "icon.svg"):
         found = re.findall(r"https?://[\w./]+", client.get(f"/static/{name}").text)
         assert set(found) <= {"http://www.w3.org/2000/svg"}
 

@@ -15,7 +15,7 @@ from playwright.sync_api import expect
 from fusion_dfd.config import Synthetic
 from fusion_dfd.predict import detector as detectors
 from fusion_dfd.predict import warnings
-from fusion_dfd.serve import scoring
+from fusion_dfd.serve import keys, scoring
 from fusion_dfd.serve.upload import Limits
 from fusion_dfd.synthetic import take
 
@@ -291,3 +291,44 @@ def test_the_interface_is_shown_offline(opened, address):
     page = opened(address)
     page.get_by_role("link", name="JSON interface").click()
     expect(page.locator(".opblock")).to_have_count(16)
+
+
+def test_the_list_shows_jobs_and_leads_to_them(opened, address, score, file, video):
+    page = opened(address)
+    page.get_by_label(CHOOSE).set_input_files(file("<b>first.mp4"))
+    expect(page.locator("#said")).to_have_text("Looks fake")
+    score.held = True
+    page.get_by_role("button", name="Another video").click()
+    page.get_by_label(CHOOSE).set_input_files(file("second.mp4", video(51)))
+    expect(page.get_by_text("1 of 10 steps")).to_be_visible()
+    page.get_by_role("link", name="All videos").click()
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(rows.nth(0)).to_contain_text("second.mp4being scored")
+    expect(rows.nth(1)).to_contain_text("<b>first.mp4doneLooks fake0.900tiny")
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_label("Show").select_option("done")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Show").select_option("failed")
+    expect(page.get_by_text("No videos.")).to_be_visible()
+    page.get_by_label("Show").select_option("all")
+    page.get_by_role("link", name="<b>first.mp4").click()
+    expect(page.locator("#said")).to_have_text("Looks fake")
+
+
+def test_a_key_is_asked_for_and_kept(opened, score, facts, temporary, file, tmp_path):
+    path = str(tmp_path / "keys.json")
+    key, _ = keys.add(path, "alice", 60, 9, False)
+    with chromium.served(score, facts, LIMITS, keys=keys.Keys(path)) as address:
+        page = opened(address)
+        page.get_by_label("Your key").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#key-error")).to_contain_text("wants a key that it knows")
+        page.get_by_label("Your key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_label(CHOOSE).set_input_files(file())
+        expect(page.locator("#said")).to_have_text("Looks fake")
+        page.goto(f"{address}jobs")
+        expect(page.locator("tbody tr")).to_contain_text("alice")
+        assert page.evaluate("document.cookie") == ""
+        page.close()

@@ -1,17 +1,10 @@
 // One page with four states: choose a video, wait, result, error. The job's id is in the address after #, so that a
 // reload returns to the job. Text from users is only ever set as text, never as HTML.
 
+import { SAID, ask, at, element, sentence } from "/static/api.js";
 import { gauge, timeline } from "/static/chart.js";
 
 const POLL = 500; // milliseconds
-const SAID = {
-  fake: "Looks fake",
-  real: "No forgery found",
-  uncertain: "No verdict",
-  none: "Could not be scored",
-};
-
-const at = (id) => document.getElementById(id);
 let model = null;
 let upload = null;
 let shown = null; // the job on the page
@@ -41,23 +34,6 @@ function begin() {
 function lasting(seconds) {
   const whole = Math.ceil(seconds / 60);
   return seconds < 90 ? `${Math.max(1, Math.round(seconds))} s` : `${whole} min`;
-}
-
-async function ask(method, path) {
-  const answer = await fetch(path, { method }).catch(() => null);
-  if (!answer) throw new Error("The server does not answer; is it still running?");
-  if (!answer.ok) throw new Error(await sentence(answer.status, await answer.text()));
-  return answer.status === 204 ? null : answer.json();
-}
-
-function sentence(status, text) {
-  try {
-    const detail = JSON.parse(text).detail;
-    if (typeof detail === "string") return detail;
-  } catch {
-    // Not a message of this server: show the status.
-  }
-  return `The server refused with status ${status}.`;
 }
 
 async function send(file) {
@@ -183,13 +159,6 @@ function person(face, verdict) {
   return made;
 }
 
-function element(name, text, kind) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
-}
-
 async function cancel() {
   if (upload) return upload.abort();
   at("step").textContent = "Cancelling";
@@ -206,6 +175,7 @@ function introduce() {
   const on = facts.trained_on.length ? `, trained on ${facts.trained_on.join(", ")}` : "";
   at("notices").replaceChildren(...facts.notices.map((text) => element("li", text)));
   at("before").hidden = false;
+  at("list").hidden = !model.lists;
   at("model").textContent = `Run ${facts.run}${on}; version ${facts.version}`;
   at("takes").textContent = `At most ${limits.max_mb} MB and ${lasting(limits.max_seconds)} long`;
   at("privacy").textContent =
