@@ -134,7 +134,8 @@ def _others(verdict: Verdict, face: Face) -> list[str]:
 
 
 def _called(face: Face, threshold: float, rules: VerdictRules) -> str:
-    kind = "a calibrated probability" if rules.calibration else "an uncalibrated probability"
+    calibrated = rules.calibration is not None and not rules.calibration.few
+    kind = "a calibrated probability" if calibrated else "an uncalibrated probability"
     share = number(face.probability)
     if face.verdict == "uncertain":
         return f"It gives no verdict; {kind} of {share} is what it would go by."
