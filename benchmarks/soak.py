@@ -97,7 +97,7 @@ def probe(service: Service, clip: bytes) -> float:
         while job["state"] not in ("done", "failed"):
             time.sleep(0.2)
             _, job = service.ask(f"api/jobs/{job['id']}")
-        took.append(job["verdict"]["took"])
+        took.append(_between(job, "started", "finished"))
     return float(np.median(took))
 
 
@@ -171,9 +171,14 @@ def _ended(service: Service, job_id: str) -> dict | None:
         if status == 404:
             return None
         if status == 200 and job["finished"]:
-            accepted, finished = (datetime.datetime.fromisoformat(job[name]) for name in ("accepted", "finished"))
-            return job | {"finished_after": (finished - accepted).total_seconds()}
+            return job | {"finished_after": _between(job, "accepted", "finished")}
         time.sleep(0.5)
+
+
+def _between(job: dict, first: str, last: str) -> float:
+    """Seconds between two times of a job."""
+    begun, ended = (datetime.datetime.fromisoformat(job[name]) for name in (first, last))
+    return (ended - begun).total_seconds()
 
 
 def _percentiles(seconds: list[float]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
 import pydantic
 
@@ -137,13 +137,9 @@ class ModelInfo(pydantic.BaseModel):
 
 
 class Health(pydantic.BaseModel):
-    """Whether the server works."""
+    """That the server works; otherwise the answer is 503 and says why."""
 
-    status: Literal["ok", "not ready"]
-    reason: str | None = None
-
-
-Asked = Annotated[str | None, About(description="name of a detector, or 8 digits or more of its digest")]
+    status: Literal["ok"]
 
 
 def verdict(job: Job) -> Verdict | None:

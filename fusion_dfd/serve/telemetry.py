@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -136,6 +137,6 @@ def memory(pid: int) -> float:
     """Bytes that a process holds in memory; 0 if it is gone, or where ``/proc`` is missing."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return float(file.read().split()[1]) * 4096
+            return float(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0.0

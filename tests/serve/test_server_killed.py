@@ -135,7 +135,6 @@ def test_nothing_accepted_is_lost_when_server_and_workers_are_killed(launch, rec
     until(lambda: len(first.workers()) == 2 and killed not in first.workers())
     orphans = first.workers()
     first.process.kill()
-    first.process.wait()
     until(lambda: not any(pathlib.Path(f"/proc/{pid}/cmdline").exists() for pid in orphans))
 
     second = launch(*flags)
