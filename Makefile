@@ -9,7 +9,7 @@ RUN ?=
 SIZE ?= small
 INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: train test test-slow test-extras test-parity test-app test-docs bench docs lint format clean
+.PHONY: train test test-slow test-extras test-parity test-app test-docs fuzz bench docs lint format clean
 
 train: $(VENV)/.core
 	$(BIN)/python scripts/train.py --config $(CONFIG)
@@ -41,6 +41,13 @@ test-parity: $(VENV)-all/.done
 # The page in the browser, driven in a headless Chromium of the system.
 test-app: $(VENV)-all/.done
 	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) -m browser
+
+# Damaged files of every kind that the package reads, SECONDS of each; the first that is neither read nor refused with a
+# sentence ends it and is kept in build/fuzz.
+SECONDS := 20
+SEED := 1
+fuzz: $(VENV)-all/.done
+	PYTHONPATH=tests/support $(ALL_BIN)/python tests/fuzz/run.py $(SECONDS) $(SEED)
 
 # Every command of README and docs, as a reader types them, on small data.
 test-docs: $(VENV)-all/.done

@@ -1,8 +1,9 @@
-"""Files that are complete or absent: neither a reader nor a killed run leaves or sees an incomplete one."""
+"""Files that are complete or absent, whoever is killed; and the lock of a folder that one process may write to."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -41,10 +42,36 @@ def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> str:
-    """Write ``text`` (UTF-8, newlines as given) to ``path`` as :func:`binary` does; returns the path."""
+    """Write ``text`` (UTF-8, newlines as given) to ``path`` as :func:`binary` does; returns the path.
+
+    Bytes of a file's name that are no text, which Python keeps as lone surrogates, are written as escapes.
+    """
     with binary(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
     return os.fspath(path)
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike, doing: str, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, which is made. A killed process releases it.
+
+    ``doing`` is what the other process does, for the sentence. ``shared`` locks exclude others that are not.
+
+    Raises :class:`DataError` where another process holds it, or the folder cannot be made.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        handle = os.open(os.path.join(folder, ".lock"), os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise DataError(f"cannot make {folder}: {error.strerror}; choose another folder") from error
+    try:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"another process is {doing} {folder}; wait for it or choose another folder") from error
+        yield
+    finally:
+        os.close(handle)
 
 
 def _sync(folder: str) -> None:

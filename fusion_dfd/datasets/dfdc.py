@@ -91,13 +91,20 @@ def test(root: str) -> list[Video]:
 
 def _parts(root: str) -> dict[int, str]:
     """Folder of each part, by its number; at most two folders below the root."""
-    folders_by_part = collections.defaultdict(list)
+    folders_by_part, bare = collections.defaultdict(list), []
     for folder, inner, names in os.walk(root):
         match = _PART.fullmatch(os.path.basename(folder))
         if match and _METADATA in names:
             folders_by_part[int(match[1])].append(folder)
+        elif match and any(map(files.is_video, names)):
+            bare.append(folder)
         deep = os.path.relpath(folder, root).count(os.sep) >= 2
         inner[:] = [] if deep else sorted(name for name in inner if not name.startswith("."))
+    if bare:
+        raise DataError(
+            f"{files.some(sorted(bare))} has videos but no {_METADATA}, which says what is real; unpack the archive "
+            "of the part again, or remove the folder"
+        )
     if not folders_by_part:
         raise DataError(
             f"{root} holds no dfdc_train_part_N with its {_METADATA}, but {files.inventory(root)}; check --root, or "

@@ -163,10 +163,15 @@ def read_pairs(path: str) -> list[tuple[str, str]]:
 def read_csv(path: str, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file by the names of its first line, in lower case, all without surrounding blanks.
 
+    Columns are separated by commas; by semicolons or tabs where the first line has no comma.
+
     Raises DataError when one of ``columns`` is missing, a row is longer or shorter than the first, or there is none.
     """
     try:
-        lines = [(n, row) for n, row in enumerate(csv.reader(read_text(path).splitlines()), 1) if any(row)]
+        text = read_text(path).splitlines()
+        first = next(filter(str.strip, text), "")
+        comma = next((mark for mark in ",;\t" if mark in first), ",")
+        lines = [(n, row) for n, row in enumerate(csv.reader(text, delimiter=comma), 1) if any(row)]
     except csv.Error as error:
         raise DataError(f"{path} is no CSV file ({error}); save it anew as comma-separated text") from error
     names = [name.strip().lower() for name in lines[0][1]] if lines else []

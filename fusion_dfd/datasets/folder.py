@@ -27,10 +27,9 @@ import os
 import re
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 
-from fusion_dfd import atomic
+from fusion_dfd import archives, atomic
 from fusion_dfd.datasets import files, grouping
 from fusion_dfd.datasets.splits import FRACTIONS, SPLITS, draw_splits
 from fusion_dfd.types import LABELS, ORIGINAL, DataError, Video
@@ -187,6 +186,7 @@ def _tree_video(path: str, parts: list[str], depth: int) -> Video:
     """A video by the folders it lies in; the one at ``depth`` gives its label and is no part of its id."""
     stem = os.path.basename(path) if os.path.isdir(path) else files.stem(path)
     label, name = _label_of(parts[depth]), "/".join([*parts[:depth], *parts[depth + 1 :], stem])
+    name = os.fsencode(name).decode("utf-8", "backslashreplace")  # the path keeps bytes that are no text
     split = next((SPLIT_NAMES[part.lower()] for part in parts if part.lower() in SPLIT_NAMES), "")
     return Video(name, path, label, NAME, METHOD if label else ORIGINAL, "", split, group="", source="")
 
@@ -201,6 +201,7 @@ def unpack(path: str) -> str:
     folder = os.path.splitext(path)[0]
     try:
         with zipfile.ZipFile(path) as file:
+            archives.check(file, path)
             entries = [entry for entry in file.infolist() if files.is_video(os.path.basename(entry.filename))]
             if not entries:
                 raise DataError(
@@ -208,15 +209,21 @@ def unpack(path: str) -> str:
                 )
             for entry in entries:
                 _unpack_entry(file, entry, folder, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise DataError(f"{path} is no complete .zip ({error}); copy or download it again") from error
+    except archives.DAMAGE as error:
+        raise _damaged(path, error) from error
     except RuntimeError as error:  # zipfile's for an encrypted entry, or a compression this Python lacks
         raise DataError(f"{path} cannot be unpacked here ({error}); unpack it by hand and give its folder") from error
     except OSError as error:
+        if error.errno is None:
+            raise _damaged(path, error) from error
         raise DataError(
             f"cannot unpack {path} to {folder}: {error.strerror}; unpack it by hand and give its folder"
         ) from error
     return folder
+
+
+def _damaged(path: str, error: Exception) -> DataError:
+    return DataError(f"{path} is no complete .zip ({error}); copy or download it again")
 
 
 def _unpack_entry(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: str, path: str) -> None:

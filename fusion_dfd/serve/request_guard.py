@@ -69,6 +69,8 @@ def is_loopback(name: str) -> bool:
 
 def _hostname(host: str) -> str:
     """The name in a Host header, without port and brackets; empty if malformed."""
+    if set(host) & set("@/\\?#") or not host.isprintable():  # urlsplit would take but a part of it for the name
+        return ""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Iterator
 
 from fastapi import HTTPException
@@ -19,6 +20,9 @@ from fusion_dfd.types import DataError
 MEGABYTE = 1_000_000
 STALLED = 30.0
 """Seconds without data after which an upload is aborted."""
+LEAST_RATE = 10_000
+"""Least bytes per second, averaged over an upload longer than STALLED seconds: slower ones would hold the places of the
+queue for hours."""
 PIXELS = 4096 * 2304
 """Most pixels of a frame: all frames of a clip are held in memory at once."""
 USUAL_RATE, HIGHEST_RATE = 25.0, 240.0
@@ -53,7 +57,7 @@ def announced(length: str | None, limits: Limits) -> None:
 
 async def receive(body: AsyncGenerator[bytes, None], path: str, limits: Limits) -> None:
     """Write a body to the new file ``path`` chunk by chunk; reading stops as soon as it is too large (413)."""
-    size = 0
+    size, start = 0, time.monotonic()
     try:
         with open(path, "xb") as file:
             while chunk := await asyncio.wait_for(anext(body, b""), STALLED):
@@ -61,6 +65,9 @@ async def receive(body: AsyncGenerator[bytes, None], path: str, limits: Limits) 
                 if size > limits.max_mb * MEGABYTE:
                     raise _too_large(limits)
                 file.write(chunk)
+                taken = time.monotonic() - start
+                if taken > STALLED and size < LEAST_RATE * taken:
+                    raise HTTPException(408, f"slower than {LEAST_RATE // 1000} kB a second; use a faster line")
     except TimeoutError as error:
         raise HTTPException(408, f"the upload stalled for {STALLED:g} seconds; send it again") from error
     except OSError as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import glob
 import json
 import os
@@ -63,7 +62,7 @@ def prepare(preparation: Preparation) -> Manifest:
     is full, or no video gave a clip.
     """
     planned, out = preparation.planned(), preparation.out
-    with _claimed(out, planned, fcntl.LOCK_EX):
+    with _claimed(out, planned):
         _sweep(out)
         todo = [shard for shard in planned.shards if not shard_writer.valid(shard)]
         done = manifest.load(out)
@@ -86,7 +85,7 @@ def prepare_part(preparation: Preparation, part: tuple[int, int]) -> tuple[int, 
     if not 0 <= job < jobs:
         raise DataError(f"part {job}/{jobs}: want 0/{jobs} .. {jobs - 1}/{jobs}")
     planned = preparation.planned()
-    with _claimed(preparation.out, planned, fcntl.LOCK_SH):
+    with _claimed(preparation.out, planned, shared=True):
         if todo := [shard for shard in planned.shards[job::jobs] if not shard_writer.valid(shard)]:
             _make(planned, todo, preparation)
         return sum(shard_writer.valid(shard) is not None for shard in planned.shards), len(planned.shards)
@@ -146,22 +145,11 @@ def _finish(planned: plan.Plan, out: str) -> Manifest:
 
 
 @contextlib.contextmanager
-def _claimed(out: str, planned: plan.Plan, lock: int) -> Iterator[None]:
-    """Lock the folder and write or check its plan. ``LOCK_EX`` is exclusive, ``LOCK_SH`` is shared with other jobs."""
-    try:
-        os.makedirs(out, exist_ok=True)
-        handle = os.open(os.path.join(out, ".lock"), os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise DataError(f"cannot make {out}: {error.strerror}; choose another folder") from error
-    try:
-        try:
-            fcntl.flock(handle, lock | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another process is preparing {out}; wait for it or choose another folder") from error
+def _claimed(out: str, planned: plan.Plan, shared: bool = False) -> Iterator[None]:
+    """Lock the folder and write or check its plan; ``shared`` with other jobs."""
+    with atomic.locked(out, "preparing", shared):
         _check_plan(out, planned)
         yield
-    finally:
-        os.close(handle)
 
 
 def _sweep(out: str) -> None:

@@ -120,46 +120,61 @@ def fit(
       stop_signal: a context manager that yields a function, which returns whether a stop has been requested.
 
     Raises:
-      DataError: the folder holds another run; the loss was not finite for :data:`GIVE_UP` steps; the disk is full.
+      DataError: the folder holds another run, or another process trains in it; the loss was not finite for
+        :data:`GIVE_UP` steps; the disk is full.
     """
-    mesh = state.data_mesh()
-    replicated, split_batch = state.shardings(mesh)
-    _check_batch_size(config)
-    tx = optim.build(config.optim, config.train.steps)
-    graphs = state.graphs(config.model)
-    checkpoints = Checkpoints(workdir, config)
-    optim.check(config.optim, state.abstract_variables(config.model)["params"])
-    resumed = checkpoints.last_step is not None
-    now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
-    progress = Progress()
-    if resumed:
-        now, saved = checkpoints.restore_last(now)
-        progress = Progress(**saved)
-    start = int(now.step)
-    features = feature_cache.clips(config, graphs, now, train, workdir)
-    batches = _train_batches(config, train, features, split_batch, start)
-    validate = _validation(config, graphs, val, feature_cache.clips(config, graphs, now, val, workdir))
-    _write_config(workdir, config)
-    writer = Writer(workdir, start, config.train.steps, resumed) if distributed.is_first() else Silent()
-    if resumed:
-        writer.say(f"continuing {workdir} from step {start}")
+    lock = contextlib.ExitStack()
+    distributed.first("the lock", lambda: lock.enter_context(atomic.locked(workdir, "training in")))
+    with lock:
+        mesh = state.data_mesh()
+        replicated, split_batch = state.shardings(mesh)
+        _check_batch_size(config)
+        tx = optim.build(config.optim, config.train.steps)
+        graphs = state.graphs(config.model)
+        checkpoints = Checkpoints(workdir, config)
+        optim.check(config.optim, state.abstract_variables(config.model)["params"])
+        resumed = checkpoints.last_step is not None
+        now = state.create(config.model, tx, config.seed, replicated, start=not resumed)
+        progress = Progress()
+        if resumed:
+            now, saved = checkpoints.restore_last(now)
+            progress = Progress(**saved)
+        start = int(now.step)
+        features = feature_cache.clips(config, graphs, now, train, workdir)
+        batches = _train_batches(config, train, features, split_batch, start)
+        validate = _validation(config, graphs, val, feature_cache.clips(config, graphs, now, val, workdir))
+        _write_config(workdir, config)
+        writer = Writer(workdir, start, config.train.steps, resumed) if distributed.is_first() else Silent()
+        if resumed:
+            writer.say(f"continuing {workdir} from step {start}")
+        with _closing(writer, checkpoints):
+            training = _Loop(
+                config=config,
+                train_step=make_train_step(graphs, tx, config.optim, replicated),
+                validate=validate,
+                schedule=optim.schedule(config.optim, config.train.steps),
+                checkpoints=checkpoints,
+                writer=writer,
+                progress=progress,
+                after_evaluation=after_evaluation or (lambda at, values: None),
+                any_asks=distributed.AnyAsks(split_batch, replicated),
+            )
+            with stop_signal() as stop_requested:
+                return training.run(now, iter(batches), stop_requested)
+
+
+@contextlib.contextmanager
+def _closing(*things: Silent | Checkpoints) -> Iterator[None]:
+    """Close them at the end. Where the work failed its error is told, not what closing makes of a full disk."""
     try:
-        training = _Loop(
-            config=config,
-            train_step=make_train_step(graphs, tx, config.optim, replicated),
-            validate=validate,
-            schedule=optim.schedule(config.optim, config.train.steps),
-            checkpoints=checkpoints,
-            writer=writer,
-            progress=progress,
-            after_evaluation=after_evaluation or (lambda at, values: None),
-            any_asks=distributed.AnyAsks(split_batch, replicated),
-        )
-        with stop_signal() as stop_requested:
-            return training.run(now, iter(batches), stop_requested)
-    finally:
-        writer.close()
-        checkpoints.close()
+        yield
+    except BaseException:
+        for thing in things:
+            with contextlib.suppress(Exception):
+                thing.close()
+        raise
+    for thing in things:
+        thing.close()
 
 
 def _train_batches(

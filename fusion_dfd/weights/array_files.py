@@ -12,7 +12,7 @@ import safetensors
 import safetensors.numpy
 from google.protobuf import message
 
-from fusion_dfd import atomic
+from fusion_dfd import archives, atomic
 from fusion_dfd.types import DataError
 
 
@@ -40,14 +40,20 @@ def read_safetensors(path: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     return arrays, metadata
 
 
+_DAMAGE = (*archives.DAMAGE, RuntimeError, MemoryError, KeyError)
+"""What zipfile and numpy raise over a damaged file: encrypted, unknown compression, endless shape, lost entry."""
+
+
 def read_npz(path: str) -> dict[str, np.ndarray]:
     """The arrays of a file. Raises :class:`DataError` for a missing or damaged file, and for pickled objects."""
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+        with zipfile.ZipFile(path) as archive:
+            archives.check(archive, path)
+        with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}), check the path") from error
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: no whole .npz file of plain arrays, take it from its source again") from error
     if not arrays:
         raise DataError(f"{path}: holds no arrays, take it from its source again")

@@ -16,6 +16,7 @@ import zipfile
 
 import numpy as np
 
+from fusion_dfd import archives
 from fusion_dfd.types import DataError
 
 _AUTOMATIC = re.compile(r"(conv(?:olution)?2d|batch_?normalization)(?:_(\d+))?")
@@ -46,20 +47,56 @@ def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                archives.check(archive, path)
                 layers = json.loads(archive.read("config.json"))["config"]["layers"]
-                with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+                content = archive.read("model.weights.h5")
+                with h5py.File(io.BytesIO(content)) as file:
+                    _check(file, len(content))
                     found = _archived(file["layers"], layers)
         else:
             with h5py.File(path) as file:
+                _check(file, os.path.getsize(path))
                 found = _legacy(file.get("model_weights", file))
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "no HDF5 file"  # h5py puts a paragraph into strerror
         raise DataError(f"{path}: cannot be read ({reason}), check the path or {_REMEDY}") from error
-    except (KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, RuntimeError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: no complete Keras model ({type(error).__name__}), {_REMEDY}") from error
     if not any(found.values()):
         raise DataError(f"{path}: names no layers; save the model as .keras, or by model.save as .h5")
     return {wrapper: _by_name(layers) for wrapper, layers in found.items()}
+
+
+_DAMAGE = (*archives.DAMAGE, LookupError, TypeError, AttributeError, RuntimeError, MemoryError)
+"""What zipfile, json and h5py raise over a damaged model."""
+EXPANSION = 20
+"""Most bytes of all arrays, as a multiple of the file's."""
+HARMLESS = 1 << 28
+"""Bytes of arrays that may be read whatever the multiple is."""
+
+
+def _check(file, size: int) -> None:
+    """Raises ValueError where a file of ``size`` bytes names other files, or its arrays would be far larger than it."""
+    import h5py
+
+    total, groups, seen = 0, [file], set()
+    while groups:
+        group = groups.pop()
+        if hash(group.id) in seen:
+            continue
+        seen.add(hash(group.id))
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError("a link")  # a soft one may lead to an external one
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    raise ValueError("values in other files")
+                total += item.nbytes
+            if total > max(HARMLESS, EXPANSION * size):
+                raise ValueError(total)
 
 
 Layers = dict[str, dict[str, list[np.ndarray]]]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import collections
 import io
+import math
 import pathlib
 import pickle
-import pickletools
 import zipfile
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -24,6 +25,10 @@ _VALUES = {
     "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
     "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1", "BoolStorage": "?",
 }  # fmt: skip
+EXPANSION = 8
+"""Most bytes of all tensors, as a multiple of the file's: tensors may share values, but seldom do."""
+DEEPEST = 4
+"""Most tuples within one another; PyTorch puts shapes into the arguments of a call."""
 REMEDY = "take the file from its source again"
 
 
@@ -57,6 +62,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     try:
         saved, storages = _archive(content) if content.startswith(b"PK") else _sequence(content)
         saved = saved.get("state_dict", saved)
+        _check_size(saved, len(content))
         arrays = {
             name: _values(value, storages[value.storage.key])
             for name, value in saved.items()
@@ -75,8 +81,26 @@ class _Refused(Exception):
     pass
 
 
-class _Unpickler(pickle.Unpickler):
-    """Makes dictionaries and descriptions of tensors, and nothing else."""
+class _Unpickler(pickle._Unpickler):
+    """Makes dictionaries and descriptions of tensors, and nothing else.
+
+    It is the one written in Python: that in C allocates 8 n bytes for a memo up to entry n, even if a damaged file has
+    only entry four billion, and it hashes a tuple of tuples of .. of one tuple, which is small, without end.
+    """
+
+    dispatch: ClassVar[dict[int, Callable]] = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, file: io.BytesIO):
+        super().__init__(file)
+        self._depths: dict[int, int] = {}
+
+    def check_depth(self) -> None:
+        """Raises ValueError where the tuple made last has too many within one another."""
+        made = self.stack[-1]
+        depth = 1 + max((self._depths.get(id(item), 0) for item in made if isinstance(item, tuple)), default=0)
+        if depth > DEEPEST:
+            raise ValueError(depth)
+        self._depths[id(made)] = depth
 
     def find_class(self, module: str, name: str):
         if (module, name) == ("collections", "OrderedDict"):
@@ -91,21 +115,33 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key, _, count = identity[:5]
         if kind != "storage" or (len(identity) > 5 and identity[5] is not None):
             raise ValueError(kind)
+        if not isinstance(key, str) or dtype not in _VALUES.values() or type(count) is not int:
+            raise ValueError(key)
         return _Storage(key, dtype, count)
 
 
 def _describe(storage, start, shape, strides, *_) -> _Tensor:
+    if not isinstance(storage, _Storage) or any(type(value) is not int for value in (start, *shape, *strides)):
+        raise ValueError(storage)
     return _Tensor(storage, start, tuple(shape), tuple(strides))
+
+
+def _shallow(load: Callable[[_Unpickler], None]) -> Callable[[_Unpickler], None]:
+    def checked(unpickler: _Unpickler) -> None:
+        load(unpickler)
+        unpickler.check_depth()
+
+    return checked
+
+
+for _code in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+    _Unpickler.dispatch[_code[0]] = _shallow(_Unpickler.dispatch[_code[0]])
+for _code in (pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET):
+    del _Unpickler.dispatch[_code[0]]
 
 
 def _unpickle(file: io.BytesIO):
     """The next pickle of a file."""
-    start, size = file.tell(), file.getbuffer().nbytes
-    # The unpickler allocates 8 n bytes for a memo up to entry n, even if a damaged file has only entry four billion.
-    for code, argument, _ in pickletools.genops(file):
-        if "PUT" in code.name and argument > size:
-            raise ValueError(argument)
-    file.seek(start)
     return _Unpickler(file).load()
 
 
@@ -144,6 +180,14 @@ def _sequence(content: bytes) -> tuple[dict, dict[str, np.ndarray]]:
 def _storages(saved: dict) -> set[_Storage]:
     tensors = saved.get("state_dict", saved).values()
     return {value.storage for value in tensors if isinstance(value, _Tensor)}
+
+
+def _check_size(saved: dict, size: int) -> None:
+    """Raises ValueError where the tensors would take EXPANSION times the bytes of their file."""
+    tensors = [value for value in saved.values() if isinstance(value, _Tensor)]
+    total = sum(math.prod(one.shape) * np.dtype(one.storage.dtype).itemsize for one in tensors)
+    if total > EXPANSION * size:
+        raise ValueError(total)
 
 
 def _values(tensor: _Tensor, storage: np.ndarray) -> np.ndarray:

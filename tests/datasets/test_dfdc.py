@@ -122,3 +122,13 @@ def test_odd_preview_entries_are_named(tmp_path, place, change, said):
     trees.write(tmp_path, "dataset.json", {place: {"label": "fake", "set": "train", **change}})
     with pytest.raises(DataError, match=said):
         dfdc_preview.videos(str(tmp_path))
+
+
+def test_a_part_whose_labels_are_missing_is_named(tmp_path):
+    trees.touch(tmp_path, "dfdc_train_part_0/a.mp4")
+    words = r"dfdc_train_part_0 has videos but no metadata\.json, which says what is real; unpack"
+    with pytest.raises(DataError, match=words):
+        dfdc.parts(str(tmp_path))
+    trees.described(tmp_path, "dfdc_train_part_1", "b")
+    with pytest.raises(DataError, match=words):
+        dfdc.parts(str(tmp_path))

@@ -1,5 +1,6 @@
 import collections
 import logging
+import os
 import zipfile
 
 import pytest
@@ -262,3 +263,43 @@ def test_pictures_in_a_class_are_no_video(tmp_path):
     trees.touch(tmp_path, "real/0001.png", "fake/0001.png")
     with pytest.raises(DataError, match=r"no folder under .* is named for real videos"):
         folder.videos(str(tmp_path))
+
+
+def test_a_name_that_is_no_text_is_a_video_as_any_other(tmp_path):
+    trees.touch(tmp_path, *(f"{label}/{label}{n}.mp4" for label in ("real", "fake") for n in range(8)))
+    odd = os.fsdecode(bytes(tmp_path / "real") + b"/caf\xe9.mp4")
+    os.rename(tmp_path / "real" / "real0.mp4", odd)
+    found = folder.videos(str(tmp_path))
+    assert [(video.path, video.id) for video in found if video.path == odd] == [(odd, r"caf\xe9")]
+    for video in found:
+        video.key.encode()
+        video.group.encode()
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_columns_may_be_separated_as_spreadsheets_do(tmp_path, mark):
+    trees.touch(tmp_path, "a, b.mp4", "c.mp4", "d.mp4", "e.mp4")
+    rows = [("path", "label"), ('"a, b.mp4"', "real"), ("c.mp4", "real"), ("d.mp4", "fake"), ("e.mp4", "fake")]
+    listed = folder.read_list(str(_table(tmp_path, rows, mark)), "x", "fake")
+    assert [video.id for video in listed] == ["a, b", "c", "d", "e"]
+
+
+def _table(root, rows, mark):
+    path = root / "list.csv"
+    path.write_text("\n".join(map(mark.join, rows)))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["a name that is no text", "bzip2 damaged", "unpacks to far more"])
+def test_a_damaged_or_hostile_archive_is_one_sentence(tmp_path, kind):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2 if "bzip2" in kind else zipfile.ZIP_DEFLATED) as archive:
+        for name in ("real/\N{LATIN SMALL LETTER E WITH ACUTE}.mp4", "fake/b.mp4"):
+            archive.writestr(name, bytes(200_000_000 if "more" in kind else 300))
+    content = path.read_bytes()
+    if "text" in kind:
+        path.write_bytes(content.replace("\N{LATIN SMALL LETTER E WITH ACUTE}".encode(), b"\xff\xff"))
+    elif "bzip2" in kind:
+        path.write_bytes(content.replace(b"BZh9", b"BZx9"))
+    with pytest.raises(DataError, match="do not trust this file" if "more" in kind else r"is no complete \.zip"):
+        folder.videos(str(path))

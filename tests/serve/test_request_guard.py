@@ -25,7 +25,17 @@ def test_names_of_this_machine_are_let_in(host):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "10.0.0.1", "", "[", "x@[::1", "0.0.0.0"],
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8000",
+        "10.0.0.1",
+        "",
+        "[",
+        "x@[::1",
+        "0.0.0.0",
+        "x.org@127.0.0.1",
+    ],
 )
 def test_other_names_are_refused_on_loopback_alone(host):
     answer = client().get("/", headers={"host": host})

@@ -61,3 +61,16 @@ def test_no_file_is_replaced(tmp_path):
 @pytest.mark.parametrize("length", [None, "", "a lot", "-5", "1000000"])
 def test_lengths_that_say_nothing_are_left_to_the_count(length):
     upload.announced(length, Limits(max_mb=1))
+
+
+def test_an_upload_that_trickles_without_end_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(upload, "STALLED", 0.5)
+
+    async def trickle():
+        while True:
+            yield b"x"
+            await asyncio.sleep(0.05)
+
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(upload.receive(trickle(), str(tmp_path / "video"), Limits()))
+    assert refused.value.status_code == 408

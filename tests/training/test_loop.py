@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 
+from fusion_dfd import atomic
 from fusion_dfd import config as c
 from fusion_dfd.runs.run import Run
 from fusion_dfd.shards import clip_index
@@ -153,6 +155,30 @@ def test_a_loss_that_stays_not_finite_ends_the_run_with_a_sentence(tiny):
 def _broken_step(now, batch, key):
     terms = {"loss": np.float32(np.nan), "accuracy": 0.0, "skipped": 1.0, "grad_norm": np.float32(np.nan)}
     return now.replace(step=now.step + 1), terms
+
+
+def test_a_second_training_in_the_same_folder_is_refused(tiny):
+    with atomic.locked(tiny.workdir, "training in"), pytest.raises(DataError, match="another process is training in"):
+        fit(tiny)
+    assert not pathlib.Path(tiny.workdir, "config.json").exists()
+
+
+def test_the_error_of_the_work_is_told_and_not_that_of_closing(tiny, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, "No space left on device", "tensorboard")
+
+    monkeypatch.setattr(logger.Writer, "close", full)
+    with pytest.raises(DataError, match="the first"):
+        fit(tiny, make_train_step=_failing)
+    with pytest.raises(OSError, match="tensorboard"):
+        fit(tiny, stop_signal=stop_before(0))
+
+
+def _failing(*_):
+    def step(now, batch, key):
+        raise DataError("the first")
+
+    return step
 
 
 def test_no_checkpoint_yet_is_a_sentence(tmp_path):

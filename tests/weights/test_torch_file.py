@@ -1,7 +1,5 @@
 """Files of torch.save without torch: both formats, written here byte by byte; what is damaged or hostile is refused."""
 
-import io
-import pickle
 import struct
 import zipfile
 
@@ -9,66 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch_writer import archive, both, counts, number, sequence, state, tensor, text
 
 from fusion_dfd.types import DataError
 from fusion_dfd.weights import torch_file
-
-NAMES = {"float32": "FloatStorage", "float64": "DoubleStorage", "float16": "HalfStorage", "int64": "LongStorage"}
-
-
-def text(value: str) -> bytes:
-    return b"X" + struct.pack("<I", len(value)) + value.encode()
-
-
-def number(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value)
-
-
-def counts(values) -> bytes:
-    return b"(" + b"".join(map(number, values)) + b"t"
-
-
-def tensor(key: str, array: np.ndarray, view: bytes = b"") -> bytes:
-    """The opcodes that PyTorch writes for a contiguous tensor."""
-    storage = b"(" + text("storage") + f"ctorch\n{NAMES[array.dtype.name]}\n".encode() + text(key) + text("cpu")
-    storage += number(array.size) + view + b"tQ"
-    strides = [stride // array.itemsize for stride in array.strides]
-    places = number(0) + counts(array.shape) + counts(strides) + b"\x89ccollections\nOrderedDict\n)R"
-    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + places + b"tR"
-
-
-def state(arrays: dict[str, np.ndarray], view: bytes = b"", wrap: str = "") -> bytes:
-    """A pickled OrderedDict of tensors; their storages are named 0, 1, ..."""
-    items = b"".join(text(name) + tensor(str(k), array, view) for k, (name, array) in enumerate(arrays.items()))
-    body = b"ccollections\nOrderedDict\n)R(" + items + b"u"
-    if wrap:
-        body = b"}(" + text("epoch") + number(3) + text(wrap) + body + b"u"
-    return b"\x80\x02" + body + b"."
-
-
-def archive(pickled: bytes, arrays, compression=zipfile.ZIP_STORED, order: bytes = b"little") -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", compression) as file:
-        file.writestr("model/data.pkl", pickled)
-        file.writestr("model/byteorder", order)
-        for k, array in enumerate(arrays.values()):
-            file.writestr(f"model/data/{k}", array.tobytes())
-    return out.getvalue()
-
-
-def sequence(pickled: bytes, arrays) -> bytes:
-    head = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True, "protocol_version": 1001}]
-    out = b"".join(pickle.dumps(value, 2) for value in head) + pickled
-    out += pickle.dumps([str(k) for k in range(len(arrays))], 2)
-    return out + b"".join(struct.pack("<q", array.size) + array.tobytes() for array in arrays.values())
-
-
-def both(arrays, **options) -> dict[str, bytes]:
-    return {
-        "archive": archive(state(arrays, **options), arrays),
-        "sequence": sequence(state(arrays, view=b"N", **options), arrays),
-    }
-
 
 ARRAYS = {
     "a.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
@@ -180,6 +122,25 @@ def test_what_cannot_be_true_is_one_sentence(tmp_path, kind):
     path.write_bytes(LIES[kind])
     with pytest.raises(DataError, match=rf"^{path}: [^\n]+$"):
         torch_file.read(str(path))
+
+
+@pytest.mark.parametrize("form", [archive, sequence])
+def test_a_small_pickle_cannot_take_endless_time(tmp_path, form):
+    """A tuple of twice the tuple before it, sixty deep: hashing it as a key would take 2 ** 60 steps."""
+    body = b"}" + number(1) + b"\x85q\x00"
+    for level in range(60):
+        body += b"0" + b"h" + bytes([level]) + b"h" + bytes([level]) + b"\x86q" + bytes([level + 1])
+    (tmp_path / "a.pth").write_bytes(form(b"\x80\x02" + body + number(1) + b"s.", {}))
+    with pytest.raises(DataError, match="no complete file"):
+        torch_file.read(str(tmp_path / "a.pth"))
+
+
+def test_views_of_one_storage_cannot_fill_the_memory(tmp_path):
+    shared = np.zeros(10_000, np.float32)
+    pickled = b"\x80\x02}(" + b"".join(text(f"w{k}") + tensor("0", shared) for k in range(100)) + b"u."
+    (tmp_path / "a.pth").write_bytes(archive(pickled, {"0": shared}))
+    with pytest.raises(DataError, match="no complete file"):
+        torch_file.read(str(tmp_path / "a.pth"))
 
 
 def test_a_missing_file_is_named(tmp_path):
