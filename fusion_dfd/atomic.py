@@ -32,6 +32,8 @@ def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
         os.replace(partial, path)
         _sync(folder)
     except OSError as error:
+        if error.errno is None:  # of what is written, such as a damaged archive, not of writing it
+            raise
         raise DataError(
             f"cannot write {path}: {error.strerror or error}; make room or choose another folder, then run the same "
             "command again: what was finished is kept"

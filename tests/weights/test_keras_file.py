@@ -111,3 +111,16 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(DataError, match=r"pip install 'fusion-dfd\[h5\]'"):
         keras_file.read("a.h5")
+
+
+@pytest.mark.parametrize("kind", ["external values", "external link", "soft link"])
+def test_a_file_that_names_other_files_is_refused(tmp_path, kind):
+    path = legacy(tmp_path / "a.h5", {"a": [("a/kernel:0", np.ones(3, np.float32))]})
+    with h5py.File(path, "a") as file:
+        root = file["model_weights/a"]
+        if kind == "external values":
+            root.create_dataset("other", (3,), "f4", external=[(str(tmp_path / "secret"), 0, 12)])
+        else:
+            root["other"] = h5py.ExternalLink("secret.h5", "/") if "external" in kind else h5py.SoftLink("/nowhere")
+    with pytest.raises(DataError, match="no complete Keras model"):
+        keras_file.read(path)
