@@ -131,6 +131,9 @@ class Video:
     stretches: Stretches | None = None
     """Which stretches of a fake video are forged; None for real ones, and where nothing is said: ``label`` then holds
     for every frame."""
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Names and values of what false alarms are counted by, such as ``("language", "es")``. The manifest of a prepared
+    folder has them, its records do not."""
 
     @property
     def key(self) -> str:

@@ -162,6 +162,7 @@ def _video(release: Release, root: str, place: str, path: str | None = None) -> 
         split="test",
         group="",
         source=f"{person[0]}_{clip[1]}" if fake else name,
+        attributes=() if fake else (("footage", folder),),
     )
 
 

@@ -5,7 +5,8 @@
     root/video-data/<Filename>      or the videos beside the table
 
 The name of the table is not documented: it is the one with these columns, with "video" in its name where there are
-several. Its other columns are not used. Where the videos come from and who is in them is not published, so every video
+several. Of its other columns the year of ``Date`` and, where there is one, ``Language`` are used: false alarms are
+counted by them. Where the videos come from and who is in them is not published, so every video
 is a group of its own. Many have several shots, captions, or no face: report how many got a score. ``--protocol all``
 makes all of it a test set, for detectors that were not tuned on its train part.
 """
@@ -13,6 +14,8 @@ makes all of it a test set, for detectors that were not tuned on its train part.
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 
 from fusion_dfd.datasets import files
 from fusion_dfd.datasets.splits import SPLITS
@@ -53,7 +56,9 @@ def videos(root: str, protocol: str = "official") -> list[Video]:
             raise DataError(f"{table}: {name} has finetuning set {row['finetuning set']!r}, want Train or Test")
         if name in listed:
             raise DataError(f"{table} lists {name} twice; restore it")
-        listed[name] = _video(os.path.join(folder, name), truth == "fake", split if protocol == "official" else "test")
+        attributes = tuple((key, value) for key, value in _attributes(row) if value)
+        place, part = os.path.join(folder, name), split if protocol == "official" else "test"
+        listed[name] = _video(place, truth == "fake", part, attributes)
     files.leave_out(root, unused, "because they are no videos, or their truth is unknown")
     found = sorted(listed.values(), key=lambda video: (SPLITS.index(video.split), video.label, video.id))
     files.account(root, found)
@@ -71,7 +76,14 @@ def _table(root: str) -> str:
     return os.path.join(root, chosen[0])
 
 
-def _video(path: str, fake: bool, split: str) -> Video:
+def _attributes(row: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """The year of a row's date, and its language where the table has such a column."""
+    year = re.search(r"(?:19|20)\d\d", row.get("date", ""))
+    yield "year", year[0] if year else ""
+    yield "language", row.get("language", "").lower()
+
+
+def _video(path: str, fake: bool, split: str, attributes: tuple[tuple[str, str], ...]) -> Video:
     name = os.path.basename(path)
     method = METHOD if fake else ORIGINAL
-    return Video(name, path, int(fake), NAME, method, "", split, group=name, source=name)
+    return Video(name, path, int(fake), NAME, method, "", split, group=name, source=name, attributes=attributes)

@@ -101,6 +101,7 @@ def _video(root: str, row: dict[str, str], path: str | None, clips: list[str], l
         split="",
         group=person,
         source=source if method != ORIGINAL else name,
+        attributes=(("race", row["race"]), ("gender", row["gender"])),
     )
 
 

@@ -15,6 +15,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich import box, table
 
@@ -51,10 +52,13 @@ def findings(videos: Iterable[Video]) -> list[str]:
         ("source clips", lambda video: (video.dataset, video.source)),
         ("files", lambda video: (video.path,)),
     ):
-        splits = collections.defaultdict(dict)
+        first: dict[Any, Video] = {}
+        shared: dict[Any, dict[str, Video]] = {}
         for video in videos:
-            splits[identity(video)].setdefault(video.split, video)
-        shared = {name: videos_of for name, videos_of in splits.items() if len(videos_of) > 1}
+            other = first.setdefault(name := identity(video), video)
+            if other.split != video.split:
+                shared.setdefault(name, {other.split: other}).setdefault(video.split, video)
+        del first  # there may be a million
         if shared:
             leaks = files.some(map(_leak, shared.items()), separator="; ")
             problems.append(f"{len(shared)} {what} lie in more than one split: {leaks}")

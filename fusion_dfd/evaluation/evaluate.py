@@ -141,16 +141,36 @@ def unscored(folder: str | os.PathLike, split: str) -> list[Unscored]:
 
     Raises :class:`DataError` when the manifest is missing, damaged, or does not say split, label and group of each.
     """
+    manifest, path = _manifest(folder)
+    try:
+        found = [(kind, entry) for kind in UNSCORED for entry in manifest[kind]]
+        return [_unscored(kind, entry) for kind, entry in found if entry["split"] == split]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _outdated(path, error) from error
+
+
+def attributes(folder: str | os.PathLike) -> dict[str, dict[str, str]]:
+    """``Video.attributes`` of the videos of a prepared folder, by key; empty where its manifest has none.
+
+    Raises :class:`DataError` when the manifest is missing or damaged.
+    """
+    return _manifest(folder)[0].get("attributes", {})
+
+
+def _manifest(folder: str | os.PathLike) -> tuple[dict, str]:
+    """The manifest of a prepared folder, and its path."""
     path = os.path.join(folder, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-        found = [(kind, entry) for kind in UNSCORED for entry in manifest[kind]]
-        return [_unscored(kind, entry) for kind, entry in found if entry["split"] == split]
+            return dict(json.load(file)), path
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; prepare the folder again") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a manifest of this version ({error!r}); prepare the folder again") from error
+    except (ValueError, TypeError) as error:
+        raise _outdated(path, error) from error
+
+
+def _outdated(path: str, error: Exception) -> DataError:
+    return DataError(f"{path} is not a manifest of this version ({error!r}); prepare the folder again")
 
 
 def _unscored(kind: str, entry: dict) -> Unscored:

@@ -200,6 +200,40 @@ def _values(path, line: int, cells: list[str], names: list[str], convert: dict[s
     return values
 
 
+def from_dfwb(columns: dict[str, list]) -> dict[str, list]:
+    """The columns of a score file of dfwb (deepfake-workbench, contract C5), as ``fusion-dfd rescore`` names them.
+
+    Its key is the video; a row without the status ``ok`` has no score, and the status is the reason.
+    """
+    methods = columns.get("method") or [""] * len(columns["key"])
+    names = [key.removeprefix(f"{method}/") for key, method in zip(columns["key"], methods, strict=True)]
+    reasons = ["" if status == "ok" else f"dfwb says {status}" for status in columns["status"]]
+    same = ("dataset", "compression", "label", "score", "method")
+    return {"video": names, "reason": reasons} | {name: columns[name] for name in same if name in columns}
+
+
+def write_dfwb(path: str | os.PathLike, scored: Sequence[VideoScore], lost: Sequence[tuple[VideoFacts, str]]) -> str:
+    """Write videos as a score file of dfwb; returns its path, which should end in ``.scores.csv``.
+
+    Its key is ``<method>/<id>``, since ids repeat from method to method. The meta file, which names a pack of dfwb, is
+    left to ``dfwb eval import``.
+
+    Args:
+      path: of the file.
+      scored: videos with a score.
+      lost: videos without, each with a status, ``missing`` or ``error``.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("dataset", "key", "compression", "label", "score", "status", "method", "n_clips"))
+    rows = [(row, repr(row.probability), "ok", row.windows) for row in scored]
+    for row, score, status, count in rows + [(row, "", status, "") for row, status in lost]:
+        name = row.video.split("/", 3)[3]
+        key = f"{row.method}/{name}"
+        writer.writerow((row.dataset, key, row.compression, row.label, score, status, row.method, count))
+    return atomic.write_text(path, text.getvalue())
+
+
 def parquet_available() -> bool:
     """Whether pyarrow is installed."""
     return importlib.util.find_spec("pyarrow") is not None

@@ -8,6 +8,8 @@ Layout of a summary::
     calibration  None, or its fields and ``sentence``: it and its threshold hold for whole videos
     list         {digest, videos, scored}: SHA-256 of the list of all videos, with or without a score
                  (:mod:`fusion_dfd.datasets.listing`), their number, and how many have a score
+    by           {attribute: {value: {real, fake, false_alarms, recall}}}: numbers of scored videos, and the shares of
+                 them that are called fake (None without any), by what data sets say of their videos
     undecided    {real, fake, wrong}: videos in the abstention band, and the share called wrong of the others;
                  None without calibration
     units    {unit: {title, threshold, overall: block, methods: {method: block without curves}}}
@@ -94,6 +96,7 @@ def summarise(
     tracks: str = "first",
     calibration: Calibration | None = None,
     stretches: Mapping[str, Stretches] | None = None,
+    attributes: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Summary:
     """Statistics by window, by video and, with ``frame_scores``, by frame; the module's docstring gives the layout.
 
@@ -112,6 +115,7 @@ def summarise(
       tracks: one of :data:`fusion_dfd.config.TRACKS`.
       calibration: of the videos' probabilities, fitted on val.
       stretches: in frames, of the fakes that state them, by the key of the video.
+      attributes: of videos, by key, such as ``{"language": "es"}``.
 
     Raises :class:`DataError` for no scores, for scores of unknown label, for a calibration of another aggregation, and
     as :func:`scores.videos` does.
@@ -139,6 +143,7 @@ def summarise(
         "calibration": calibration
         and {**json.loads(json.dumps(dataclasses.asdict(calibration))), "sentence": calibration.sentence()},
         "list": _listed(raw, unscored),
+        "by": _by_attribute(scored, at, attributes or {}),
         "undecided": calibration and _undecided(scored, calibration),
         "bootstrap": {"n": bootstrap, "seed": seed, "level": LEVEL, "over": "groups"},
         "apart": _apart(scores),
@@ -176,6 +181,22 @@ def _undecided(scored: Sequence[VideoScore], calibration: Calibration) -> dict:
 def _listed(scored: Sequence[VideoScore], unscored: Sequence[Unscored]) -> dict:
     labels = {row.video: row.label for row in (*unscored, *scored)}
     return {"digest": listing.digest(labels.items()), "videos": len(labels), "scored": len(scored)}
+
+
+def _by_attribute(scored: Sequence[VideoScore], threshold: float, attributes: Mapping) -> dict:
+    called: dict[tuple[str, str], tuple[list[bool], list[bool]]] = {}
+    for row in scored:
+        for pair in attributes.get(row.video, {}).items():
+            called.setdefault(pair, ([], []))[row.label].append(row.probability > threshold)
+    found: dict[str, dict] = {}
+    for (name, value), (reals, fakes) in sorted(called.items()):
+        shares = {"false_alarms": _share(reals), "recall": _share(fakes)}
+        found.setdefault(name, {})[value] = {"real": len(reals), "fake": len(fakes), **shares}
+    return found
+
+
+def _share(calls: list[bool]) -> float | None:
+    return sum(calls) / len(calls) if calls else None
 
 
 def _lost(unscored: Sequence[Unscored]) -> dict:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from fusion_dfd import atomic, config, process_pool, terminal
 from fusion_dfd.evaluation.calibrate import logit
-from fusion_dfd.evaluation.evaluate import row_facts, unscored
+from fusion_dfd.evaluation.evaluate import attributes, row_facts, unscored
 from fusion_dfd.evaluation.scores import FrameScore
 from fusion_dfd.evaluation.summary import Unscored, summarise
 from fusion_dfd.peers import worker
@@ -211,6 +211,7 @@ def _report(
                 frames += [FrameScore(**facts, logit=value, frame=facts["start"] + t) for t, value in values]
     lost = [one for folder in setup.folders for one in unscored(folder, setup.split)]
     lost += [_lost(tables[video], video, reason) for video, reason in failed.items()]
+    facts = {key: of for folder in setup.folders for key, of in attributes(folder).items()}
     summary = summarise(
         rows,
         frame_scores=frames,
@@ -218,6 +219,7 @@ def _report(
         bootstrap=options.bootstrap,
         rule=options.aggregate,
         tracks=options.tracks,
+        attributes=facts,
     )
     about = AboutRun(
         command=" ".join(sys.argv),
@@ -230,7 +232,8 @@ def _report(
     print_summary(summary)
     if protocol:
         name = setup.name.replace(os.sep, "-")
-        reports.append(protocols.publish(out, protocol, [protocols.Submission(name, rows, lost, options=options)]))
+        given = protocols.Submission(name, rows, lost, options=options, attributes=facts)
+        reports.append(protocols.publish(out, protocol, [given]))
     return Scored(reports, len(kept.found), dict(failed))
 
 

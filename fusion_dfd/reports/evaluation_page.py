@@ -110,6 +110,7 @@ def _page(summary: Summary, scores: Sequence[Score], scored: Sequence[VideoScore
         "evaluation",
         TITLE,
         about=about,
+        attributes=sections.by_attribute(summary),
         classification=sections.classification(summary),
         confusion=summary["units"]["video"]["overall"]["confusion"],
         curves=sections.curves(summary),

@@ -56,6 +56,19 @@ def _auc(block: dict | None) -> dict:
     return block["metrics"]["auc"] if block else {"value": None, "low": None, "high": None, "note": "no rows"}
 
 
+def by_attribute(summary: Summary) -> list[list[str]]:
+    """Attribute, value, real videos, false alarms, fakes and recall, by what data sets say of their videos."""
+    return [
+        [name, value, str(of["real"]), _percent(of["false_alarms"]), str(of["fake"]), _percent(of["recall"])]
+        for name, values in summary["by"].items()
+        for value, of in values.items()
+    ]
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
 # Curves
 
 

@@ -71,6 +71,7 @@ def _write_report(run: Run, scored: ScoredSplit, split: str, out: str, bootstrap
         tracks=config.evaluate.tracks,
         calibration=run.calibration,
         stretches=evaluate.stretches(scored.split.table),
+        attributes=scored.attributes,
     )
     about = AboutRun(
         command=" ".join(sys.argv),

@@ -17,7 +17,8 @@ Columns, in any order; others are ignored::
     start        optional first frame of the clip
     reason       optional, why a video has no score
 
-A folder stands for a report of this package: its ``scores.csv``, and the videos without a score of ``metrics.json``.
+A score file of dfwb (columns ``key`` and ``status``) is read too. A folder stands for a report of this package: its
+``scores.csv``, and the videos without a score of ``metrics.json``.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from fusion_dfd import atomic, config
 from fusion_dfd.evaluation.bootstrap import DeLong, Difference, delong, differences, same_videos
 from fusion_dfd.evaluation.calibrate import logit
 from fusion_dfd.evaluation.metrics import METRICS
-from fusion_dfd.evaluation.scores import VideoScore, read_parquet, videos
+from fusion_dfd.evaluation.scores import VideoScore, from_dfwb, read_parquet, videos, write_dfwb
 from fusion_dfd.evaluation.summary import Summary, Unscored, summarise
 from fusion_dfd.reports import comparison, evaluation_page, tables
 from fusion_dfd.reports.evaluation_page import AboutRun
@@ -52,7 +53,12 @@ _LABELS = {"0": 0, "1": 1, **{name: label for label, name in enumerate(LABELS)}}
 
 
 def rescore(
-    paths: Sequence[str], out: str, options: config.Evaluate, protocol: str | None = None, of_seeds: bool = False
+    paths: Sequence[str],
+    out: str,
+    options: config.Evaluate,
+    protocol: str | None = None,
+    of_seeds: bool = False,
+    dfwb: bool = False,
 ) -> list[str]:
     """Evaluate tables of scores, print and write the reports; returns their paths.
 
@@ -61,6 +67,7 @@ def rescore(
       out: folder of the reports, made if missing.
       options: aggregation and number of resamples.
       protocol: fill the table of this protocol instead, of :data:`fusion_dfd.runs.protocols.PROTOCOLS`.
+      dfwb: also write the videos of each table as a score file of dfwb.
       of_seeds: the tables are seeds of one system: mean and spread instead of comparisons.
 
     Raises :class:`DataError` for tables that cannot be used.
@@ -83,6 +90,10 @@ def rescore(
                 folder, made[name], table.scores, about=AboutRun(command=" ".join(sys.argv), warnings=table.remarks)
             )
         )
+        if dfwb:
+            lost = [(row, {"failed": "error", "faceless": "missing"}[row.kind]) for row in table.unscored]
+            scored = videos(table.scores, options.aggregate, options.tracks)
+            written.append(write_dfwb(os.path.join(folder, f"{name}.scores.csv"), scored, lost))
         Console().rule(name)
         print_summary(made[name])
         for line in table.remarks:
@@ -255,6 +266,8 @@ def read_table(path: str | os.PathLike) -> ScoreTable:
         table = read_table(os.path.join(path, "scores.csv"))
         return dataclasses.replace(table, unscored=_unscored(os.path.join(path, "metrics.json")))
     columns = read_parquet(path) if path.lower().endswith(".parquet") else _csv_columns(path)
+    if {"key", "status"} <= columns.keys() and "video" not in columns:
+        columns = from_dfwb(columns)
     kind = _kind(path, columns)
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
     read_rows = [_row(path, number, row, kind) for number, row in enumerate(rows, 1)]

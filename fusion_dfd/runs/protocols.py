@@ -160,6 +160,8 @@ class Submission:
     """What it was trained on; None if unknown: FaceForensics++ c23 is then assumed."""
     calibration: Calibration | None = None
     options: config.Evaluate = dataclasses.field(default_factory=config.Evaluate)
+    attributes: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    """What data sets say of their videos, by key."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +196,8 @@ def evaluate_protocol(runs: Sequence[Run], folders: Sequence[str], name: str, ou
         scores.write_csv(os.path.join(out, f"scores-{run_name}.csv"), rows)
         lost = [row for part in parts for row in part.unscored]
         options = run.evaluate
-        submissions.append(Submission(run_name, rows, lost, run.training_data, run.calibration, options))
+        facts = {key: of for part in parts for key, of in part.attributes.items()}
+        submissions.append(Submission(run_name, rows, lost, run.training_data, run.calibration, options, facts))
     return publish(out, name, submissions)
 
 
@@ -295,6 +298,7 @@ def _fill(row: Row, run: Submission) -> Line:
         rule=run.options.aggregate,
         tracks=run.options.tracks,
         calibration=run.calibration,
+        attributes=run.attributes,
     )
     return Line(run.name, row, summary, "", tuple(warnings(run.trained_on, inside)))
 

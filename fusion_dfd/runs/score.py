@@ -28,6 +28,8 @@ class ScoredSplit:
     """A row of each frame; None where the model does not judge frames."""
     unscored: list[Unscored]
     """Videos without a face or that could not be read."""
+    attributes: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    """What the data set says of its videos, by key."""
 
 
 def load(run: Run) -> TrainedModel:
@@ -50,7 +52,8 @@ def score_folder(trained: TrainedModel, data: str, split: str) -> ScoredSplit:
     """
     options = dataclasses.replace(trained.config.data, exclude_methods=())
     opened = selection.open_split(data, split, options, trained.config.seed)
-    return ScoredSplit(opened, *score_split(trained, opened), evaluate.unscored(data, split))
+    known = evaluate.unscored(data, split), evaluate.attributes(data)
+    return ScoredSplit(opened, *score_split(trained, opened), *known)
 
 
 def score_split(trained: TrainedModel, split: clip_index.Split) -> tuple[list[Score], list[FrameScore] | None]:

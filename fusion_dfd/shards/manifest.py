@@ -46,6 +46,8 @@ class Manifest:
 
     gapped: list[dict] = dataclasses.field(default_factory=list)
     """``video``, ``path``, ``gaps`` of each folder of frames that are not known to be consecutive (-1: no numbers)."""
+    attributes: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    """``Video.attributes`` of each video that has some, by its key."""
 
     def summary(self) -> str:
         """One line for the terminal."""
@@ -80,6 +82,7 @@ def gather(plan: Plan) -> Manifest:
                 _add(groups[key], about)
             named = {"video": video.key, "path": relative(video, plan.root).path}
             _note(lists, {**named, "split": video.split, "label": video.label, "group": video.group}, about)
+    attributes = {video.key: dict(video.attributes) for shard in plan.shards for video in shard.videos}
     splits = {key[0]: {**value, "labels": {}, "methods": {}} for key, value in groups.items() if len(key) == 1}
     for key, value in groups.items():
         if len(key) == 3:
@@ -94,6 +97,7 @@ def gather(plan: Plan) -> Manifest:
         versions=_versions(),
         content=content.hexdigest(),
         counts={"total": groups[()], "splits": splits},
+        attributes={key: facts for key, facts in attributes.items() if facts},
         **lists,
     )
 

@@ -13,7 +13,7 @@ import hmac
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fusion_dfd import config
 from fusion_dfd.datasets import splits
@@ -23,6 +23,9 @@ from fusion_dfd.types import DataError, Video
 
 QUALITY = 95
 """JPEG quality of the stored frames."""
+
+_FACTS = ("id", "path", "label", "dataset", "method", "compression", "split", "group", "source")
+"""Fields of a video that its shard's fingerprint holds. Of a mask it has the size, because its path may be anywhere."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +98,7 @@ def make(
         "quality": QUALITY,
         "videos_per_shard": size,
         "videos": len(videos),
-        "list": _hash([_describe(video, root) for video in sorted(videos, key=lambda video: video.key)]),
+        "list": _hash_list(_describe(video, root) for video in sorted(videos, key=lambda video: video.key)),
     }
     if salt:
         options["names"] = "hashed"
@@ -115,7 +118,12 @@ def differences(before: dict, now: dict) -> list[str]:
 
 def relative(video: Video, root: str) -> Video:
     """The video as records and reports name it: by its path relative to ``root``; by its id where ``root`` is empty."""
-    path = os.path.relpath(video.path, root) if root else video.id + os.path.splitext(video.path)[1].lower()
+    if not root:
+        path = video.id + os.path.splitext(video.path)[1].lower()
+    elif (whole := os.path.abspath(video.path)).startswith(root + os.sep):
+        path = whole[len(root) + 1 :]  # what relpath gives, which is slow for a million videos
+    else:
+        path = os.path.relpath(video.path, root)
     return dataclasses.replace(video, path=path.replace(os.sep, "/"), mask="")
 
 
@@ -132,9 +140,11 @@ def _mix(videos: list[Video]) -> list[Video]:
         strata[video.dataset, video.method, video.compression].append(video)
     placed = []
     for members in strata.values():
-        members.sort(key=lambda video: _hash(video.key))
-        placed += [((i + 0.5) / len(members), _hash(video.key), video) for i, video in enumerate(members)]
-    return [video for *_, video in sorted(placed, key=lambda item: item[:2])]
+        # Keys are unique, so their hashes decide and videos are never compared; bytes are in the order of their hex.
+        ordered = sorted((bytes.fromhex(_hash(video.key)), video) for video in members)
+        placed += [((i + 0.5) / len(ordered), hashed, video) for i, (hashed, video) in enumerate(ordered)]
+    placed.sort()
+    return [video for *_, video in placed]
 
 
 def _described(faces: config.Faces) -> dict:
@@ -160,11 +170,10 @@ def _fingerprint(videos: Sequence[Video], root: str, faces: dict) -> str:
 
 
 def _describe(video: Video, root: str) -> list:
-    named = dataclasses.asdict(relative(video, root))
-    del named["mask"]  # its path may be anywhere; _sizes has its size
-    if named["stretches"] is None:  # folders that were prepared before the field existed remain valid
-        del named["stretches"]
-    return list(named.values())
+    named = relative(video, root)
+    facts = [getattr(named, name) for name in _FACTS]
+    # Folders that were prepared before the field existed remain valid.
+    return facts if named.stretches is None else [*facts, dataclasses.asdict(named.stretches)]
 
 
 def _sizes(video: Video) -> list[int]:
@@ -181,6 +190,15 @@ def _bytes(path: str) -> int:
 
 def _hash(value) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _hash_list(values: Iterable) -> str:
+    """:func:`_hash` of a list of ``values``, of which one is in memory at a time."""
+    out = hashlib.sha256(b"[")
+    for number, value in enumerate(values):
+        out.update((", " if number else "").encode() + json.dumps(value, sort_keys=True).encode())
+    out.update(b"]")
+    return out.hexdigest()
 
 
 def _salted_hash(name: str, salt: str) -> str:

@@ -23,7 +23,9 @@ def test_the_official_protocol_is_the_list_and_all_of_it_test(root):
     where = ("celebdf_v2", "Celeb-DF", "", "test", "id0", "id0_0000")
     assert found["id0_id1_0000"] == Video("id0_id1_0000", str(root / "Celeb-synthesis/id0_id1_0000.mp4"), 1, *where)
     where = ("celebdf_v2", "original", "", "test", "id0", "id1_0003")
-    assert found["id1_0003"] == Video("id1_0003", str(root / "Celeb-real/id1_0003.mp4"), 0, *where)
+    footage = (("footage", "Celeb-real"),)
+    path = str(root / "Celeb-real/id1_0003.mp4")
+    assert found["id1_0003"] == Video("id1_0003", path, 0, *where, attributes=footage)
     assert found["00170"].group == "youtube_00170"
 
 

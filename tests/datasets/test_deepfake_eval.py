@@ -19,7 +19,9 @@ def test_every_file_is_a_group_of_its_own(root):
     found = {video.id: video for video in deepfake_eval.videos(str(root))}
     name = "deepfake_eval_2024"
     path = str(root / "video-data/b2.mp4")
-    assert found["b2.mp4"] == Video("b2.mp4", path, 1, name, "unknown", "", "test", "b2.mp4", "b2.mp4")
+    year = (("year", "2024"),)
+    about = ("b2.mp4", path, 1, name, "unknown", "", "test", "b2.mp4", "b2.mp4")
+    assert found["b2.mp4"] == Video(*about, attributes=year)
     assert {video.split for video in found.values()} == {"train", "test"}
     assert {video.split for video in deepfake_eval.videos(str(root), protocol="all")} == {"test"}
 
@@ -30,6 +32,17 @@ def test_the_table_of_videos_is_found_among_others(root):
     (root / TABLE).rename(root / "a.csv")
     with pytest.raises(DataError, match=r"holds 2 tables that may be the one of the videos .*keep the one"):
         deepfake_eval.videos(str(root))
+
+
+def test_the_language_is_kept_where_the_table_has_one(root):
+    path = root / TABLE
+    header, *rows = path.read_text().splitlines()
+    words = ("Language", "EN", "", "es", "es")
+    lines = [f"{row},{word}" for row, word in zip([header, *rows], words, strict=True)]
+    path.write_text("\n".join(lines))
+    found = {video.id: dict(video.attributes) for video in deepfake_eval.videos(str(root))}
+    assert found["a1.mp4"] == {"year": "2024", "language": "en"}
+    assert found["a2.mp4"] == {"year": "2024"}
 
 
 def test_other_columns_are_named(root):

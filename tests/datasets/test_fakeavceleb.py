@@ -19,7 +19,8 @@ def test_every_field_of_a_fake_video(root):
     place = "FakeVideo-RealAudio/African/men/id00076/00109_id00098_wavtolip.mp4"
     name, source = "FakeVideo-RealAudio/id00076/00109_id00098_wavtolip", "RealVideo-RealAudio/id00076/00109"
     split = found[name].split
-    expected = Video(name, str(root / place), 1, "fakeavceleb", "wav2lip", "", split, "id00076", source)
+    about = (name, str(root / place), 1, "fakeavceleb", "wav2lip", "", split, "id00076", source)
+    expected = Video(*about, attributes=(("race", "African"), ("gender", "men")))
     assert found[name] == expected
 
 

@@ -223,3 +223,18 @@ def test_comparison_prefers_low_errors(make):
     assert found.best == {"strong"}
     assert "**" in found.markdown.splitlines()[2]
     assert "**" not in found.markdown.splitlines()[3]
+
+
+def test_calls_are_counted_by_what_the_data_set_says(make):
+    """Threshold 0.5: a logit above 0 is called fake."""
+    rows = [make.score(logit, name=f"{n:03d}") for n, logit in enumerate((1.0, -1.0, -2.0))]
+    rows.append(make.score(2.0, "Deepfakes", "009"))
+    facts = {row.video: {"language": "en" if n % 3 < 2 else "es"} for n, row in enumerate(rows)}
+    found = summarise(rows, bootstrap=0, attributes=facts | {"another": {"language": "fr"}})["by"]
+    assert found == {
+        "language": {
+            "en": {"real": 2, "fake": 1, "false_alarms": 0.5, "recall": 1.0},
+            "es": {"real": 1, "fake": 0, "false_alarms": 0.0, "recall": None},
+        }
+    }
+    assert summarise(rows, bootstrap=0)["by"] == {}

@@ -39,6 +39,32 @@ def test_the_report_is_that_of_a_run(tmp_path, capsys):
     assert pathlib.Path(done.reports[1]).name == "newer_sets.md"
 
 
+def test_one_command_fills_the_table_of_four_sets(tmp_path, monkeypatch, capsys):
+    """Stand-ins of four data sets: a row of numbers each, every pair of them compared, and false alarms by language."""
+    names = ("df40", "deepfake_eval_2024", "fakeavceleb", "kodf")
+    languages = {f"deepfake_eval_2024/original//r{n}": {"language": "en" if n < 4 else "es"} for n in range(5)}
+    folders = [
+        plain_shards.write(
+            tmp_path / name, GREYS, name, attributes=languages if name.startswith("deepfake") else {},
+        )
+        for name in names
+    ]  # fmt: skip
+    done = score.score(setup("Bright", *folders), str(tmp_path / "out"), OPTIONS, "newer_sets", own=False)
+    text = pathlib.Path(done.reports[1]).read_text()
+    filled = [line.split("|")[1:6] for line in text.splitlines() if "5 + 5" in line]
+    assert [row[0].strip() for row in filled] == list(names)
+    assert text.count("| 100.0% |") == 4
+    cross = json.loads((tmp_path / "out" / "newer_sets-cross.json").read_text())
+    assert len(cross["strange_peers:Bright"]["auc"]) == 16
+    assert metrics(tmp_path / "out")["by"] == {
+        "language": {
+            "en": {"real": 4, "fake": 0, "false_alarms": 0, "recall": None},
+            "es": {"real": 1, "fake": 0, "false_alarms": 0, "recall": None},
+        }
+    }
+    assert "By what the data set says of its videos" in pathlib.Path(done.reports[0]).read_text()
+
+
 def test_a_stopped_run_goes_on_and_a_finished_one_asks_no_more(tmp_path, monkeypatch):
     folder, out = plain_shards.write(tmp_path / "shards", GREYS), tmp_path / "out"
     score.score(setup("Bright", folder), str(out), OPTIONS, own=False)

@@ -249,3 +249,28 @@ def test_the_folder_of_a_report_brings_the_videos_without_a_score(tmp_path, make
     (tmp_path / "metrics.json").unlink()
     with pytest.raises(DataError, match=r"metrics\.json does not say which videos have no score .*give scores\.csv"):
         external_scores.read_table(tmp_path)
+
+
+def test_a_score_file_of_dfwb_is_written_and_read_again(tmp_path, make):
+    """Its header and a row, as its contract C5 has them."""
+    lost = [
+        Unscored("ff/original/c23/x", "ff", "original", "c23", "g", 0, "faceless", "no face"),
+        Unscored("ff/FaceSwap/c23/y", "ff", "FaceSwap", "c23", "g", 1, "failed", "unreadable"),
+    ]
+    rows = make.table()
+    evaluation_page.write(tmp_path / "report", summarise(rows, unscored=lost, bootstrap=0), rows)
+    external_scores.rescore([str(tmp_path / "report")], str(tmp_path / "out"), c.Evaluate(bootstrap=0), dfwb=True)
+    path = tmp_path / "out" / "report" / "report.scores.csv"
+    header, first, *_, missing, error = path.read_text().splitlines()
+    assert header == "dataset,key,compression,label,score,status,method,n_clips"
+    assert first.startswith("ff,original/000,c23,0,0.")
+    assert first.endswith(",ok,original,2")
+    assert missing == "ff,original/x,c23,0,,missing,original,"
+    assert error == "ff,FaceSwap/y,c23,1,,error,FaceSwap,"
+    table = external_scores.read_table(path)
+    wanted = {row.video: row.probability for row in scores.videos(rows)}
+    assert {row.video: scores.probability(row.logit) for row in table.scores} == pytest.approx(wanted)
+    assert [(row.video, row.reason) for row in table.unscored] == [
+        ("ff/original/c23/x", "dfwb says missing"),
+        ("ff/FaceSwap/c23/y", "dfwb says error"),
+    ]

@@ -47,6 +47,15 @@ def test_counts_are_those_of_the_list(listed, tmp_path):
     assert manifest.load(str(tmp_path / "out")) == made
 
 
+def test_attributes_are_in_the_manifest_and_change_no_shard(listed, tmp_path):
+    plain = run(listed, tmp_path / "plain")
+    facts = [dataclasses.replace(video, attributes=(("language", video.method),)) for video in listed[:3]]
+    made = run([*facts, *listed[3:]], tmp_path / "out")
+    assert made.attributes == {video.key: {"language": video.method} for video in facts}
+    assert manifest.load(str(tmp_path / "out")) == made
+    assert (made.content, made.options) == (plain.content, plain.options)
+
+
 def test_processes_make_the_bytes_that_one_makes(listed, tmp_path):
     alone, many = run(listed, tmp_path / "a"), run(listed, tmp_path / "b", runner=runners.local(2))
     assert alone == many
