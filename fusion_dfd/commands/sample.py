@@ -17,15 +17,15 @@ from fusion_dfd.config import Config, Synthetic
 def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("root", None, "folder to write; made if missing", required=True, flag_values=values)
     for one in options.walk(Synthetic()):
-        define_one = flags.DEFINE_integer if isinstance(one.value, int) else flags.DEFINE_list
-        default = one.value if isinstance(one.value, int) else [str(count) for count in one.value]
+        define_one = {int: flags.DEFINE_integer, float: flags.DEFINE_float}.get(type(one.value), flags.DEFINE_list)
+        default = one.value if isinstance(one.value, int | float) else [str(count) for count in one.value]
         define_one(one.name, default, one.described, flag_values=values)
     flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=1, flag_values=values)
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:
     pairs = source.numbers("pairs", given.pairs)
-    wanted = Synthetic(given.seed, pairs, given.frames, given.size, given.crf)
+    wanted = Synthetic(given.seed, pairs, given.frames, given.size, given.crf, given.stretch)
     Config(synthetic=wanted).validate()
     from fusion_dfd.synthetic.generate import generate
 
