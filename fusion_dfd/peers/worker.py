@@ -111,7 +111,7 @@ class Reader:
         side, frames = self._stated.size, self._stated.frames
         request = WindowRequest(int(self.windows.rows[number]), int(self.windows.starts[number]), self._params)
         out = np.empty((frames, side, side, 3), np.uint8)
-        count = len(self._source.read(request, out))
+        count = len(self._source.read(request, out).landmarks)
         if self._stated.input == "frame":
             return out[:count]
         out[count:] = out[count - 1]
