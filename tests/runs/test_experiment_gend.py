@@ -37,7 +37,9 @@ def test_only_what_should_learn_has_learnt(recipe, tmp_path):
     assert os.path.isdir(os.path.join(result.workdir, "features")) != tuned
     before = np.load(tmp_path / "thin.npz")
     after = Run(result.workdir).best().weights["params"]["backbone"]
-    found = {convert.name([step.key for step in path]): leaf for path, leaf in jax.tree.flatten_with_path(after)[0]}
+    found = {
+        convert.name(tuple(step.key for step in path)): leaf for path, leaf in jax.tree.flatten_with_path(after)[0]
+    }
     assert found.keys() == set(before.files)
     moved = {path for path, leaf in found.items() if np.any(leaf != before[path])}
     norms = {path for path in found if "norm" in path}
