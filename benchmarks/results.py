@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
-ORDER = ("input", "recurrent", "train_step", "predict", "prepare", "detectors", "scale", "bulk", "soak")
+ORDER = ("input", "recurrent", "train_step", "predict", "prepare", "detectors", "scale", "large", "bulk", "soak")
 LIBRARIES = (
     "jax", "flax", "optax", "numpy", "opencv-python-headless", "simplejpeg", "onnxruntime",
     "tensorflow-cpu", "torch", "keras", "albumentations",

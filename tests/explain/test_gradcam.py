@@ -28,8 +28,8 @@ def test_the_maps_are_those_of_finite_differences(build, window):
     def logits_of(maps):
         model = true_gradient.merged(true_gradient.evaluating(detector.config), weights)
         valid, length = jnp.ones(maps.shape[:2], bool), jnp.full(len(maps), maps.shape[1])
-        tokens = [model.spatial(maps, valid)[0], model.temporal(maps, valid, length)[0]]
-        return model.head(model.fusion(tokens, None)[0], None)
+        tokens = [model.spatial(maps, valid)[0], model.temporal(maps, valid, valid, length)[0]]
+        return model.head(model.fusion(tokens, jnp.ones((len(maps), 2), bool), None)[0], None)
 
     maps = np.asarray(maps_of(batch.frames[0]))
     frames, height, width, channels = maps.shape

@@ -49,7 +49,7 @@ def test_a_video_gets_the_same_verdict(run, written, tmp_path):
     for folder, name in ((run, "jax"), (written, "jax"), (written, "onnx"), (written, "auto")):
         one = detector.load(folder, clips=3, engine=name)
         one.finder = Scripted(lambda _: [(5, 5, 30, 0.99)])
-        found.append(dataclasses.replace(one.predict(path), took=0))
+        found.append(dataclasses.replace(one.predict(path), took=0, record=None))
     assert found[0].probability is not None
     assert found[0] == found[1]
     for verdict in found[2:]:

@@ -167,7 +167,8 @@ def test_a_branch_learns_nothing_from_windows_for_which_it_is_off():
     logit = np.float32([0.0, 2.0])
     batch = Batch(None, None, None, label=np.int32([1, 0]), weight=np.float32([1, 1]), row=None)
     on = {"a": np.array([True, True]), "b": np.array([True, False])}
-    _, terms = step.total(Outputs(logit, {"a": logit, "b": logit}, None, on), batch, smoothing=0.0, auxiliary=1.0)
+    outputs = Outputs(logit, branch_logits={"a": logit, "b": logit}, branches_on=on)
+    _, terms = step.total(outputs, batch, c.Optim(label_smoothing=0.0, auxiliary=1.0))
     np.testing.assert_allclose(terms["loss/a"], (np.log(2) + np.log1p(np.exp(2))) / 2, rtol=1e-6)
     np.testing.assert_allclose(terms["loss/b"], np.log(2), rtol=1e-6)
 

@@ -37,7 +37,9 @@ def batches():
     yield *(jnp.concatenate([x, x[::-1]]) for x in clips), jnp.arange(6) % 2 == 0
 
 
-@pytest.mark.parametrize("variant", systems.VARIANTS)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALL)) for name in systems.VARIANTS]
+)
 def test_a_system_gives_what_it_gives_live(variant):
     options = dataclasses.replace(systems.options(variant), **ALL.get(variant, {}))
     _, _, params, stats = systems.split_model(options)
