@@ -305,7 +305,7 @@ def test_the_list_shows_jobs_and_leads_to_them(opened, address, score, file, vid
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.nth(0)).to_contain_text("second.mp4being scored")
-    expect(rows.nth(1)).to_contain_text("<b>first.mp4doneLooks fake0.900tiny")
+    expect(rows.nth(1)).to_contain_text("<b>first.mp4done<b>first.mp4: a reasonLooks fake0.900tiny")
     assert page.evaluate(CONTRAST) == []
     page.get_by_label("Show").select_option("done")
     expect(rows).to_have_count(1)
