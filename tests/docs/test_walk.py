@@ -44,6 +44,9 @@ PLACEHOLDERS = {
     "A.csv": "runs/fusion/report/scores.csv",
     "B.csv": "runs/micro/report/scores.csv",
     "C.csv": "runs/slow/report/scores.csv",
+    # The tutorial's own run was evaluated on other videos than `score` is asked about here.
+    "rescore runs/fusion/report peers": "evaluate --checkpoint runs/fusion --data shards --out own; "
+    "fusion-dfd rescore own peers",
     "rescore FILE": "rescore runs/fusion/report/scores.csv",
     "checkpoint RUN": "checkpoint runs/fusion",
     "verify RECORD VIDEO": "predict clip.mp4 --checkpoint runs/fusion --json > v.json; fusion-dfd verify v.json *.mp4",
