@@ -2,7 +2,7 @@
 
 Files::
 
-    lock              locked while a server runs on this folder
+    .lock             locked while a server runs on this folder
     name              random; the database that belongs to this folder holds it too
     jobs.sqlite       the store, unless --store names another
     incoming/         uploads that are not accepted yet
@@ -13,32 +13,22 @@ Files::
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 
 from fusion_dfd import atomic
-from fusion_dfd.config import ConfigError
-from fusion_dfd.serve.upload import LOCK
 
 NAME, DATABASE = "name", "jobs.sqlite"
 
 
 @contextlib.contextmanager
 def locked(path: str) -> Iterator[str]:
-    """The folder ``path``, made of mode 0700 if missing, for this process alone. Raises ConfigError."""
-    try:
+    """The folder ``path``, made of mode 0700 if missing, for this process alone. Raises DataError."""
+    with contextlib.suppress(OSError):  # the lock says why there can be no folder
         os.makedirs(path, mode=0o700, exist_ok=True)
-        lock = open(os.path.join(path, LOCK), "ab")  # noqa: SIM115
-    except OSError as error:
-        raise ConfigError(f"--data {path}: {error.strerror}; choose a folder that can be written") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(f"--data {path}: another server runs on it; end that one or choose another") from error
+    with atomic.locked(path, "serving from"):
         yield path
 
 

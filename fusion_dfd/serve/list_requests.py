@@ -54,11 +54,13 @@ async def send_batch(
     detector: Detector = None,
     callback: Callback = None,
 ) -> list[Sent]:
-    """Send many videos at once, e.g. `tar c *.mp4 | curl -T - -H 'Content-Type: application/x-tar' -X POST 'URL/api/batches?batch=monday'`.
+    """Send many videos at once, for example:
+
+        tar c *.mp4 | curl -T - -H 'Content-Type: application/x-tar' -X POST 'URL/api/batches?batch=monday'
 
     Every file is answered by itself, in order: accepted or refused. A file that was sent before is not scored again, so
     after a broken connection the whole batch may be sent once more.
-    """  # noqa: E501
+    """
     service: Service = request.app.state.service
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != TAR:
         raise HTTPException(415, f"send a tar archive of videos, with Content-Type: {TAR}")

@@ -80,7 +80,10 @@ def test_the_branch_reads_the_mesh_and_does_without(rng, face):
     frames = rng.integers(0, 255, (1, T, SIDE, SIDE, 3), np.uint8)
     valid, length = jnp.ones((1, T), bool), jnp.array([T])
     evaluating = nnx.view(branch, use_running_average=True)
-    run = lambda landmarks: evaluating(jnp.asarray(frames), jnp.asarray(landmarks), valid, valid, length)[1]  # noqa: E731
+
+    def run(landmarks):
+        return evaluating(jnp.asarray(frames), jnp.asarray(landmarks), valid, valid, length)[1]
+
     raised = face.copy()
     raised[:, 3, 5:][:, stored(LEFT_BROW), 1] -= 1.5
     assert run(face) != run(raised)

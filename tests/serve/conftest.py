@@ -17,6 +17,20 @@ from fusion_dfd.serve.scoring import ModelFacts
 FACE = Face(0, "fake", 0.9, {"micro": 0.8}, 4, 48, 120.0, None, ((0, 0.1), (1, 0.95)))
 
 
+class Clock:
+    """Tells the time that a test sets, in seconds."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 class Scripted:
     """A score of ten windows. ``held``: it waits after each until :meth:`step` lets it go on."""
 

@@ -56,18 +56,6 @@ def holders(tmp_path) -> keys.Keys:
     return keys.Keys(path)
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def jobs(tmp_path, clock):
     made = store.Store(store.sqlite(str(tmp_path / "jobs.sqlite")), "a folder", clock)

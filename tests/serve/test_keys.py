@@ -52,14 +52,8 @@ def test_changes_are_noticed_while_a_server_runs(path):
     assert known.holder(bob).name == "bob", "who edits the file must not lock everybody out"
 
 
-def test_submissions_within_a_minute_are_counted(path):
-    class Clock:
-        now = 0.0
-
-        def __call__(self):
-            return self.now
-
-    clock = Clock()
+def test_submissions_within_a_minute_are_counted(path, clock):
+    clock.now = 0
     alice, bob = (keys.add(path, name, 2, 7, False)[0] for name in ("alice", "bob"))
     known = Keys(path, clock)
     assert known.wait(known.holder(alice)) == 0

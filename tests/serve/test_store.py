@@ -20,18 +20,6 @@ pytestmark = pytest.mark.extras
 DIGEST = "d" * 64
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture(scope="module")
 def cluster():
     """URL of a PostgreSQL database."""

@@ -21,18 +21,6 @@ from fusion_dfd.types import DataError
 pytestmark = pytest.mark.extras
 
 
-class Clock:
-    now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 def files(tmp_path) -> Files:
     return Files(str(tmp_path / "data"))

@@ -22,12 +22,12 @@ def running(
     score: Score,
     facts: ModelFacts,
     limits: Limits,
-    options: Options = Options(),  # noqa: B008, it is frozen
+    options: Options | None = None,
     keys: Keys | None = None,
     others: Sequence[Detector] = (),
 ) -> Iterator[Service]:
     """``others``: detectors besides ``score`` with its ``facts``."""
-    detectors = [Detector(facts, score), *others]
+    options, detectors = options or Options(), [Detector(facts, score), *others]
     with upload.private_folder() as root:
         files = Files(root)
         store = Store(sqlite(os.path.join(root, DATABASE)), files.name)
