@@ -22,9 +22,25 @@ def load(name: str, variant: str) -> c.Config:
     return importlib.import_module(f"fusion_dfd.configs.{name}").get_config(variant)
 
 
-SHIPPED = [("fusion", variant) for variant in ("", "sample", "ffpp", "vgg16")]
-SHIPPED += [("baselines", variant) for variant in ("all", *baselines.FULL, *(f"{n}_small" for n in baselines.SMALL))]
-SHIPPED += [("gend", variant) for variant in ("sample", *gend.ENCODERS, *(f"{n}_probe" for n in gend.ENCODERS))]
+NAMES = sorted(path.stem for path in (ROOT / "fusion_dfd/configs").glob("[a-z]*.py"))
+
+
+def shipped():
+    """Every configuration in the package, in every variant that its message names."""
+    for name in NAMES:
+        if name != "sweep":  # a space to search
+            with pytest.raises(c.ConfigError) as caught:
+                load(name, "?")
+            for variant in str(caught.value).partition("it has ")[2].split(", "):
+                yield name, variant
+
+
+SHIPPED = list(shipped())
+
+
+def test_every_configuration_is_found():
+    assert {name for name, _ in SHIPPED} == {*NAMES} - {"sweep"}
+    assert {("fusion", "ffpp"), ("selfforged", "full"), ("gend", "dinov3_base_probe")} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize(("name", "variant"), SHIPPED)
@@ -163,7 +179,7 @@ def test_options_that_an_earlier_version_lacked_have_their_defaults():
     assert c.from_json(json.dumps(values)) == c.Config(seed=5)
 
 
-@pytest.mark.parametrize("name", ["fusion", "baselines", "gend", "sweep"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_checkout_has_the_configurations_of_the_package(name):
     known = vars(importlib.import_module(f"fusion_dfd.configs.{name}"))
     shim = runpy.run_path(str(ROOT / "configs" / f"{name}.py"))

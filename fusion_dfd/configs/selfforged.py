@@ -40,7 +40,7 @@ def small() -> c.Config:
         ),
         optim=c.Optim(lr=5e-4, weight_decay=0.02, warmup=100, ema=0.995, map=1.0),
         train=c.Train(steps=2400, batch_size=32, eval_every=300, log_every=20),
-        evaluate=c.Evaluate(batch_size=32, clips=4, target="fpr_1"),
+        evaluate=c.Evaluate(batch_size=32, windows=4, target="fpr_1"),
     )
 
 
