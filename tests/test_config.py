@@ -13,7 +13,7 @@ import pytest
 
 from fusion_dfd import cli, options
 from fusion_dfd import config as c
-from fusion_dfd.configs import baselines, gend
+from fusion_dfd.configs import baselines
 
 ROOT = pathlib.Path(__file__).parents[1]
 
