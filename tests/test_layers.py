@@ -10,8 +10,8 @@ import pathlib
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "fusion_dfd"
 LAYERS = [
-    "types", "atomic", "archives", "terminal", "process_pool", "cache", "options", "model_options", "config",
-    "weights", "datasets",
+    "types", "atomic", "archives", "terminal", "process_pool", "process_limits", "cache",
+    "options", "model_options", "config", "weights", "datasets",
     "faces", "synthetic", "forge", "shards", "input",
     "backbones", "models", "evaluation", "reports", "quality", "training", "runs", "peers", "export", "predict",
     "explain", "configs", "serve", "commands", "cli",

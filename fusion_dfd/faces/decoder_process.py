@@ -4,8 +4,7 @@ One process serves many files, one after the other. Requests and answers are JSO
 memory that both share, in the decoder's own pixel format. The parent asks for some frames ahead, so that decoding runs
 beside what is done with the frames.
 
-The limits bind crashes and greed. They are no sandbox: code that a file smuggled in could do what its user may, except
-write files.
+What the limits are worth stands in :mod:`fusion_dfd.process_limits`.
 """
 
 from __future__ import annotations
@@ -17,10 +16,7 @@ import json
 import math
 import mmap
 import os
-import resource
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -31,6 +27,7 @@ from typing import Any
 import av
 import numpy as np
 
+from fusion_dfd import process_limits
 from fusion_dfd.faces import decoding
 
 AHEAD = 4
@@ -40,9 +37,7 @@ SLOT = 6 * decoding.MOST_PIXELS + (16 << 20)
 PROBE_MEMORY, DECODE_MEMORY = 1 << 30, 3 << 30
 """Bytes that looking through a file and decoding it may take, of address space. 8K in ten bits takes 2 GB."""
 STEP = 60.0
-"""Seconds of processor time that a step (a packet, or opening the file) may take, after which the process is ended.
-
-It is processor time, so that the result does not depend on how busy the machine is."""
+"""Seconds of processor time that a step (a packet, or opening the file) may take, after which the process is ended."""
 TOO_LONG = "takes longer than the time limit, raise faces.time_limit or re-encode it"
 LATE = 5.0
 """Seconds beyond the time limit of a file after which a process that does not answer is ended."""
@@ -70,16 +65,8 @@ class DecoderProcess:
             os.ftruncate(shared, AHEAD * SLOT)
             self._memory = mmap.mmap(shared, AHEAD * SLOT)
             given = (theirs.fileno(), shared)
-            start = f"from fusion_dfd.faces import decoder_process; decoder_process.serve{given}"
             with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}"],
-                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=given,
-                    start_new_session=True,  # Ctrl-C reaches all processes of a session; the parent alone answers
-                )
+                self._process = process_limits.start("fusion_dfd.faces.decoder_process", f"serve{given}", given)
 
     @property
     def pid(self) -> int:
@@ -135,13 +122,8 @@ class DecoderProcess:
 
     def _died(self) -> Died:
         code = self._process.wait()
-        if code == -signal.SIGPROF:
-            return Died(f"its decoder hangs (more than {STEP:g} seconds of processor time at one step)")
-        if code < 0:
-            killed = -code == signal.SIGKILL
-            why = "was killed, perhaps for lack of memory" if killed else f"crashed ({signal.Signals(-code).name})"
-            return Died(f"its decoder {why}", again=killed)
-        return Died(f"its decoder ended (exit code {code})")
+        how = process_limits.ending(code, f"hangs (more than {STEP:g} seconds of processor time at one step)")
+        return Died(f"its decoder {how}", again=code == -signal.SIGKILL)
 
 
 _idle: list[DecoderProcess] = []
@@ -209,24 +191,18 @@ def serve(channel: int, shared: int) -> None:
     requests = Connection(channel)
     memory = np.frombuffer(mmap.mmap(shared, AHEAD * SLOT), np.uint8)
     worker = _Worker(memory)
-    _harmless()
+    process_limits.harmless()
     while True:
         try:
             request = json.loads(requests.recv_bytes())
         except EOFError:
             return
         answer = worker.answer(request)
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        process_limits.bound_time(0)
         try:
             requests.send_bytes(json.dumps(answer).encode())
         except ConnectionError:
             return
-
-
-def _harmless() -> None:
-    """From here on, this process writes neither files nor core dumps."""
-    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(limit, (0, 0))
 
 
 class _Worker:
@@ -234,7 +210,7 @@ class _Worker:
 
     def __init__(self, memory: np.ndarray):
         self._memory = memory
-        self._own = _address_space()
+        self._own = process_limits.address_space()
         self._film: decoding.Film | None = None
         self._size: tuple[int, int] | None = None
         self._end = math.inf
@@ -255,7 +231,7 @@ class _Worker:
         if "limit" in request:
             self._end = time.monotonic() + request["limit"]
             self._film = None
-        self._bound(PROBE_MEMORY if "probe" in request else DECODE_MEMORY)
+        process_limits.bound_memory(self._own, PROBE_MEMORY if "probe" in request else DECODE_MEMORY)
         self._check()
         if "probe" in request:
             return decoding.probe(request["probe"], self._check)
@@ -275,12 +251,7 @@ class _Worker:
     def _check(self) -> None:
         if time.monotonic() > self._end:
             raise decoding.Refused(TOO_LONG)
-        signal.setitimer(signal.ITIMER_PROF, STEP)  # ends the process unless it is set again
-
-    def _bound(self, memory: int) -> None:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        if self._own:
-            resource.setrlimit(resource.RLIMIT_AS, (self._own + memory, hard))
+        process_limits.bound_time(STEP)
 
     def _stored(self, frame: decoding.Frame, slot: int) -> dict[str, Any]:
         """Copy a frame into its place of the shared memory."""
@@ -304,12 +275,3 @@ class _Worker:
 def _rows(plane: av.video.plane.VideoPlane) -> np.ndarray:
     """uint8 [rows, bytes of a row], the memory of the plane itself."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-
-
-def _address_space() -> int:
-    """Bytes of this process's address space; 0 where the system does not say (only Linux honours the limit)."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[0]) * mmap.PAGESIZE
-    except OSError:
-        return 0

@@ -1,26 +1,25 @@
-"""Reads the arrays of Keras models, ``.keras`` and the older ``.h5`` with layer names, using h5py alone.
+"""Reads the arrays of Keras models, ``.keras`` and the older ``.h5`` with layer names, in a process of its own.
 
-Layouts: keras/src/legacy/saving/legacy_h5_format.py and keras/src/saving/saving_lib.py. A ``.weights.h5`` alone cannot
-be read: it numbers the layers of each kind, and only the configuration in a ``.keras`` says which layer has which
-number.
+A ``.weights.h5`` alone cannot be read: it numbers the layers of each kind, and only the configuration in a ``.keras``
+says which layer has which number.
 """
 
 from __future__ import annotations
 
-import collections
-import io
+import importlib.util
 import json
 import os
-import re
 import zipfile
+from typing import BinaryIO
 
 import numpy as np
 
-from fusion_dfd import archives
+from fusion_dfd import archives, process_limits
 from fusion_dfd.types import DataError
+from fusion_dfd.weights.keras_process import REMEDY
 
-_AUTOMATIC = re.compile(r"(conv(?:olution)?2d|batch_?normalization)(?:_(\d+))?")
-_REMEDY = "take the file from its source again"
+SECONDS = 120.0
+"""Processor time that a file may take; one of 0.5 GB takes a few seconds."""
 
 
 def read(path: str) -> dict[str, np.ndarray]:
@@ -31,6 +30,7 @@ def read(path: str) -> dict[str, np.ndarray]:
     order of their creation; the first number depends on what the process had created before.
 
     Raises :class:`DataError` for a missing or damaged file, one without names of layers, and where h5py is missing.
+    Also for a file over which the library behind h5py crashes or spins.
     """
     return read_nested(path)[""]
 
@@ -40,130 +40,47 @@ def read_nested(path: str) -> dict[str, dict[str, np.ndarray]]:
 
     ``""`` has the model's own layers, ``time_distributed`` those of the model that the layer of that name wraps.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise DataError(f"{path}: Keras's files need h5py: pip install 'fusion-dfd[h5]'") from error
-    try:
-        if zipfile.is_zipfile(path):
+    if importlib.util.find_spec("h5py") is None:
+        raise DataError(f"{path}: Keras's files need h5py: pip install 'fusion-dfd[h5]'")
+    if zipfile.is_zipfile(path):
+        try:
             with zipfile.ZipFile(path) as archive:
                 archives.check(archive, path)
-                layers = json.loads(archive.read("config.json"))["config"]["layers"]
-                content = archive.read("model.weights.h5")
-                with h5py.File(io.BytesIO(content)) as file:
-                    _check(file, len(content))
-                    found = _archived(file["layers"], layers)
-        else:
-            with h5py.File(path) as file:
-                _check(file, os.path.getsize(path))
-                found = _legacy(file.get("model_weights", file))
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "no HDF5 file"  # h5py puts a paragraph into strerror
-        raise DataError(f"{path}: cannot be read ({reason}), check the path or {_REMEDY}") from error
-    except _DAMAGE as error:
-        raise DataError(f"{path}: no complete Keras model ({type(error).__name__}), {_REMEDY}") from error
-    if not any(found.values()):
-        raise DataError(f"{path}: names no layers; save the model as .keras, or by model.save as .h5")
-    return {wrapper: _by_name(layers) for wrapper, layers in found.items()}
+        except (*archives.DAMAGE, OSError, RuntimeError) as error:
+            raise DataError(f"{path}: no complete Keras model ({type(error).__name__}), {REMEDY}") from error
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as answer:
+        try:
+            call = f"send({path!r}, {SECONDS}, {theirs})"
+            process = process_limits.start("fusion_dfd.weights.keras_process", call, (theirs,))
+        finally:
+            os.close(theirs)
+        try:
+            return _received(answer, path)
+        except EOFError as error:
+            how = process_limits.ending(process.wait(), f"takes more than {SECONDS:g} seconds of processor time")
+            raise DataError(f"{path}: the process that reads it {how}, {REMEDY}") from error
+        finally:
+            process.kill()
+            process.wait()
 
 
-_DAMAGE = (*archives.DAMAGE, LookupError, TypeError, AttributeError, RuntimeError, MemoryError)
-"""What zipfile, json and h5py raise over a damaged model."""
-EXPANSION = 20
-"""Most bytes of all arrays, as a multiple of the file's."""
-HARMLESS = 1 << 28
-"""Bytes of arrays that may be read whatever the multiple is."""
-
-
-def _check(file, size: int) -> None:
-    """Raises ValueError where a file of ``size`` bytes names other files, or its arrays would be far larger than it."""
-    import h5py
-
-    total, groups, seen = 0, [file], set()
-    while groups:
-        group = groups.pop()
-        if hash(group.id) in seen:
-            continue
-        seen.add(hash(group.id))
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError("a link")  # a soft one may lead to an external one
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                groups.append(item)
-            elif isinstance(item, h5py.Dataset):
-                if item.external or item.is_virtual:
-                    raise ValueError("values in other files")
-                total += item.nbytes
-            if total > max(HARMLESS, EXPANSION * size):
-                raise ValueError(total)
-
-
-Layers = dict[str, dict[str, list[np.ndarray]]]
-"""Arrays in order, by name of the layer, by name of the layer that wraps their model (``""`` for none)."""
-
-
-def _legacy(root) -> Layers:
-    found: Layers = {"": {}}
-    for layer in _strings(root, "layer_names"):
-        arrays = [(name.split("/"), root[layer][name][()]) for name in _strings(root[layer], "weight_names")]
-        inner = {path[-2] for path, _ in arrays if len(path) > 1}
-        if len(inner) < 2 or any(name.endswith("_cell") for name in inner):
-            found[""][layer] = [array for _, array in arrays]
-            continue
-        found[layer] = {}
-        for path, array in arrays:
-            found[layer].setdefault(path[-2], []).append(array)
-    return found
-
-
-def _strings(group, name: str) -> list[str]:
-    """An attribute that is a list of strings; Keras splits a long one into numbered attributes."""
-    parts = [name] if name in group.attrs else []
-    while f"{name}{len(parts)}" in group.attrs:
-        parts.append(f"{name}{len(parts)}")
-    values = [value for part in parts for value in group.attrs[part]]
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-
-
-def _archived(groups, layers: list[dict]) -> Layers:
-    """``layers`` of the model's configuration say the names of the numbered groups."""
-    found: Layers = {"": {}}
-    seen: collections.Counter[str] = collections.Counter()
-    for layer in layers:
-        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"])).lower()
-        group, name = f"{kind}_{seen[kind]}" if seen[kind] else kind, layer["config"]["name"]
-        seen[kind] += 1
-        if group not in groups:
-            found[""][name] = []
-            continue
-        within, options = groups[group], layer["config"]
-        if "layer" in within and isinstance(options.get("layer"), dict):  # a wrapper, such as TimeDistributed
-            within, options = within["layer"], options["layer"]["config"]
-        if "layers" in within and "layers" in options:
-            found[name] = _archived(within["layers"], options["layers"])[""]
-        else:
-            found[""][name] = _stored(within.get("cell", within))
-    return found
-
-
-def _stored(group) -> list[np.ndarray]:
-    stored = group.get("vars", {})
-    return [stored[str(index)][()] for index in range(len(stored))]
-
-
-def _by_name(found: dict[str, list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays by ``layer/position``; layers that Keras named automatically are numbered in order."""
-    numbered = collections.defaultdict(list)
-    for layer, arrays in found.items():
-        if arrays and (match := _AUTOMATIC.fullmatch(layer)):
-            kind = "conv2d" if match[1].startswith("conv") else "batch_normalization"
-            numbered[kind].append((int(match[2] or 0), layer))
-    renamed = {
-        layer: f"{kind}#{index}" for kind, layers in numbered.items() for index, (_, layer) in enumerate(sorted(layers))
-    }
+def _received(answer: BinaryIO, path: str) -> dict[str, dict[str, np.ndarray]]:
+    """What :func:`fusion_dfd.weights.keras_process.send` writes. Raises EOFError where it ends too early."""
+    line = answer.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError
+    said = json.loads(line)
+    if "refused" in said:
+        raise DataError(f"{path}: {said['refused']}")
     return {
-        f"{renamed.get(layer, layer)}/{index}": array
-        for layer, arrays in found.items()
-        for index, array in enumerate(arrays)
+        wrapper: {name: _array(answer, np.dtype(kind), shape) for name, (kind, shape) in arrays.items()}
+        for wrapper, arrays in said["models"].items()
     }
+
+
+def _array(answer: BinaryIO, dtype: np.dtype, shape: list[int]) -> np.ndarray:
+    array = np.empty(shape, dtype)
+    if answer.readinto(array.reshape(-1).view(np.uint8)) < array.nbytes:
+        raise EOFError
+    return array

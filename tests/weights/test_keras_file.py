@@ -1,6 +1,7 @@
 """Keras's files: arrays by layer and place; what is damaged or nameless is one sentence."""
 
 import json
+import pathlib
 import sys
 import zipfile
 
@@ -111,6 +112,23 @@ def test_without_the_package_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(DataError, match=r"pip install 'fusion-dfd\[h5\]'"):
         keras_file.read("a.h5")
+
+
+def test_a_file_over_which_the_library_crashes_is_one_sentence(tmp_path):
+    path = legacy(tmp_path / "a.h5", {"a": [("a/kernel:0", np.ones(3, np.float32))]})
+    content = pathlib.Path(path).read_bytes()
+    text = b"\x19\x01"  # the type of names: texts of any length; the bytes after it say in which coding
+    assert content.count(text + bytes(2)) == 2
+    pathlib.Path(path).write_bytes(content.replace(text + bytes(2), text + b"\xff\xff"))
+    with pytest.raises(DataError, match=rf"^{path}: [^\n]*(crashed \(SIGSEGV\)|no complete Keras model)[^\n]+ again$"):
+        keras_file.read(path)
+
+
+def test_a_file_that_takes_too_long_is_one_sentence(tmp_path, monkeypatch):
+    path = legacy(tmp_path / "a.h5", {"a": [("a/kernel:0", np.ones(3, np.float32))]})
+    monkeypatch.setattr(keras_file, "SECONDS", 1e-6)
+    with pytest.raises(DataError, match=r"a\.h5: the process that reads it takes more than 1e-06 seconds of processor"):
+        keras_file.read(path)
 
 
 @pytest.mark.parametrize("kind", ["external values", "external link", "soft link"])
