@@ -25,6 +25,8 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_multi_string("checkpoint", None, runs, required=True, flag_values=values)
     address = "address to listen on; others may reach 0.0.0.0"
     flags.DEFINE_string("host", "127.0.0.1", address, flag_values=values)
+    names = "another name by which requests may call a server without keys, e.g. that of a proxy; repeat it for several"
+    flags.DEFINE_multi_string("allow_host", [], names, flag_values=values)
     whole("port", 8000, "port to listen on; 0 = any that is free", 0, 65535, flag_values=values)
     whole("max_mb", 200, "largest upload, megabytes", 1, flag_values=values)
     whole("max_seconds", 600, "longest video, seconds", 1, flag_values=values)
@@ -58,6 +60,7 @@ def main(_: list[str], given: flags.FlagValues) -> int:
         keep_videos=given.keep_videos,
         private_callbacks=given.private_callbacks,
         loopback=request_guard.is_loopback(given.host),
+        hosts=(*([] if request_guard.is_address(given.host) else [given.host]), *given.allow_host),
     )
     setup = server.Setup(
         detectors=_named(given.checkpoint),

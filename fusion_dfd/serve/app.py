@@ -16,7 +16,7 @@ from fusion_dfd.serve import job_requests, list_requests
 from fusion_dfd.serve.interface import Health, ModelInfo
 from fusion_dfd.serve.job_requests import COOKIE, known
 from fusion_dfd.serve.keys import Holder
-from fusion_dfd.serve.request_guard import Guard
+from fusion_dfd.serve.request_guard import Guard, Hosts
 from fusion_dfd.serve.service import Service
 
 PAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
@@ -35,7 +35,8 @@ def create(service: Service) -> FastAPI:
     )
     app.state.service = service
     # With keys, a foreign page that lets its name point to this machine has none, and a proxy may pass on any name.
-    app.add_middleware(Guard, loopback=service.options.loopback and service.keys is None)
+    hosts = Hosts(service.options.loopback, service.options.hosts) if service.keys is None else None
+    app.add_middleware(Guard, hosts=hosts)
     app.add_exception_handler(SQLAlchemyError, _store_away)
     app.add_api_route("/api/model", model, methods=["GET"], response_model=ModelInfo)
     app.include_router(list_requests.router)

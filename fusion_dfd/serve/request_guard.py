@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,15 +26,37 @@ HEADERS = {
 }
 
 
+class Hosts:
+    """The names by which a server without keys may be called.
+
+    In DNS rebinding, a foreign page lets its own name point to this server, and the browser takes the server for the
+    page's own. Such a name is none of these: localhost and other names of the loopback; where other machines reach the
+    server, any address in digits (a page that was loaded from one is the server's own) and this machine's name; and
+    what the operator adds.
+    """
+
+    def __init__(self, loopback: bool, more: Sequence[str] = ()):
+        here = [] if loopback else [socket.gethostname(), f"{socket.gethostname().partition('.')[0]}.local"]
+        self._loopback, self._names = loopback, tuple(name.lower() for name in (*here, *more))
+
+    def known(self, name: str) -> bool:
+        """Whether ``name``, in lower case and without port, is one of them. Asks no DNS."""
+        return name in self._names or is_loopback(name) or (not self._loopback and is_address(name))
+
+    def __str__(self) -> str:
+        addresses = "127.0.0.1" if self._loopback else "addresses in digits"
+        return ", ".join(dict.fromkeys(("localhost", *self._names))) + f" and {addresses}"
+
+
 class Guard:
     """Middleware that adds :data:`HEADERS` to every response that does not set them, and refuses two kinds of requests.
 
-    A server bound to a loopback address accepts only loopback names as host: in DNS rebinding a foreign page lets its
-    own name point to this machine. And a page of another origin may only read, never change anything.
+    A request must call the server by one of its ``hosts`` (None: by any name). And a page of another origin may only
+    read, never change anything.
     """
 
-    def __init__(self, app: ASGIApp, loopback: bool):
-        self._app, self._loopback = app, loopback
+    def __init__(self, app: ASGIApp, hosts: Hosts | None):
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,8 +76,8 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> str | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._loopback and not is_loopback(_hostname(host)):
-            return f"this server answers to localhost and 127.0.0.1 only, not to {host[:100]!r}"
+        if self._hosts is not None and not self._hosts.known(_hostname(host)):
+            return f"this server answers to {self._hosts} only, not to {host[:100]!r}; --allow_host adds a name"
         if method not in ("GET", "HEAD") and origin is not None and _netloc(origin) != host:
             return f"a page of {origin[:100]!r} may not use this server"
         return None
@@ -63,6 +87,14 @@ def is_loopback(name: str) -> bool:
     """Whether a host name or address is this machine's loopback, without a DNS query."""
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_address(name: str) -> bool:
+    """Whether a host name is an address in digits."""
+    try:
+        return bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 

@@ -47,6 +47,8 @@ class Options:
     """Whether callbacks may go to private addresses."""
     loopback: bool = True
     """Whether only this machine reaches the server."""
+    hosts: tuple[str, ...] = ()
+    """Names by which requests may call the server, beside localhost; see :class:`request_guard.Hosts`."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ _AUTOMATIC = re.compile(r"(conv(?:olution)?2d|batch_?normalization)(?:_(\d+))?")
 def send(path: str, seconds: float, channel: int) -> None:
     """Read a Keras model and write it to the open file of number ``channel``.
 
-    A line of JSON comes first: ``{"refused": REASON}``, or ``{"models": {WRAPPER: {NAME: [DTYPE, SHAPE], ..}, ..}}`` with
+    A line of JSON comes first. It is ``{"refused": REASON}``, or ``{"models": {WRAPPER: {NAME: [DTYPE, SHAPE]}}}`` with
     the names that :func:`fusion_dfd.weights.keras_file.read_nested` gives. The bytes of each array follow. The process
     is ended after ``seconds`` of processor time.
     """

@@ -1,5 +1,7 @@
 """Requests that a page from elsewhere can cause are refused."""
 
+import socket
+
 import pytest
 
 pytest.importorskip("starlette", reason="the extra app is not installed")
@@ -7,15 +9,18 @@ pytest.importorskip("httpx2", reason="the extra app-test is not installed")
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from fusion_dfd.serve.request_guard import HEADERS, Guard, is_loopback
+from fusion_dfd.serve.request_guard import HEADERS, Guard, Hosts, is_loopback
 
 pytestmark = pytest.mark.extras
 
 HOME = "http://127.0.0.1:8000"
 
 
-def client(loopback: bool = True, **headers) -> TestClient:
-    return TestClient(Guard(PlainTextResponse("let in", headers=headers), loopback), base_url=HOME)
+LOCAL = Hosts(loopback=True)
+
+
+def client(hosts: Hosts | None = LOCAL, **headers) -> TestClient:
+    return TestClient(Guard(PlainTextResponse("let in", headers=headers), hosts), base_url=HOME)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "LOCALHOST:8000", "[::1]:8000", "127.0.0.2"])
@@ -41,7 +46,26 @@ def test_other_names_are_refused_on_loopback_alone(host):
     answer = client().get("/", headers={"host": host})
     assert answer.status_code == 403
     assert "localhost and 127.0.0.1 only" in answer.json()["detail"]
-    assert client(loopback=False).get("/", headers={"host": host}).text == "let in"
+    assert client(hosts=None).get("/", headers={"host": host}).text == "let in"
+
+
+@pytest.mark.parametrize("host", ["192.168.0.5:8000", "[fe80::1]:8000", "localhost", "Desk:8000", "desk.local", "a.b"])
+def test_a_server_that_others_reach_answers_to_addresses_its_own_name_and_those_allowed(host, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "desk")
+    assert client(Hosts(False, ["A.b"])).get("/", headers={"host": host}).text == "let in"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "192.168.0.5.evil.example:8000", "evil.desk", "", "x@192.168.0.5"])
+def test_a_server_that_others_reach_is_not_a_foreign_page_s_own(host, monkeypatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "desk")
+    answer = client(Hosts(False)).post("/", headers={"host": host, "origin": f"http://{host}"})
+    assert answer.status_code == 403
+    assert "answers to localhost, desk, desk.local and addresses in digits only" in answer.json()["detail"]
+    assert "--allow_host adds a name" in answer.json()["detail"]
+
+
+def test_a_server_of_this_machine_alone_may_stand_behind_a_proxy():
+    assert client(Hosts(True, ["team.example"])).get("/", headers={"host": "team.example"}).text == "let in"
 
 
 @pytest.mark.parametrize(
@@ -49,8 +73,8 @@ def test_other_names_are_refused_on_loopback_alone(host):
 )
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT"])
 def test_pages_of_other_origins_change_nothing(origin, method):
-    for loopback in (True, False):
-        answer = client(loopback).request(method, "/", headers={"origin": origin})
+    for hosts in (Hosts(True), Hosts(False), None):
+        answer = client(hosts).request(method, "/", headers={"origin": origin})
         assert answer.status_code == 403
         assert "may not use this server" in answer.json()["detail"]
 
