@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -55,26 +55,14 @@ def score_windows(
     if not collected.done.all():
         count = int(collected.done.sum())
         raise DataError(f"the batches hold {count} of {len(windows)} windows: the loader dropped some")
-    rows = [
-        row_facts(table, row, start) | collected.facts(table, row, number)
-        for number, (row, start) in enumerate(zip(windows.rows.tolist(), windows.starts.tolist(), strict=True))
-    ]
-    for row, length in zip(rows, collected.lengths.tolist(), strict=True):
-        row["stop"] = row["start"] + length
+    places = zip(windows.rows.tolist(), windows.starts.tolist(), strict=True)
+    rows = [collected.facts(table, row, start, number) for number, (row, start) in enumerate(places)]
     scored = [Score(**row, logit=float(logit)) for row, logit in zip(rows, collected.logits, strict=True)]
     if len(collected.frames) < len(windows):
         return scored, None
-    frames = [
-        FrameScore(**row | _of_frame(collected, row, number, t), logit=float(logit), frame=row["start"] + t)
-        for number, row in enumerate(rows)
-        for t, logit in enumerate(collected.frames[number])
-    ]
+    forged, logits = collected.forged, collected.frames
+    frames = [one for number, row in enumerate(rows) for one in frame_rows(row, forged.get(number), logits[number])]
     return scored, frames
-
-
-def _of_frame(collected: _Collected, row: dict, number: int, t: int) -> dict:
-    """What differs between a frame and its window."""
-    return {"forged": int(collected.forged[number][t]) if row["forged"] >= 0 else -1}
 
 
 class _Collected:
@@ -107,11 +95,10 @@ class _Collected:
             self.frames |= {int(row[i]): frame_logits[i, : length[i]] for i in np.flatnonzero(real)}
         return int(real.sum())
 
-    def facts(self, table: ClipTable, row: int, number: int) -> dict[str, int]:
-        """The fields of a :class:`Score` that a batch says."""
-        known = number in self.forged and (int(table.label[row]) == 0 or bool(table.stretches[row]))
-        forged = int(self.forged[number].sum()) if known else -1
-        return {"contiguous": int(self.contiguous[number]), "forged": forged}
+    def facts(self, table: ClipTable, row: int, start: int, number: int) -> dict[str, Any]:
+        """Of the window ``number``, at frame ``start`` of the clip in ``row``."""
+        length, contiguous = int(self.lengths[number]), bool(self.contiguous[number])
+        return window_facts(table, row, start, length, contiguous, self.forged.get(number))
 
 
 def _on_host(array: Any) -> np.ndarray | None:
@@ -121,13 +108,32 @@ def _on_host(array: Any) -> np.ndarray | None:
     return None if array is None else np.asarray(array)
 
 
-def row_facts(table: ClipTable, row: int, start: int) -> dict[str, Any]:
-    """The fields of a :class:`Score`, but for its logit, of the window at frame ``start`` of the clip in ``row``."""
+def window_facts(
+    table: ClipTable, row: int, start: int, length: int, contiguous: bool, forged: Sequence[int] | None
+) -> dict[str, Any]:
+    """The fields of a :class:`Score`, but for its logit, of ``length`` frames from ``start`` of the clip in ``row``.
+
+    ``forged`` [length] is the label of each frame. It counts only if the video is real or states its stretches.
+    """
+    begin = int(table.start[row]) + start
+    known = forged is not None and (int(table.label[row]) == 0 or bool(table.stretches[row]))
     return {
         **{name: str(getattr(table, name)[row]) for name in ("video", "dataset", "method", "compression", "group")},
         **{name: int(getattr(table, name)[row]) for name in ("clip", "track", "label")},
-        "start": int(table.start[row]) + start,
+        "start": begin,
+        "stop": begin + length,
+        "contiguous": int(contiguous),
+        "forged": int(np.sum(forged)) if known else -1,
     }
+
+
+def frame_rows(window: dict[str, Any], forged: Sequence[int] | None, logits: Sequence[float]) -> list[FrameScore]:
+    """The frames of a window: what :func:`window_facts` says of it, the label of each frame, and the logit of each."""
+    labels = forged if window["forged"] >= 0 else [-1] * len(logits)
+    return [
+        FrameScore(**window | {"forged": int(label)}, logit=float(logit), frame=window["start"] + t)
+        for t, (label, logit) in enumerate(zip(labels, logits, strict=True))
+    ]
 
 
 def stretches(table: ClipTable) -> dict[str, Stretches]:

@@ -108,10 +108,11 @@ def measure(
 ) -> dict[str, Any] | None:
     """The block ``stretches`` of a summary; None where no scored fake states its stretches.
 
-    ``partial`` counts these fakes, ``known`` their stretches, ``found`` those found in all videos; ``frame_auc`` and
-    ``segment_auc`` are ``{value, low, high, rows}``; ``ap_50`` and ``ap_75`` numbers. Only main faces and windows of
-    consecutive frames count. Without ``frames``, a frame has the score of its window. Where ``stretches`` lacks one of
-    the fakes, as for a table of scores without its shards, what needs them is None.
+    ``partial`` counts these fakes, ``known`` their stretches, ``found`` those found in all videos; ``spans`` is
+    ``{video: Stretches.text()}`` of these fakes; ``frame_auc`` and ``segment_auc`` are ``{value, low, high, rows}``;
+    ``ap_50`` and ``ap_75`` numbers. Only main faces and windows of consecutive frames count. Without ``frames``, a
+    frame has the score of its window. Where ``stretches`` lacks one of the fakes, as for a table of scores without its
+    shards, what needs them is None.
     """
     rows = _counting(scores)
     partial = {row.video for row in rows if row.label}
@@ -131,6 +132,7 @@ def measure(
         "found": sum(map(len, found.values())),
         "frame_auc": _auc(labelled, bootstrap, seed) if labelled else None,
         "segment_auc": _auc([(int(row.forged > 0), row) for row in rows], bootstrap, seed),
+        "spans": {video: stretches[video].text() for video in sorted(partial)} if known else None,
         **{f"ap_{round(100 * least)}": average_precision(known, found, least) if known else None for least in OVERLAPS},
     }
 

@@ -22,8 +22,7 @@ from rich.console import Console
 
 from fusion_dfd import atomic, config, process_pool, terminal
 from fusion_dfd.evaluation.calibrate import logit
-from fusion_dfd.evaluation.evaluate import attributes, row_facts, unscored
-from fusion_dfd.evaluation.scores import FrameScore
+from fusion_dfd.evaluation.evaluate import attributes, frame_rows, stretches, unscored, window_facts
 from fusion_dfd.evaluation.summary import Unscored, summarise
 from fusion_dfd.peers import worker
 from fusion_dfd.peers.worker import Answers, Chunk, Setup
@@ -37,6 +36,8 @@ from fusion_dfd.shards import clip_index
 from fusion_dfd.types import DataError, Score
 
 PREDICTIONS = "predictions.jsonl"
+VERSION = 2
+"""Of that file."""
 CHUNK = 8
 """Videos of a task: few, because those of a task are tried one by one where the detector fails."""
 PATIENCE = 900.0
@@ -131,7 +132,7 @@ def _ask(setup: Setup, chunks: Sequence[Chunk], own: bool) -> Iterator[dict[str,
 def _header(setup: Setup, found: Mapping[str, Any]) -> dict[str, Any]:
     """Which detector, faces and windows predictions are of."""
     about = dataclasses.asdict(setup) | {"folders": [_content(folder) for folder in setup.folders]}
-    return json.loads(json.dumps({**about, **found}))
+    return json.loads(json.dumps({"version": VERSION, **about, **found}))
 
 
 def _content(folder: str) -> str:
@@ -203,12 +204,11 @@ def _report(
     tables = {str(video): split.table for split in splits for video in split.table.video}
     rows, frames = [], []
     for video, windows in kept.found.items():
-        for row, start, probabilities in windows:
-            facts = row_facts(tables[video], row, start)
+        for row, start, probabilities, contiguous, forged in windows:
+            facts = window_facts(tables[video], row, start, len(forged), contiguous, forged)
             rows.append(Score(**facts, logit=float(logit([np.mean(probabilities)])[0])))
             if stated["input"] == "frame":
-                values = enumerate(logit(probabilities).tolist())
-                frames += [FrameScore(**facts, logit=value, frame=facts["start"] + t) for t, value in values]
+                frames += frame_rows(facts, forged, logit(probabilities).tolist())
     lost = [one for folder in setup.folders for one in unscored(folder, setup.split)]
     lost += [_lost(tables[video], video, reason) for video, reason in failed.items()]
     facts = {key: of for folder in setup.folders for key, of in attributes(folder).items()}
@@ -219,6 +219,7 @@ def _report(
         bootstrap=options.bootstrap,
         rule=options.aggregate,
         tracks=options.tracks,
+        stretches={key: of for split in splits for key, of in stretches(split.table).items()},
         attributes=facts,
     )
     about = AboutRun(

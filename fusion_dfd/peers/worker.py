@@ -14,15 +14,15 @@ import numpy as np
 from fusion_dfd.config import Data
 from fusion_dfd.input import augment
 from fusion_dfd.input.sampling import list_windows
-from fusion_dfd.input.windows import FrameWindows, WindowRequest
+from fusion_dfd.input.windows import FrameWindows, Seen, WindowRequest
 from fusion_dfd.peers import detector
 from fusion_dfd.process_pool import Report
 from fusion_dfd.shards import clip_index
 from fusion_dfd.types import DataError
 
-Answers = list[tuple[int, int, list[float]]]
-"""Of a video: the row of the clip table, the first frame in the stored clip, and the probabilities of each window:
-one, or those of its frames."""
+Answers = list[tuple[int, int, list[float], bool, list[int]]]
+"""Of a video: for each window the row of the clip table, the first frame in the stored clip, the probabilities (one, or
+those of its frames), whether its frames are known to be consecutive, and the label of each frame."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,22 +106,24 @@ class Reader:
         """Of the windows of a video."""
         return self._of_video[video]
 
-    def read(self, number: int) -> np.ndarray:
-        """A window as items: uint8 [n, h, w, 3] of n frames, or [1, t, h, w, 3]."""
+    def read(self, number: int) -> tuple[np.ndarray, Seen]:
+        """A window as items, uint8 [n, h, w, 3] of n frames or [1, t, h, w, 3], and what is known of it."""
         side, frames = self._stated.size, self._stated.frames
         request = WindowRequest(int(self.windows.rows[number]), int(self.windows.starts[number]), self._params)
         out = np.empty((frames, side, side, 3), np.uint8)
-        count = len(self._source.read(request, out).landmarks)
+        seen = self._source.read(request, out)
+        count = len(seen.landmarks)
         if self._stated.input == "frame":
-            return out[:count]
+            return out[:count], seen
         out[count:] = out[count - 1]
-        return out[None]
+        return out[None], seen
 
 
 def _ask(loaded: detector.Detector, reader: Reader, videos: Sequence[str]) -> dict[str, Answers]:
     numbers = [number for video in videos for number in reader.numbers(video)]
     given: dict[int, list[float]] = {number: [] for number in numbers}
-    for owners, items in _batches(reader, numbers, loaded.stated.batch):
+    known: dict[int, tuple[bool, list[int]]] = {}
+    for owners, items in _batches(reader, numbers, loaded.stated.batch, known):
         try:
             found = loaded.probabilities(items)
         except DataError:
@@ -135,20 +137,26 @@ def _ask(loaded: detector.Detector, reader: Reader, videos: Sequence[str]) -> di
             given[owner].append(probability)
     rows, starts = reader.windows.rows, reader.windows.starts
     return {
-        video: [(int(rows[number]), int(starts[number]), given[number]) for number in reader.numbers(video)]
+        video: [(int(rows[one]), int(starts[one]), given[one], *known[one]) for one in reader.numbers(video)]
         for video in videos
     }
 
 
-def _batches(reader: Reader, numbers: Sequence[int], size: int) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Items in batches of ``size``, each with the number of its window; windows share batches."""
+def _batches(
+    reader: Reader, numbers: Sequence[int], size: int, known: dict[int, tuple[bool, list[int]]]
+) -> Iterator[tuple[list[int], np.ndarray]]:
+    """Items in batches of ``size``, each with the number of its window; windows share batches.
+
+    ``known`` gets, by number, whether the frames of a window are consecutive, and the label of each.
+    """
     owners: list[int] = []
     waiting: list[np.ndarray] = []
     for number in numbers:
         try:
-            items = reader.read(number)
+            items, seen = reader.read(number)
         except DataError as error:
             raise _Failed(str(error)) from error
+        known[number] = seen.contiguous, seen.forged.tolist()
         owners += [number] * len(items)
         waiting += list(items)
         while len(waiting) >= size:

@@ -161,12 +161,14 @@ def _best(rows: dict, higher: bool) -> set[str]:
     return {name for name, value in known.items() if value == top}
 
 
-def paired_page(rows: Mapping[str, Sequence[VideoScore]], tables: Sequence[tuple[str, str, list[list[str]]]]) -> str:
+def paired_page(
+    rows: Mapping[str, Sequence[VideoScore]], tables: Sequence[tuple[str, str, list[str], list[list[str]]]]
+) -> str:
     """A self-contained HTML page.
 
     Args:
       rows: videos of each table, by name.
-      tables: of the comparisons: title, a sentence, and rows of metric, difference, interval, p-value as text.
+      tables: title, a sentence, header, and rows of cells as text.
     """
     common = set.intersection(*({row.video for row in videos} for videos in rows.values()))
     kept = {name: [row for row in videos if row.video in common] for name, videos in rows.items()}
@@ -174,7 +176,6 @@ def paired_page(rows: Mapping[str, Sequence[VideoScore]], tables: Sequence[tuple
         "paired",
         "Comparison",
         curves=_curves(kept),
-        header=("metric", "difference", "95% interval", "p"),
         names=list(rows),
         tables=tables,
         videos=len(common),

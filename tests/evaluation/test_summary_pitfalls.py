@@ -11,12 +11,11 @@ import pytest
 
 from fusion_dfd import config as c
 from fusion_dfd.datasets import splits
-from fusion_dfd.evaluation import calibrate, evaluate, metrics, scores, training_data
+from fusion_dfd.evaluation import calibrate, evaluate, metrics, score_table, scores, training_data
 from fusion_dfd.evaluation.summary import summarise
 from fusion_dfd.faces.video import VideoInfo
 from fusion_dfd.quality import check
 from fusion_dfd.quality.probe_files import Probe
-from fusion_dfd.runs import external_scores
 from fusion_dfd.shards import clip_index, plan
 from fusion_dfd.types import DataError, Video
 
@@ -96,7 +95,7 @@ def test_file_names_shared_by_manipulations_do_not_become_one_video(tmp_path, ma
     lines = "".join(f"000_003,1,{row.logit},{n}\n" for n, row in enumerate(rows))
     (tmp_path / "a.csv").write_text("video,label,logit,n\n" + lines)
     with pytest.raises(DataError, match="add the column method"):
-        external_scores.read_table(tmp_path / "a.csv")
+        score_table.read_table(tmp_path / "a.csv")
 
 
 def test_videos_without_a_face_cannot_raise_a_score_by_being_left_out(tmp_path, make):

@@ -11,6 +11,7 @@ from strange_peers import DIES, RAISES
 from fusion_dfd import cli, config
 from fusion_dfd.peers import score
 from fusion_dfd.peers.worker import Setup
+from fusion_dfd.runs import external_scores
 from fusion_dfd.types import DataError
 
 GREYS = {f"r{n}": (0, 30 + 10 * n) for n in range(5)} | {f"f{n}": (1, 100 + 10 * n) for n in range(5)}
@@ -63,6 +64,30 @@ def test_one_command_fills_the_table_of_four_sets(tmp_path, monkeypatch, capsys)
         }
     }
     assert "By what the data set says of its videos" in pathlib.Path(done.reports[0]).read_text()
+
+
+def test_forged_stretches_are_measured_as_those_of_a_run_and_again_by_rescore(tmp_path, capsys):
+    """Frames 2 to 4 of six are forged. Frames in windows of two, and one clip of the frames 1 to 4."""
+    reals = {f"r{n}": (0, 30 + 10 * n) for n in range(4)}
+    folder = plain_shards.write(tmp_path / "shards", reals | {"f0": (1, 200), "f1": (1, 210)}, forged=(2, 5))
+    outs = [str(tmp_path / name) for name in ("frames", "clips")]
+    score.score(setup("Bright", folder, frames=2), outs[0], OPTIONS, own=False)
+    score.score(setup("Clips", folder), outs[1], OPTIONS, own=False)
+    frames, clips = (metrics(out)["stretches"] for out in outs)
+    assert frames["spans"] == clips["spans"] == {f"plain/Deepfakes//f{n}": "2:5" for n in range(2)}
+    # The window of frames 4 and 5 is half forged and below 0.5: found are 2 and 3, an overlap of 2 / 3.
+    assert (frames["found"], frames["ap_50"], frames["ap_75"]) == (2, 1, 0)
+    assert frames["frame_auc"]["value"] == frames["segment_auc"]["value"] == 1
+    assert (frames["frame_auc"]["rows"], frames["segment_auc"]["rows"]) == (36, 18)
+    # Found are 1 to 4, an overlap of 3 / 4. A forged frame is above the 16 real ones, and as high as the first of its
+    # window; one video is above the other.
+    assert (clips["found"], clips["ap_50"], clips["ap_75"], clips["segment_auc"]["value"]) == (2, 1, 1, 1)
+    assert clips["frame_auc"]["value"] == pytest.approx((16 + 0.5 + 0.5) / 18)
+    *_, page = external_scores.rescore(outs, str(tmp_path / "both"), OPTIONS)
+    assert [metrics(tmp_path / "both" / name)["stretches"] for name in ("frames", "clips")] == [frames, clips]
+    rows = [line.split(" | ") for line in pathlib.Path(page).read_text().splitlines() if line.endswith(" | 2 |")]
+    assert [(row[0], *row[3:5]) for row in rows] == [("| frames", "1.000", "0.000"), ("| clips", "1.000", "1.000")]
+    assert "Forged stretches" in pathlib.Path(page).with_suffix(".html").read_text()
 
 
 def test_a_stopped_run_goes_on_and_a_finished_one_asks_no_more(tmp_path, monkeypatch):

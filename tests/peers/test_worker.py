@@ -26,9 +26,10 @@ def folder(tmp_path_factory) -> str:
 
 def test_frames_are_judged_one_by_one_and_share_batches(folder):
     found = ask(folder, "a b", frames=4)
-    (row_a, start_a, given_a), (row_b, start_b, given_b) = found["a"][0], found["b"][0]
+    (row_a, start_a, given_a, *known_a), (row_b, start_b, given_b, *known_b) = found["a"][0], found["b"][0]
     assert (row_a, row_b, start_a, start_b) == (0, 1, 1, 1)
     assert len(given_a) == len(given_b) == 4
+    assert (known_a, known_b) == ([True, [0] * 4], [True, [1] * 4])
     np.testing.assert_allclose(given_a, (40 + 10 * 0.25) / 255, atol=0.004)
     np.testing.assert_allclose(given_b, (90 + 10 * 0.25) / 255, atol=0.004)
 
@@ -38,8 +39,8 @@ def test_a_window_longer_than_the_clip_has_the_frames_there_are(folder):
 
 
 def test_clips_are_judged_whole(folder):
-    ((row, start, given),) = ask(folder, "b", "Clips")["b"]
-    assert (row, start, len(given)) == (1, 1, 1)
+    ((row, start, given, contiguous, forged),) = ask(folder, "b", "Clips")["b"]
+    assert (row, start, len(given), contiguous, forged) == (1, 1, 1, True, [1] * 4)
 
 
 def test_a_smaller_crop_is_the_middle_of_the_stored_one(folder):

@@ -43,7 +43,7 @@ def compared(make, folder) -> str:
 
 def paired(make, folder) -> str:
     rows = scores.videos(make.table(pairs=2))
-    return comparison.paired_page({NAME: rows, "other": rows}, [(NAME, NAME, [[NAME] * 4])])
+    return comparison.paired_page({NAME: rows, "other": rows}, [(NAME, NAME, [NAME] * 4, [[NAME] * 4])])
 
 
 def robust(make, folder) -> str:
@@ -80,7 +80,7 @@ def check(make, folder) -> str:
 
 @pytest.mark.parametrize(
     ("build", "times"),
-    [(evaluation, 12), (compared, 5), (paired, 5), (robust, 2), (search, 4), (check, 12)],
+    [(evaluation, 12), (compared, 5), (paired, 9), (robust, 2), (search, 4), (check, 12)],
 )
 def test_a_hostile_name_is_shown_and_is_no_tag(make, tmp_path, build, times):
     text = build(make, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics as sk
 
 from fusion_dfd import config as c
-from fusion_dfd.evaluation import metrics, scores
+from fusion_dfd.evaluation import metrics, score_table, scores
 from fusion_dfd.evaluation.summary import Unscored, summarise
 from fusion_dfd.reports import comparison, evaluation_page
 from fusion_dfd.runs import external_scores
@@ -25,7 +25,7 @@ def _file(folder, text: str, name: str = "theirs.csv"):
 
 
 def test_three_columns_are_enough(tmp_path):
-    found = external_scores.read_table(
+    found = score_table.read_table(
         _file(tmp_path, "Video, label, score\na.mp4,real,0.25\nb.mp4,FAKE,0.75\nc.mp4,1,1\nd,0,0\n")
     )
     assert [(row.video, row.label) for row in found.scores] == [
@@ -40,7 +40,7 @@ def test_three_columns_are_enough(tmp_path):
 def test_statistics_of_such_a_table_are_scikit_learn_s(tmp_path, rng):
     y, p = np.arange(50) % 2, rng.random(50).round(2)
     lines = [f"v{n},{label},{score}" for n, (label, score) in enumerate(zip(y, p, strict=True))]
-    found = external_scores.read_table(_file(tmp_path, "\n".join(["video,label,probability", *lines])))
+    found = score_table.read_table(_file(tmp_path, "\n".join(["video,label,probability", *lines])))
     block = summarise(found.scores, bootstrap=0)["units"]["video"]["overall"]["metrics"]
     assert block["auc"]["value"] == pytest.approx(sk.roc_auc_score(y, p))
     assert block["ap"]["value"] == pytest.approx(sk.average_precision_score(y, p))
@@ -55,19 +55,19 @@ def test_our_own_tables_are_read_as_they_are(tmp_path, make, suffix):
         scores.write_parquet(path, clips)
     else:
         scores.write_csv(path, clips)
-    found = external_scores.read_table(path)
+    found = score_table.read_table(path)
     assert found.scores == clips
     assert (found.unscored, found.remarks) == ([], [])
     videos = scores.videos(clips)
     path = scores.write_csv(tmp_path / "videos.csv", videos, scores.VideoScore)
-    again = scores.videos(external_scores.read_table(path).scores)
+    again = scores.videos(score_table.read_table(path).scores)
     assert [row.video for row in again] == [row.video for row in videos]
     assert [row.probability for row in again] == pytest.approx([row.probability for row in videos])
 
 
 def test_rows_without_a_score_count_at_a_half(tmp_path):
     text = "video,label,logit,reason\na,0,-1,\nb,1,2,\nc,1,,no face\nd,0,nan,\n"
-    found = external_scores.read_table(_file(tmp_path, text))
+    found = score_table.read_table(_file(tmp_path, text))
     assert [(row.video, row.label, row.kind, row.reason) for row in found.unscored] == [
         ("scores/fake//c", 1, "failed", "no face")
     ]
@@ -78,16 +78,28 @@ def test_rows_without_a_score_count_at_a_half(tmp_path):
 
 def test_clips_of_a_video_are_aggregated(tmp_path):
     text = "video,label,logit,clip,group\na,0,-1,0,g\na,0,1,1,g\nb,1,2,0,g\n"
-    videos = scores.videos(external_scores.read_table(_file(tmp_path, text)).scores)
+    videos = scores.videos(score_table.read_table(_file(tmp_path, text)).scores)
     assert [(row.windows, row.probability) for row in videos] == [(2, 0.5), (1, pytest.approx(scores.probability(2.0)))]
+
+
+def test_anyone_s_windows_may_say_how_many_of_their_frames_are_forged(tmp_path):
+    """Those that are not consecutive do not count, nor those whose frames have no label of their own."""
+    lines = ["a,0,0.4,0,0,8,,0", "b,1,0.3,0,0,8,,0", "b,1,0.9,1,8,16,1,3", "b,1,0.1,2,16,24,0,8", "c,1,0.2,0,0,8,1,"]
+    text = "\n".join(["video,label,score,clip,start,stop,contiguous,forged", *lines])
+    found = score_table.read_table(_file(tmp_path, text)).scores
+    assert [(row.stop, row.contiguous, row.forged) for row in found] == [
+        (8, 1, 0), (8, 1, 0), (16, 1, 3), (24, 0, 8), (8, 1, -1)
+    ]  # fmt: skip
+    block = summarise(found, bootstrap=0)["stretches"]
+    assert (block["partial"], block["segment_auc"]["rows"], block["segment_auc"]["value"]) == (1, 3, 1)
 
 
 def test_methods_that_share_file_names(tmp_path):
     rows = "000_003,1,0.9,Deepfakes\n000_003,1,0.1,FaceSwap\n000,0,0.2,original\n"
-    apart = external_scores.read_table(_file(tmp_path, "video,label,score,method\n" + rows))
+    apart = score_table.read_table(_file(tmp_path, "video,label,score,method\n" + rows))
     assert len(scores.videos(apart.scores)) == 3
     with pytest.raises(DataError, match=r"1 videos occur more than once .*000_003.*add the column method"):
-        external_scores.read_table(_file(tmp_path, "video,label,score,name\n" + rows))
+        score_table.read_table(_file(tmp_path, "video,label,score,name\n" + rows))
 
 
 @pytest.mark.parametrize(
@@ -103,22 +115,26 @@ def test_methods_that_share_file_names(tmp_path):
         ("video,label,score,clip\na,0,0.5,x\n", "row 1: clip is 'x', want int"),
         ("video,label,score\na,0\n", "row 1: 2 values where 3 belong"),
         ("video,label,score\n,0,0.5\n", "row 1: video is empty"),
+        ("video,label,score,contiguous\na,0,0.5,2\n", "row 1: contiguous is 2, want 1, or 0"),
+        ("video,label,score,forged\na,1,0.5,3\n", "row 1: forged is 3, but start 0 and stop 0 are no frames"),
+        ("video,label,score,stop,forged\na,1,0.5,8,9\n", "row 1: forged is 9, want at most 8, the frames"),
+        ("video,label,score,stop,forged\na,0,0.5,8,1\n", "row 1: forged is 1, want at most 0, .* 0 of a real video"),
         ("video,label,score\na,0,\n", "no row with a score"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, words):
     path = _file(tmp_path, text)
     with pytest.raises(DataError, match=words) as caught:
-        external_scores.read_table(path)
+        score_table.read_table(path)
     assert str(path) in str(caught.value)
 
 
 def test_files_that_are_no_tables(tmp_path):
     with pytest.raises(DataError, match=r"cannot read scores from .*no\.csv"):
-        external_scores.read_table(tmp_path / "no.csv")
+        score_table.read_table(tmp_path / "no.csv")
     (tmp_path / "video.csv").write_bytes(b"\x00\xff\xfe\x80")
     with pytest.raises(DataError, match="not a CSV table"):
-        external_scores.read_table(tmp_path / "video.csv")
+        score_table.read_table(tmp_path / "video.csv")
 
 
 def _tables(folder, make, count: int = 2) -> list[str]:
@@ -244,11 +260,13 @@ def test_the_folder_of_a_report_brings_the_videos_without_a_score(tmp_path, make
     lost = [Unscored("ff/original/c23/x/y", "ff", "original", "c23", "g", 0, "faceless", "no face")]
     rows = make.table()
     evaluation_page.write(tmp_path, summarise(rows, unscored=lost, bootstrap=0), rows)
-    table = external_scores.read_table(tmp_path)
+    table = score_table.read_table(tmp_path)
     assert (table.scores, table.unscored) == (rows, lost)
     (tmp_path / "metrics.json").unlink()
-    with pytest.raises(DataError, match=r"metrics\.json does not say which videos have no score .*give scores\.csv"):
-        external_scores.read_table(tmp_path)
+    with pytest.raises(
+        DataError, match=r"metrics\.json does not say which videos have no score, or which .*give scores\.csv"
+    ):
+        score_table.read_table(tmp_path)
 
 
 def test_a_score_file_of_dfwb_is_written_and_read_again(tmp_path, make):
@@ -267,7 +285,7 @@ def test_a_score_file_of_dfwb_is_written_and_read_again(tmp_path, make):
     assert first.endswith(",ok,original,2")
     assert missing == "ff,original/x,c23,0,,missing,original,"
     assert error == "ff,FaceSwap/y,c23,1,,error,FaceSwap,"
-    table = external_scores.read_table(path)
+    table = score_table.read_table(path)
     wanted = {row.video: row.probability for row in scores.videos(rows)}
     assert {row.video: scores.probability(row.logit) for row in table.scores} == pytest.approx(wanted)
     assert [(row.video, row.reason) for row in table.unscored] == [

@@ -24,9 +24,8 @@ from tflite_writer import Writer
 from fusion_dfd import config
 from fusion_dfd.config import ConfigError
 from fusion_dfd.datasets import dfdc, files, folder
-from fusion_dfd.evaluation import calibrate, training_data
+from fusion_dfd.evaluation import calibrate, score_table, training_data
 from fusion_dfd.faces.video import Reader, probe
-from fusion_dfd.runs import external_scores
 from fusion_dfd.shards import records, tfrecord
 from fusion_dfd.types import DataError, Video
 from fusion_dfd.weights import array_files, keras_file, tflite_file, torch_file
@@ -241,7 +240,7 @@ KINDS = [
          lambda path: config.from_json(pathlib.Path(path).read_text(errors="replace")), text=True),
     Kind("calibration.json", _text(CALIBRATION), lambda path: calibrate.load(path, 4), text=True),
     Kind("data.json", _text({"train": {"a": ["b"]}, "val": {}, "excluded": []}), training_data.load, text=True),
-    Kind("scores.csv", _text(SCORES), external_scores.read_table, text=True),
+    Kind("scores.csv", _text(SCORES), score_table.read_table, text=True),
     Kind("list.csv", _text(LISTED), lambda path: folder.read_list(path, "x", "fake"), text=True),
     Kind("metadata.json", _text(DFDC), lambda path: dfdc._described("", path, "dfdc", "train"), text=True),
     Kind("pairs.json", _text([["071", "054"], ["087", "081"]]), files.read_pairs, text=True),
