@@ -19,6 +19,7 @@ from logging import Formatter
 from types import ModuleType
 from typing import NoReturn
 
+import jax
 from absl import flags, logging
 
 from fusion_dfd import __version__
@@ -48,6 +49,7 @@ _NEEDED = "must have a value other than None"
 _WITHOUT = "options of a configuration (add --config FILE to see its defaults):"
 _KEPT = "\0"
 """A space at which no line ends."""
+_LESS = "take less at a time (batch_size, workers, size or frames) or a machine with more"
 _WARNING = Formatter("warning: %(message)s")
 """How a warning reaches a person: without time, process and line."""
 
@@ -243,6 +245,12 @@ def _guarded(module: ModuleType, words: list[str], values: flags.FlagValues) -> 
     except BrokenPipeError:
         _forget_output()
         return GONE
+    except MemoryError:
+        _fail(f"out of memory; {_LESS}", 1)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _fail(f"the device is out of memory; {_LESS}", 1)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

@@ -52,6 +52,8 @@ TARGETS = {
 
 SEEDS = 2**31 - 1
 """Largest seed."""
+MOST_STEPS = 10**9
+"""Most steps; they are counted in 32 bits."""
 
 
 @dataclasses.dataclass
@@ -63,6 +65,7 @@ class Synthetic:
         (40, 8, 10),
         "Pairs of identities in train, val and test. A pair gives 2 real videos and 2 fakes of each of the 4 methods.",
         1,
+        100000,
         count=3,
     )
     frames: int = option(48, "Frames per video, at 25 frames per second.", 1, 100000)
@@ -91,6 +94,7 @@ class Faces:
         "Six sides of the anchors that RetinaFace was trained with, pixels; empty where the file is known or states "
         "them.",
         1,
+        10000,
     )
     slope: float = option(
         -1.0, "Slope of RetinaFace's activations below zero; negative where the file is known or states it.", -1, 1
@@ -121,7 +125,9 @@ class Faces:
     all_tracks: bool = option(
         False, "Store every face of a video, not only the first. Training and evaluation leave the others out."
     )
-    time_limit: float = option(300.0, "Seconds that one video may take before it is given up and reported.", above=0)
+    time_limit: float = option(
+        300.0, "Seconds that one video may take before it is given up and reported.", above=0, high=86400
+    )
 
 
 @dataclasses.dataclass
@@ -193,8 +199,8 @@ class Optim:
     lr: float = option(3e-4, "Peak learning rate of AdamW.", 0, 10)
     end_lr: float = option(0.0, "Learning rate at the end of the cosine; at most optim.lr.", 0, 10)
     weight_decay: float = option(0.05, "Applied to kernels only, not to biases and norm scales.", 0, 10)
-    warmup: int = option(500, "Steps of linear warm-up, fewer than train.steps; a cosine follows.", 0)
-    clip: float = option(1.0, "Largest global norm of the gradient.", above=0)
+    warmup: int = option(500, "Steps of linear warm-up, fewer than train.steps; a cosine follows.", 0, MOST_STEPS)
+    clip: float = option(1.0, "Largest global norm of the gradient.", above=0, high=1000000)
     label_smoothing: float = option(0.05, "Share of the label that is spread evenly over both classes.", 0, 0.99)
     auxiliary: float = option(1.0, "Weight of each branch's own loss beside the fused one.", 0, 100)
     map: float = option(
@@ -252,13 +258,13 @@ class Optim:
 class Train:
     """Length of the training, and how often it is evaluated and logged."""
 
-    steps: int = option(20000, "Optimiser steps.", 1)
+    steps: int = option(20000, "Optimiser steps.", 1, MOST_STEPS)
     batch_size: int = option(
-        32, "Windows per batch over all devices; even, because a batch is made of real-fake pairs.", 2
+        32, "Windows per batch over all devices; even, because a batch is made of real-fake pairs.", 2, 100000
     )
-    eval_every: int = option(1000, "Steps between evaluations on val, each followed by a checkpoint.", 1)
-    patience: int = option(0, "Stop after this many evaluations without a better val AUC; 0 = never.", 0)
-    log_every: int = option(20, "Steps between lines of the log.", 1)
+    eval_every: int = option(1000, "Steps between evaluations on val, each followed by a checkpoint.", 1, MOST_STEPS)
+    patience: int = option(0, "Stop after this many evaluations without a better val AUC; 0 = never.", 0, MOST_STEPS)
+    log_every: int = option(20, "Steps between lines of the log.", 1, MOST_STEPS)
 
 
 @dataclasses.dataclass

@@ -21,6 +21,8 @@ SYSTEMS = {
     "timesformer": "divided space-time attention",
 }
 """What ``model.system`` may be; :mod:`fusion_dfd.models.registry` builds them."""
+WIDEST, DEEPEST = 65536, 1024
+"""Most units of a layer, and most layers or heads: far beyond what is published, far below what breaks a machine."""
 
 
 @dataclasses.dataclass
@@ -62,8 +64,10 @@ class Micro:
         words=MICRO_INPUTS,
         empty=False,
     )
-    size: int = option(64, "Side of the stabilised face, pixels.", 1)
-    widths: tuple[int, ...] = option((32, 64, 128), "Channels of the convolution blocks; each block halves the map.", 1)
+    size: int = option(64, "Side of the stabilised face, pixels.", 1, 2048)
+    widths: tuple[int, ...] = option(
+        (32, 64, 128), "Channels of the convolution blocks; each block halves the map.", 1, WIDEST
+    )
     mesh: bool = option(
         False,
         "Also read the face mesh of the shards (faces.mesh): it stabilises the face, and shows the motion of brows, "
@@ -75,9 +79,9 @@ class Micro:
 class Transformer:
     """The encoder over time that takes the place of the BiLSTMs with ``model.temporal=transformer``."""
 
-    width: int = option(128, "Width of a frame's token; even, and a multiple of heads.", 1)
-    depth: int = option(2, "Blocks, each of attention and a feed-forward layer.", 1)
-    heads: int = option(4, "Attention heads per block.", 1)
+    width: int = option(128, "Width of a frame's token; even, and a multiple of heads.", 1, WIDEST)
+    depth: int = option(2, "Blocks, each of attention and a feed-forward layer.", 1, DEEPEST)
+    heads: int = option(4, "Attention heads per block.", 1, DEEPEST)
 
 
 @dataclasses.dataclass
@@ -100,12 +104,12 @@ class Frame:
 class TimeSformer:
     """The system timesformer; the defaults are the paper's base model."""
 
-    size: int = option(224, "Side of the frames, pixels; equal to data.size, a multiple of patch.", 1)
-    frames: int = option(8, "Frames with a learnt position in time; at least data.frames.", 1)
-    patch: int = option(16, "Side of a patch, pixels.", 1)
-    width: int = option(768, "Width of a patch's token; a multiple of heads.", 1)
-    depth: int = option(12, "Blocks of divided space-time attention.", 1)
-    heads: int = option(12, "Attention heads per block.", 1)
+    size: int = option(224, "Side of the frames, pixels; equal to data.size, a multiple of patch.", 1, 2048)
+    frames: int = option(8, "Frames with a learnt position in time; at least data.frames.", 1, 10000)
+    patch: int = option(16, "Side of a patch, pixels.", 1, 2048)
+    width: int = option(768, "Width of a patch's token; a multiple of heads.", 1, WIDEST)
+    depth: int = option(12, "Blocks of divided space-time attention.", 1, DEEPEST)
+    heads: int = option(12, "Attention heads per block.", 1, DEEPEST)
 
 
 @dataclasses.dataclass
@@ -124,13 +128,13 @@ class Model:
     frame: Frame = section(Frame)
     timesformer: TimeSformer = section(TimeSformer)
     recurrent: tuple[int, ...] = option(
-        (128, 64), "Units per direction of the stacked recurrent layers.", 1, empty=False
+        (128, 64), "Units per direction of the stacked recurrent layers.", 1, WIDEST, empty=False
     )
-    dense: tuple[int, ...] = option((256, 128), "Widths of the dense layers of the micro-expression branch.", 1)
+    dense: tuple[int, ...] = option((256, 128), "Widths of the dense layers of the micro-expression branch.", 1, WIDEST)
     head: tuple[int, ...] = option(
-        (256, 128, 64), "Widths of the layers before the logit; may be empty outside the fusion.", 1
+        (256, 128, 64), "Widths of the layers before the logit; may be empty outside the fusion.", 1, WIDEST
     )
-    token: int = option(128, "Width of the branch tokens that the fusion attends over.", 1)
+    token: int = option(128, "Width of the branch tokens that the fusion attends over.", 1, WIDEST)
     dropout: float = option(0.5, "Probability of dropping a unit in training.", 0, 0.99)
     branch_dropout: float = option(
         0.0, "Probability of hiding a branch from the fusion in training (modality dropout).", 0, 0.99

@@ -43,7 +43,7 @@ class About:
         if self.form[1]:
             return self.form[1]
         if self.above > -math.inf:
-            return f"more than {self.above:g}"
+            return f"more than {self.above:g}" + (f", at most {_number(self.high)}" if self.high < math.inf else "")
         if self.high < math.inf:
             return f"{_number(self.low)} .. {_number(self.high)}"
         return f"{_number(self.low)} or more" if self.low > -math.inf else ""

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import jax
 import pytest
 from absl import flags
 
@@ -51,6 +52,19 @@ def test_help_lists_every_flag_with_its_meaning_and_range(verb, capsys):
         for bound in (*bounds, *(getattr(flag.parser, "enum_values", None) or ())):
             assert re.search(rf"Range: .*\b{bound}\b", said), name
     assert any(one.startswith("--config.") for one in told) == (verb in WITH_CONFIG)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_a_number_beyond_measure_is_refused(verb):
+    values = flags.FlagValues()
+    cli.load(verb).define(values)
+    sections = (config.Faces(), config.Synthetic())
+    checked = {one.name for section in sections for one in options.walk(section)}  # see tests/test_config.py
+    for flag in map(values.__getitem__, values):
+        if flag.flag_type() in ("int", "float") and flag.name not in checked:
+            for number in ("1" + "0" * 18, "-1" + "0" * 18):
+                with pytest.raises(flags.IllegalFlagValueError):
+                    flag.parse(number)
 
 
 @pytest.mark.parametrize("verb", WITH_CONFIG)
@@ -210,3 +224,14 @@ def test_a_full_disk_is_a_sentence():
 def test_a_name_that_is_no_text_is_printed():
     done = piped('PYTHONIOENCODING=utf-8:strict "$@" | tail -c 13')
     assert (done.returncode, done.stdout.strip()) == (0, r"a\udcff.mp4")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")])
+def test_lack_of_memory_is_one_sentence(error, monkeypatch, capsys):
+    def main(words, values):
+        raise error
+
+    monkeypatch.setattr(cli.load("options"), "main", main)
+    code, _, err = run(capsys, "options")
+    assert code == 1
+    assert re.fullmatch(r"error: [^\n]*out of memory; take less at a time [^\n]+\n", err)

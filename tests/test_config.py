@@ -114,7 +114,7 @@ def test_options_of_few_words_name_them(name, words):
         ({"system": "oracle"}, "model.system=oracle: want one of fusion, sequence"),
         ({"temporal": "gru"}, "model.temporal=gru: want one of bilstm, transformer"),
         ({"sequence": c.Sequence("rnn")}, "model.sequence.cell=rnn: want one of lstm, gru"),
-        ({"recurrent": ()}, r"model.recurrent=\(\): want at least one number, each 1 or more"),
+        ({"recurrent": ()}, r"model.recurrent=\(\): want at least one number, each 1 .. 65536"),
         ({"temporal": "transformer", "transformer": c.Transformer(10, 2, 4)}, "want an even width that heads"),
         ({"system": "timesformer"}, "model.timesformer.frames=8: want at least data.frames, 16"),
         ({"system": "timesformer", "timesformer": c.TimeSformer(112)}, "model.timesformer.size=112: want data"),
@@ -155,15 +155,25 @@ def test_every_option_says_what_it_is(one):
         assert one.about.range
 
 
+NUMBERS = [one for one in options.walk(c.Config()) if one.kind.rstrip("s") in ("int", "float")]
+
+
+@pytest.mark.parametrize("one", NUMBERS, ids=lambda one: one.name)
+def test_a_number_beyond_measure_is_refused(one):
+    for value in (10**18, -(10**18), *([float("inf"), float("nan")] if "float" in one.kind else [])):
+        given = (value,) * max(1, len(one.value)) if one.kind.endswith("s") else value
+        assert one.about.wrong(given), value
+
+
 @pytest.mark.parametrize(
     ("section", "name", "value", "wanted"),
     [
-        ("synthetic", "pairs", (1, 2), "want 3 numbers, each 1 or more"),
+        ("synthetic", "pairs", (1, 2), "want 3 numbers, each 1 .. 100000"),
         ("optim", "ema", float("nan"), "want 0 .. 0.999999"),
         ("optim", "groups", ("backbone",), f"want {options.GROUPS}"),
         ("model", "branches", ("spatial", "eye"), "want a non-empty subset of spatial, temporal, micro"),
-        ("train", "steps", 0, "want 1 or more"),
-        ("faces", "time_limit", 0.0, "want more than 0"),
+        ("train", "steps", 0, "want 1 .. 1000000000"),
+        ("faces", "time_limit", 0.0, "want more than 0, at most 86400"),
     ],
 )
 def test_a_value_out_of_range_is_named_with_the_range(section, name, value, wanted):
@@ -230,7 +240,7 @@ def test_an_ablation_that_cannot_be_is_one_sentence(flags, message, capsys, monk
 def test_a_script_says_the_same():
     command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", "fusion.py", "--config.optim.clip=-1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (2, "error: optim.clip=-1.0: want more than 0\n")
+    assert (done.returncode, done.stderr) == (2, "error: optim.clip=-1.0: want more than 0, at most 1000000\n")
 
 
 @pytest.mark.parametrize(

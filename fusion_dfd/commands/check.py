@@ -15,7 +15,7 @@ from fusion_dfd.commands import source
 def define(values: flags.FlagValues) -> None:
     source.define_dataset(values)
     flags.DEFINE_string("out", None, "folder of the page; made if missing", required=True, flag_values=values)
-    flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=1, flag_values=values)
+    source.define_workers(values, 1)
 
 
 def main(_: list[str], given: flags.FlagValues) -> int:

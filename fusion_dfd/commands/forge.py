@@ -14,19 +14,24 @@ from __future__ import annotations
 
 from absl import flags
 
+from fusion_dfd.commands import source
+from fusion_dfd.config import SEEDS
+
 
 def define(values: flags.FlagValues) -> None:
     text, number = flags.DEFINE_string, flags.DEFINE_integer
     text("root", None, "folder of real videos, or a .zip or .csv", required=True, flag_values=values)
     text("out", None, "folder to write; made, or continued", required=True, flag_values=values)
     flags.DEFINE_list("forgers", [], "by name, with commas; default: all", flag_values=values)
-    number("per_video", 1, "passages of each video, spread over it", lower_bound=1, flag_values=values)
+    number(
+        "per_video", 1, "passages of each video, spread over it", lower_bound=1, upper_bound=10000, flag_values=values
+    )
     number("frames", 240, "maximum length of a passage", lower_bound=16, upper_bound=10000, flag_values=values)
     number(
         "crf", 23, "rate factor of H.264 for real and forged videos", lower_bound=0, upper_bound=51, flag_values=values
     )
-    number("seed", 0, "every forgery follows from it", lower_bound=0, flag_values=values)
-    number("workers", None, "processes; default: one per core", lower_bound=0, flag_values=values)
+    number("seed", 0, "every forgery follows from it", lower_bound=0, upper_bound=SEEDS, flag_values=values)
+    source.define_workers(values, 0)
     flags.DEFINE_bool(
         "train_autoencoders", False, "first train what rerender draws faces with; minutes", flag_values=values
     )

@@ -17,8 +17,10 @@ WORDS = "FILE"
 def define(values: flags.FlagValues) -> None:
     whole = flags.DEFINE_integer
     flags.DEFINE_string("out", None, "folder of the run; made if missing", required=True, flag_values=values)
-    whole("frames", 30, "frames of a window, as in training", lower_bound=1, flag_values=values)
-    whole("size", 299, "side of the frames, pixels, as in training", lower_bound=16, flag_values=values)
+    whole("frames", 30, "frames of a window, as in training", lower_bound=1, upper_bound=10000, flag_values=values)
+    whole(
+        "size", 299, "side of the frames, pixels, as in training", lower_bound=16, upper_bound=2048, flag_values=values
+    )
     whole("fake_class", 1, "number of the class that is fake", 0, 1, flag_values=values)
 
 

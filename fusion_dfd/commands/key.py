@@ -19,8 +19,8 @@ def define(values: flags.FlagValues) -> None:
     whole, yes = flags.DEFINE_integer, flags.DEFINE_boolean
     flags.DEFINE_string("keys", None, "file of the keys; made if missing", required=True, flag_values=values)
     flags.DEFINE_string("name", None, "whose key it is", required=True, flag_values=values)
-    whole("per_minute", 60, "videos that may be sent in a minute", 1, flag_values=values)
-    whole("waiting", 100, "videos that may wait or be scored at a time", 1, flag_values=values)
+    whole("per_minute", 60, "videos that may be sent in a minute", 1, 1_000_000, flag_values=values)
+    whole("waiting", 100, "videos that may wait or be scored at a time", 1, 1_000_000, flag_values=values)
     yes("admin", False, "the jobs of all other keys are seen too", flag_values=values)
     yes("remove", False, "remove the key of this name", flag_values=values)
 

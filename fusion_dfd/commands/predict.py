@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from fusion_dfd.predict.terminal import PredictMany
 
 WORDS = "PATH"
+MOST = 1_000_000
+"""Clips that may be asked for."""
 ENGINES = ("auto", "jax", "onnx")
 
 
 def define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("checkpoint", None, source.RUN, required=True, flag_values=values)
     most = "most clips taken from a video, spread evenly over it; 0 = all"
-    flags.DEFINE_integer("clips", 16, most, lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("clips", 16, most, lower_bound=0, upper_bound=MOST, flag_values=values)
     flags.DEFINE_enum("engine", "auto", ENGINES, "what runs the model; onnx: of an exported folder", flag_values=values)
     people = "who speaks for a video of several people: max, the most suspicious; first, the main one"
     flags.DEFINE_enum("tracks", "max", config.TRACKS, people, flag_values=values)
@@ -43,7 +45,7 @@ def define(values: flags.FlagValues) -> None:
     out = "results.jsonl, .csv or .parquet: keeps verdicts as they come; the same command continues (docs/PREDICT.md)"
     flags.DEFINE_string("out", None, out, flag_values=values)
     several = "processes that score videos side by side on the CPU; 0 scores in this one"
-    flags.DEFINE_integer("workers", 0, several, lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("workers", 0, several, lower_bound=0, upper_bound=source.MOST_PROCESSES, flag_values=values)
     key = "file of an Ed25519 key that signs every verdict (extra sign)"
     flags.DEFINE_string("sign", None, key, flag_values=values)
 

@@ -19,7 +19,7 @@ def define(values: flags.FlagValues) -> None:
     text = flags.DEFINE_string
     text("out", None, "folder of the shards; made, or continued", required=True, flag_values=values)
     text("anonymise", "", "secret salt; hashes with it name the source files in the shards", flag_values=values)
-    flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=0, flag_values=values)
+    source.define_workers(values, 0)
     text("shard", None, "I/N: make only the share of array job I (from 0) of N", flag_values=values)
     text("runner", None, "Apache Beam runner instead of processes, e.g. DirectRunner", flag_values=values)
     option = "option of that runner, e.g. --beam=--temp_location=DIR; may be repeated"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from fusion_dfd.commands import source
+from fusion_dfd.config import SEEDS
 
 
 def define(values: flags.FlagValues) -> None:
@@ -21,7 +22,7 @@ def define(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("frames", "video", ["video", "crops"], what, flag_values=values)
     text("root", None, "folder of the videos; default: where they were when they were prepared", flag_values=values)
     flags.DEFINE_list("only", [], "perturbations, by commas; default: all", flag_values=values)
-    flags.DEFINE_integer("seed", 0, "seed of blocks and noise", lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "seed of blocks and noise", lower_bound=0, upper_bound=SEEDS, flag_values=values)
     text("out", None, "folder of the page; default: robustness-DATA-FRAMES in the run", flag_values=values)
 
 

@@ -20,7 +20,7 @@ def define(values: flags.FlagValues) -> None:
         define_one = {int: flags.DEFINE_integer, float: flags.DEFINE_float}.get(type(one.value), flags.DEFINE_list)
         default = one.value if isinstance(one.value, int | float) else [str(count) for count in one.value]
         define_one(one.name, default, one.described, flag_values=values)
-    flags.DEFINE_integer("workers", None, "processes; default: one per core", lower_bound=1, flag_values=values)
+    source.define_workers(values, 1)
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:

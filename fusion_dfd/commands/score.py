@@ -26,7 +26,7 @@ def define(values: flags.FlagValues) -> None:
     stated = "NAME=VALUE in place of what the detector states, e.g. size=299; may be repeated"
     flags.DEFINE_multi_string("state", [], stated, flag_values=values)
     most = "at most that many windows of a face, spread evenly; 0 = all"
-    flags.DEFINE_integer("windows", 0, most, lower_bound=0, flag_values=values)
+    flags.DEFINE_integer("windows", 0, most, lower_bound=0, upper_bound=1_000_000, flag_values=values)
     rule = "how the scores of windows become a face's"
     flags.DEFINE_enum("aggregate", "mean_probability", list(config.RULES), rule, flag_values=values)
     flags.DEFINE_enum("tracks", "first", list(config.TRACKS), "how faces become a video's score", flag_values=values)

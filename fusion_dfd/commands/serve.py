@@ -28,18 +28,25 @@ def define(values: flags.FlagValues) -> None:
     names = "another name by which requests may call a server without keys, e.g. that of a proxy; repeat it for several"
     flags.DEFINE_multi_string("allow_host", [], names, flag_values=values)
     whole("port", 8000, "port to listen on; 0 = any that is free", 0, 65535, flag_values=values)
-    whole("max_mb", 200, "largest upload, megabytes", 1, flag_values=values)
-    whole("max_seconds", 600, "longest video, seconds", 1, flag_values=values)
-    whole("time_limit", 300, "seconds that the scoring of one video may take", 1, flag_values=values)
-    whole("queue", 8, "videos that may wait", 1, flag_values=values)
-    whole("workers", 1, "processes that score, each with every detector in memory", 1, flag_values=values)
+    whole("max_mb", 200, "largest upload, megabytes", 1, 1_000_000, flag_values=values)
+    whole("max_seconds", 600, "longest video, seconds", 1, 1_000_000, flag_values=values)
+    whole("time_limit", 300, "seconds that the scoring of one video may take", 1, 86400, flag_values=values)
+    whole("queue", 8, "videos that may wait", 1, 1_000_000, flag_values=values)
+    whole(
+        "workers",
+        1,
+        "processes that score, each with every detector in memory",
+        1,
+        source.MOST_PROCESSES,
+        flag_values=values,
+    )
     data = "folder for videos and results that outlive the server; without it all is deleted at the end"
     flags.DEFINE_string("data", None, data, flag_values=values)
     store = "database of the jobs, as SQLAlchemy names it, with --data; without it SQLite in that folder"
     flags.DEFINE_string("store", None, store, flag_values=values)
     flags.DEFINE_string("keys", None, "file of API keys, of fusion-dfd key; without it none", flag_values=values)
-    whole("keep_minutes", 30, "minutes that a result is kept", 1, flag_values=values)
-    whole("keep_most", 100, "most results that are kept, the oldest give way", 1, flag_values=values)
+    whole("keep_minutes", 30, "minutes that a result is kept", 1, 100_000_000, flag_values=values)
+    whole("keep_most", 100, "most results that are kept, the oldest give way", 1, 100_000_000, flag_values=values)
     videos = "keep a scored video as long as its result, so that it can be scored again by another detector"
     flags.DEFINE_boolean("keep_videos", False, videos, flag_values=values)
     private = "let callbacks go to private addresses too"

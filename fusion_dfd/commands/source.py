@@ -10,11 +10,13 @@ from typing import Any
 from absl import flags
 
 from fusion_dfd import options
-from fusion_dfd.config import Config, ConfigError, Data, Faces
+from fusion_dfd.config import SEEDS, Config, ConfigError, Data, Faces
 from fusion_dfd.datasets import faceforensics, registry
 from fusion_dfd.types import Video
 
 RUN = "run folder, as train printed it, or exported folder"
+MOST_PROCESSES = 1024
+"""Upper bound of every flag ``--workers``."""
 SHARDS = "folder of shards, as prepare or train wrote it"
 
 _DEFINE = {str: flags.DEFINE_string, int: flags.DEFINE_integer, float: flags.DEFINE_float, bool: flags.DEFINE_bool}
@@ -28,7 +30,8 @@ def define_dataset(values: flags.FlagValues, several: bool = False) -> None:
     define("root", None, "folder of the data set (folder: also a .zip or .csv)", required=True, flag_values=values)
     flags.DEFINE_string("splits", None, "file of the splits to keep to; written if it is not there", flag_values=values)
     for name, (kind, meaning) in registry.OPTIONS.items():
-        _DEFINE.get(kind, flags.DEFINE_list)(name, None, meaning, flag_values=values)
+        bounds = {"lower_bound": 0, "upper_bound": SEEDS} if kind is int else {}  # the only number is a seed
+        _DEFINE.get(kind, flags.DEFINE_list)(name, None, meaning, flag_values=values, **bounds)
 
 
 def open_dataset(values: flags.FlagValues) -> list[Video]:
@@ -62,12 +65,18 @@ def read_faces(values: flags.FlagValues) -> Faces:
     return faces
 
 
+def define_workers(values: flags.FlagValues, least: int) -> None:
+    """``--workers``, at least 0 where the command can work without other processes."""
+    text = "processes; default: one per core"
+    flags.DEFINE_integer("workers", None, text, least, MOST_PROCESSES, flag_values=values)
+
+
 def numbers(name: str, words: Sequence[str], kind: type = int) -> tuple:
     """The numbers of a flag that takes several by commas. Raises ConfigError."""
     try:
         return tuple(map(kind, words))
     except ValueError as error:
-        raise ConfigError(f"{name}={','.join(words)}: want numbers, by commas") from error
+        raise ConfigError(f"{name}={','.join(words):.100}: want numbers, by commas") from error
 
 
 def _converted(name: str, value):

@@ -17,7 +17,9 @@ def define(values: flags.FlagValues) -> None:
     configurations.define_config(values)
     text = flags.DEFINE_string
     text("space", "sweep.py", "file with get_space(): options and what they may be", flag_values=values)
-    flags.DEFINE_integer("trials", 20, "trials of the whole study", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer(
+        "trials", 20, "trials of the whole study", lower_bound=1, upper_bound=100_000, flag_values=values
+    )
     text("storage", None, "URL of the study's database; default: study.db in the study's folder", flag_values=values)
     text("sampler", "tpe", "tpe or gp (Bayesian optimisation), or random", flag_values=values)
     text("pruner", "median", "what ends a trial early: median, hyperband or none", flag_values=values)

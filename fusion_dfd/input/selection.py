@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusion_dfd.config import Data
 from fusion_dfd.input import forging
-from fusion_dfd.shards import clip_index
+from fusion_dfd.shards import clip_index, manifest
 from fusion_dfd.shards.clip_index import ClipTable, Split
 from fusion_dfd.types import DataError
 
@@ -22,6 +22,15 @@ def open_split(folder: str, split: str, data: Data, seed: int) -> Split:
     if not forgers or (split != "train" and (opened.table.label == 1).any()):
         return opened
     return forging.forge(opened, forgers, seed, f"{folder}, {split}")
+
+
+def enlarged(folder: str, size: int) -> str:
+    """A sentence where the crops of a prepared folder have fewer pixels than a window of ``size``; else empty."""
+    found = manifest.load(folder)
+    stored = found.options["faces"]["size"] if found else size
+    if stored >= size:
+        return ""
+    return f"{folder}: its crops of {stored} pixels are enlarged to data.size={size}; prepare larger ones, faces.size"
 
 
 def open_splits(data: Data, folder: str, seed: int) -> tuple[Split, Split]:

@@ -51,6 +51,8 @@ def run(config: c.Config) -> Result:
     data = distributed.first("the data", lambda: synthetic.shards_of(config)) or synthetic.shards_of(config)
     train, val = selection.open_splits(config.data, data, config.seed)
     calibrating = selection.open_split(data, "val", config.data, config.seed)
+    if warning := selection.enlarged(data, config.data.size):
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     cost.print_model_table(config, console)
     fitted = loop.fit(config, train, val, workdir)
     trained_on = training_data.describe(train.table, (val.table, calibrating.table), config.data.exclude_methods)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 import time
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
 from rich.console import Console
 from rich.table import Column, Table
 
 from fusion_dfd import config as c
+from fusion_dfd.config import ConfigError
 from fusion_dfd.reports.comparison import Cost
 from fusion_dfd.training import optim, state, step
 from fusion_dfd.training.loop import divisible
@@ -49,14 +52,64 @@ def flops(config: c.Config) -> float:
     other devices. It counts the body of a loop once, so for recurrent layers it includes the products with the inputs,
     but not those with the state at each step. NaN if this process may not use its CPU (``JAX_PLATFORMS=cuda``).
     """
+    return _flops(_traced(config))
+
+
+def _traced(config: c.Config) -> jax.stages.Traced:
+    """The program that scores one window."""
     batch = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), noise(1, config.data))
-    predict = step.make_predict(state.graphs(config.model))
+    return step.make_predict(state.graphs(config.model)).trace(state.abstract_variables(config.model), batch)
+
+
+def _flops(traced: jax.stages.Traced) -> float:
     try:
         (cpu, *_) = jax.local_devices(backend="cpu")
     except RuntimeError:
         return math.nan
     with jax.default_device(cpu):
-        return predict.lower(state.abstract_variables(config.model), batch).cost_analysis()["flops"]
+        return traced.lower().cost_analysis()["flops"]
+
+
+def check_memory(config: c.Config, traced: jax.stages.Traced) -> None:
+    """Raises ConfigError where a training step surely wants more memory than its device has.
+
+    Counted is what no compiler can avoid: the weights, their average, gradient and two moments of AdamW; and for each
+    window of a micro-batch the frames and what every convolution and matrix product gives, which the backward pass
+    reads. What parts of a model give that do not learn, or are computed again (``model.remat``), is not kept.
+    """
+    weights = 5 * sum(leaf.size * 4 for leaf in jax.tree.leaves(state.abstract_variables(config.model)["params"]))
+    kept = not config.model.remat and not any(group.frozen for group in config.optim.parsed_groups)
+    window = config.data.frames * config.data.size**2 * 3 + (_products(traced.jaxpr.jaxpr) if kept else 0)
+    windows = config.train.batch_size / config.optim.accumulate / jax.device_count()
+    wanted, device = weights + windows * window, state.data_mesh().local_devices[0]
+    there = memory(device)
+    if wanted > there:
+        raise ConfigError(
+            f"train.batch_size={config.train.batch_size}: a training step wants more than {wanted / 1e9:.1f} GB, "
+            f"{device.device_kind} has {there / 1e9:.1f} GB; lower it, raise optim.accumulate, or set model.remat=True"
+        )
+
+
+def memory(device: jax.Device) -> float:
+    """Bytes of a device; of a CPU those of the machine. Infinity where nobody says."""
+    if device.platform != "cpu":
+        return (device.memory_stats() or {}).get("bytes_limit", math.inf)
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return math.inf
+
+
+def _products(jaxpr: Jaxpr) -> int:
+    """Bytes that all convolutions and matrix products of a program give; in a loop at every turn, of branches the largest."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            total += sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars)
+        inner = sum(_products(part.jaxpr) for part in equation.params.values() if isinstance(part, ClosedJaxpr))
+        branches = max((_products(part.jaxpr) for part in equation.params.get("branches", ())), default=0)
+        total += (inner + branches) * equation.params.get("length", 1)  # of a scan
+    return total
 
 
 def noise(size: int, data: c.Data) -> Batch:
@@ -78,7 +131,7 @@ def noise(size: int, data: c.Data) -> Batch:
 def print_model_table(config: c.Config, console: Console) -> None:
     """Print the parts of the model that is about to be trained: their parameters and learning rates; and its FLOPs.
 
-    Raises ConfigError for groups that match no parameter or freeze all.
+    Raises ConfigError for groups that match no parameter or freeze all, and as :func:`check_memory` does.
     """
     chosen = config.optim.parsed_groups
     params = state.abstract_variables(config.model)["params"]
@@ -96,7 +149,9 @@ def print_model_table(config: c.Config, console: Console) -> None:
     for column, text in zip(table.columns, ("all", *(f"{count:,}" for count in totals)), strict=False):
         column.footer = text
     console.print(table)
-    per_window = flops(config)
+    traced = _traced(config)
+    check_memory(config, traced)
+    per_window = _flops(traced)
     if not math.isnan(per_window):
         console.print(
             f"{per_window / 1e9:.2f} GFLOPs per window of {config.data.frames} frames, forward", highlight=False

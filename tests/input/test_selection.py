@@ -6,7 +6,7 @@ import tiny
 
 from fusion_dfd import config as c
 from fusion_dfd.input import selection
-from fusion_dfd.shards import clip_index
+from fusion_dfd.shards import clip_index, manifest
 from fusion_dfd.types import DataError
 
 
@@ -58,3 +58,13 @@ def test_a_val_dir_that_shares_groups_with_train_is_refused(shards, folder):
     other = folder("train")
     with pytest.raises(DataError, match=rf"data\.val_dir={other}: 1 of its groups are also in train of .*tiny/train0"):
         selection.open_splits(c.Data(val_dir=other), shards, 0)
+
+
+def test_crops_that_a_window_enlarges_are_said(shards):
+    stored = manifest.load(shards).options["faces"]["size"]
+    assert selection.enlarged(shards, stored) == ""
+    assert f"crops of {stored} pixels are enlarged to data.size={stored + 1}" in selection.enlarged(shards, stored + 1)
+
+
+def test_a_folder_that_does_not_say_how_large_its_crops_are_is_taken_as_it_is(folder):
+    assert selection.enlarged(folder("train"), 512) == ""

@@ -36,6 +36,26 @@ def test_a_group_that_fits_nothing_is_refused(tiny):
         shown(tiny)
 
 
+def test_a_step_that_cannot_fit_is_refused_before_anything_is_compiled(tiny, monkeypatch):
+    monkeypatch.setattr(cost, "memory", lambda device: 2e8)
+    shown(tiny)
+    tiny.train.batch_size = 100000
+    with pytest.raises(
+        c.ConfigError, match=r"train\.batch_size=100000: a training step wants more than [\d.]+ GB, cpu has 0.2"
+    ):
+        shown(tiny)
+    tiny.optim.accumulate = 100
+    shown(tiny)
+
+
+def test_what_is_kept_for_the_backward_pass_is_what_products_give(tiny):
+    tiny.model = c.Model(branches=("spatial",), backbone=c.Backbone("resnet18", width=64, stages=1), head=(4,), token=4)
+    tiny.data = c.Data(frames=2, size=64)
+    maps = 32 * 32 * 64 + 4 * 16 * 16 * 64
+    kept = cost._products(cost._traced(tiny).jaxpr.jaxpr)
+    assert kept == pytest.approx(tiny.data.frames * maps * 4, rel=0.02)
+
+
 def test_arithmetic_is_that_of_the_product_where_a_model_is_little_else(tiny):
     tiny.model = c.Model(branches=("spatial",), backbone=c.Backbone("resnet18", width=64, stages=1), head=(4,), token=4)
     tiny.data = c.Data(frames=2, size=64)
