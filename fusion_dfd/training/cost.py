@@ -101,7 +101,7 @@ def memory(device: jax.Device) -> float:
 
 
 def _products(jaxpr: Jaxpr) -> int:
-    """Bytes that all convolutions and matrix products of a program give; in a loop at every turn, of branches the largest."""
+    """Bytes of what all convolutions and matrix products give; of a loop at every turn, of branches the largest."""
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("conv_general_dilated", "dot_general"):

@@ -1,5 +1,7 @@
 """What chooses the checkpoint: val of the shards, or other videos that share nobody with train."""
 
+import types
+
 import numpy as np
 import pytest
 import tiny
@@ -60,10 +62,11 @@ def test_a_val_dir_that_shares_groups_with_train_is_refused(shards, folder):
         selection.open_splits(c.Data(val_dir=other), shards, 0)
 
 
-def test_crops_that_a_window_enlarges_are_said(shards):
-    stored = manifest.load(shards).options["faces"]["size"]
-    assert selection.enlarged(shards, stored) == ""
-    assert f"crops of {stored} pixels are enlarged to data.size={stored + 1}" in selection.enlarged(shards, stored + 1)
+def test_crops_that_a_window_enlarges_are_said(monkeypatch):
+    found = types.SimpleNamespace(options={"faces": {"size": 80}})
+    monkeypatch.setattr(manifest, "load", lambda folder: found)
+    assert selection.enlarged("a", 80) == ""
+    assert selection.enlarged("a", 224).startswith("a: its crops of 80 pixels are enlarged to data.size=224; prepare")
 
 
 def test_a_folder_that_does_not_say_how_large_its_crops_are_is_taken_as_it_is(folder):
