@@ -20,7 +20,6 @@ PUBLISHED = {"resnet18": 11_689_512, "resnet34": 21_797_672, "resnet50": 25_557_
 # One of each family: what differs between its members is data, which the parity tests cover.
 # DINOv3 has what no other ViT has: registers, tokens that are turned, scales of what a block adds.
 FAMILIES = [*(family.SPECS[0].name for family in registry.FAMILIES), "vit_base_dinov3"]
-LARGE = ("efficientnet_b4", "vit_base", "vit_large")
 SHAPES = {(spec.input_size, spec.width, spec.channels): spec.name for spec in reversed(registry.BACKBONES.values())}
 
 
@@ -59,7 +58,7 @@ def close(one, two, **tolerance):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith(LARGE)) for name in SHAPES.values()]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAMILIES)) for name in SHAPES.values()]
 )
 def test_full_size_maps_and_taps(name):
     spec, net = registry.get(name), abstract(name)
@@ -75,7 +74,7 @@ def test_full_size_maps_and_taps(name):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("large" in name)) for name in registry.BACKBONES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAMILIES)) for name in registry.BACKBONES]
 )
 def test_what_is_written_of_it_is_so(name):
     """Tables name every array once, images of no fit are refused, and the page counts its parameters."""

@@ -13,7 +13,7 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import fusion
 
-RUN = [*((branch,) for branch in config.BRANCHES), config.BRANCHES]
+RUN = [("temporal",), ("micro",), config.BRANCHES]  # test_registry.py has the spatial branch alone
 """Each branch alone, and all: a branch does not know of the others."""
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(config.BRANCHES, n)]
 LENGTH = np.array([3, 4, 2])

@@ -125,6 +125,7 @@ def test_a_video_in_two_folders_is_refused(tmp_path):
         score.score(setup("Bright", *folders), str(tmp_path / "out"), OPTIONS, own=False)
 
 
+@pytest.mark.slow
 def test_a_video_that_kills_the_process_is_named_and_the_rest_goes_on(tmp_path, monkeypatch, capsys):
     """On the command line."""
     folder = plain_shards.write(tmp_path / "shards", GREYS | {"bad": (0, RAISES), "deadly": (1, DIES)})

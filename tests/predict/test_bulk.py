@@ -150,6 +150,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(opened, videos, tmp_path):
     here = pathlib.Path(__file__).parent
     given = {"paths": [str(here), str(here.parents[1])], "out": str(tmp_path / "r.jsonl"), "videos": videos}
@@ -177,6 +178,7 @@ class Dies:
         yield verdict(paths[0])
 
 
+@pytest.mark.slow
 def test_a_video_that_kills_its_process_has_a_record_and_costs_no_other(build, video, tmp_path):
     paths = [str(shutil.copy(video(15), tmp_path / f"{name}.mp4")) for name in "ab"]
     detector = build(lambda _: [])

@@ -82,6 +82,7 @@ def test_a_folder_of_frames_is_probed_like_a_file(tmp_path):
     assert "not one of 1 frames can be opened" in probe_files.probe(str(tmp_path / "bad")).trouble
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_reader_costs_nothing_else():
     paths = ["deadly.mp4", "a.mp4"]
     seen = []

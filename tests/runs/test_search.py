@@ -65,6 +65,7 @@ def test_a_real_search_writes_a_configuration_that_can_be_trained(tiny, tmp_path
     assert set(opened) == {"train", "val"}
 
 
+@pytest.mark.slow
 def test_a_study_continues_and_counts_what_there_was(tiny, tmp_path, monkeypatch):
     trained = scripted(monkeypatch, lambda config, step: 1 - abs(config.optim.lr - 0.03))
     tune.run(tiny, SPACE, search(tmp_path, 3), str(tmp_path))
@@ -106,6 +107,7 @@ def test_a_trial_worse_than_most_ends_early(tiny, tmp_path, monkeypatch):
     assert all(row["value"] == 0.5 for row in rows(tmp_path) if row["state"] == "PRUNED")
 
 
+@pytest.mark.slow
 def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch):
     trained = scripted(monkeypatch, lambda config, step: 0.5)
     monkeypatch.setattr(tune, "HEARTBEAT", 1)

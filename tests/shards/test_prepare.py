@@ -108,6 +108,7 @@ def test_bad_videos_are_listed_and_stop_nothing(listed, tmp_path):
     assert len(opened) == 18
 
 
+@pytest.mark.slow
 def test_a_video_that_hangs_its_process_stops_nothing(listed, tmp_path):
     shards = plan.make(listed, str(tmp_path), FACES, "toy", 12).shards
     done = set()
@@ -124,6 +125,7 @@ def _reports(entry):
     return zip(entry.videos, shard_writer.valid(entry)["about"]["videos"], strict=True)
 
 
+@pytest.mark.slow
 def test_a_process_killed_once_costs_no_video(listed, tmp_path):
     shards = plan.make(listed, str(tmp_path / "out"), FACES, "toy", 12).shards
     os.makedirs(tmp_path / "out")

@@ -140,6 +140,7 @@ def test_two_processes_take_the_steps_of_one(story, tmp_path, devices):
         np.testing.assert_allclose(found, rows(tmp_path, name), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_step_from_one_state_is_that_of_one_device(configured, tmp_path):
     config = configured(tmp_path)
     one, two = (taking(config, devices) for devices in (1, 2))
@@ -200,6 +201,7 @@ def test_the_first_process_alone_writes_and_tells(story):
     assert Run(story.run).calibration.val["videos"] == 12
 
 
+@pytest.mark.slow
 def test_all_stop_at_the_same_call_and_an_error_is_told_to_all():
     codes, said, errors = finish(
         start(
@@ -222,6 +224,7 @@ def test_all_stop_at_the_same_call_and_an_error_is_told_to_all():
     assert errors[1].splitlines()[-1] == "error: the disk is full"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "folder", "wanted"),
     [
