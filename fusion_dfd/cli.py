@@ -19,7 +19,6 @@ from logging import Formatter
 from types import ModuleType
 from typing import NoReturn
 
-import jax
 from absl import flags, logging
 
 from fusion_dfd import __version__
@@ -247,7 +246,7 @@ def _guarded(module: ModuleType, words: list[str], values: flags.FlagValues) -> 
         return GONE
     except MemoryError:
         _fail(f"out of memory; {_LESS}", 1)
-    except jax.errors.JaxRuntimeError as error:
+    except RuntimeError as error:  # JAX's is one; importing JAX for its name would cost every command a second
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(f"the device is out of memory; {_LESS}", 1)
