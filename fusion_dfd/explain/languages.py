@@ -19,7 +19,9 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "fr": "Français"}
 """By code, the first is that of the program."""
 _FILE = pathlib.Path(__file__).with_name("languages.json")
 _PLACE = re.compile(r"\{(\w+)\}")
-_POINT = re.compile(r"(?<=\d)\.(?=\d)")
+_NUMBER = re.compile(r"[(+\-\u2212]*\d+(,\d{3})*(\.\d+)?(%?)\)?")
+_MARKS = {"de": str.maketrans(",.", ".,"), "fr": str.maketrans(",.", "\u202f,")}
+"""How a language writes the marks between thousands and before decimals."""
 _LABEL = re.compile(r"(<text\b[^>]*>)([^<]+)(</text>)")
 
 
@@ -31,8 +33,8 @@ def sentences() -> dict[str, dict[str, str]]:
 
 
 def told(text: str) -> Markup:
-    """A text in all languages, as HTML; a text without translation as it is."""
-    return _side_by_side(text, "span")
+    """A text in all languages, as HTML; a text without translation, and one that is HTML already, as it is."""
+    return text if isinstance(text, Markup) else _side_by_side(text, "span")
 
 
 def drawn(figure: Markup) -> Markup:
@@ -45,9 +47,14 @@ def drawn(figure: Markup) -> Markup:
 
 
 def translated(text: str, code: str) -> str | None:
-    """A text in one language; None where there is no translation. Parts of it that are sentences are translated too."""
+    """A text in one language; None where there is no translation. Parts of it that are sentences are translated too.
+
+    A number, or several in a row, is written as the language does.
+    """
     if text in sentences():
         return sentences()[text][code]
+    if text and all(map(_NUMBER.fullmatch, text.split())):
+        return text if code == "en" else text.translate(_MARKS[code]).replace("%", "\u202f%")
     for between in ("; ", ", "):  # how reasons and kinds of evidence are joined
         if between in text:
             found = [translated(part, code) for part in text.split(between)]
@@ -79,14 +86,12 @@ def _pattern(english: str) -> re.Pattern:
 def _value(value: str, code: str) -> str | None:
     """What stands in a place: something that has a translation, a number, or a single word; None for anything else."""
     known = translated(value, code)
-    if known is not None or any(map(str.isspace, value)):
-        return known
-    return value if code == "en" else _POINT.sub(",", value)
+    return known if known is not None or any(map(str.isspace, value)) else value
 
 
 def _side_by_side(text: str, element: str) -> Markup:
     versions = {code: translated(text, code) for code in LANGUAGES}
-    if None in versions.values():
+    if None in versions.values() or len(set(versions.values())) == 1:
         return escape(text)
     return Markup("").join(
         Markup('<{0} class="told" lang="{1}">{2}</{0}>').format(Markup(element), code, version)

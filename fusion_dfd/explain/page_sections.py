@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from fusion_dfd import config
 from fusion_dfd.evaluation import face_regions
@@ -47,7 +47,7 @@ def explained(verdict: Verdict) -> dict[str, Any]:
         "checks": sentences.CHECKS,
         "credentials": sentences.CREDENTIALS[stated and stated.state],
         "known": sentences.known(verdict),
-        "stated": [row for row in rows if row[1]],
+        "stated": [(name, escape(value)) for name, value in rows if value],
         "unknown": sentences.unknown(verdict),
     }
 
@@ -189,15 +189,19 @@ def regions(effects: Sequence[Effect], baseline: float) -> Markup | None:
 def facts(
     detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str
 ) -> list[tuple[str, str]]:
-    """Names and values for readers who want to check or repeat the result."""
-    rules, rows, kept = detector.rules, [("file", os.path.abspath(verdict.path))], verdict.record
+    """Names and values for readers who want to check or repeat the result.
+
+    Names of files and the like are HTML already: whatever they are, they are not translated.
+    """
+    rules, rows, kept = detector.rules, [("file", escape(os.path.abspath(verdict.path)))], verdict.record
     if kept.file.sha256:
-        rows += [("size", f"{kept.file.bytes:,} bytes"), ("SHA-256 of the file", kept.file.sha256)]
+        rows += [("size", f"{kept.file.bytes:,} bytes"), ("SHA-256 of the file", escape(kept.file.sha256))]
     if video.scan is not None:
         info = video.scan.info
         rate = f"{info.fps:.3g} frames per second" if info.fps else "frame rate unknown"
         length = f", {verdict.seconds:.1f} s" if verdict.seconds is not None else ""
-        coded = f"{info.width} x {info.height} pixels, {info.codec} in {info.container or 'a folder'}"
+        held = f"container {info.container}" if info.container else "a folder of frames"
+        coded = f"{info.width} x {info.height} pixels, codec {info.codec}, {held}"
         rows.append(("video", f"{coded}, {info.frames} frames, {rate}{length}"))
         rows.append(("damage", f"{video.scan.damaged} packets left out" if video.scan.damaged else "none seen"))
     if found is not None and found.face.distance is not None:
@@ -207,20 +211,21 @@ def facts(
     return [
         *rows,
         ("windows looked at", looked),
-        ("scored at", kept.time),
-        ("command", command),
-        ("run", f"{os.path.abspath(detector.run.folder) if detector.run else 'none'}, step {detector.trained.step}"),
-        ("detector", f"{kept.detector.name}, SHA-256 {kept.detector.digest}"),
-        ("SHA-256 of its weights", kept.detector.weights),
-        ("SHA-256 of its calibration", kept.detector.calibration or "none"),
-        ("system", _system(detector)),
+        ("scored at", escape(kept.time)),
+        ("command", escape(command)),
+        ("run", escape(os.path.abspath(detector.run.folder)) if detector.run else "none"),
+        ("training step", str(detector.trained.step)),
+        ("detector", escape(f"{kept.detector.name}, SHA-256 {kept.detector.digest}")),
+        ("SHA-256 of its weights", escape(kept.detector.weights)),
+        ("SHA-256 of its calibration", escape(kept.detector.calibration) if kept.detector.calibration else "none"),
+        ("system", escape(_system(detector))),
         ("calibration", rules.calibration.sentence() if rules.calibration else "none"),
         ("threshold", "-" if verdict.threshold is None else f"{verdict.threshold:.3f}"),
         ("false alarms on val", _false_alarms(kept.threshold)),
         ("weighing", weighed),
         ("scoring took", f"{verdict.took:.1f} s, without the explanations"),
-        ("versions", ", ".join(f"{name} {version}" for name, version in kept.software.items())),
-        ("signed with", verdict.signature["public_key"] if verdict.signature else "nothing"),
+        ("versions", escape(", ".join(f"{name} {version}" for name, version in kept.software.items()))),
+        ("signed with", escape(verdict.signature["public_key"]) if verdict.signature else "nothing"),
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 from hostile import NAME, assert_escaped
 from markupsafe import Markup
 
+from fusion_dfd import config
 from fusion_dfd.explain import languages, sentences
 from fusion_dfd.predict import warnings
 
@@ -62,11 +63,46 @@ def test_what_has_no_translation_stays_and_is_escaped():
 
 
 def test_labels_of_a_figure_are_told():
-    figure = Markup('<svg><text x="1">real videos</text><text>0.5</text><text>&lt;b&gt;</text></svg>')
+    figure = Markup('<svg><text x="1">real videos</text><text>0.5</text><text>5</text><text>&lt;b&gt;</text></svg>')
     drawn = languages.drawn(figure)
     assert '<text x="1"><tspan class="told" lang="en">real videos</tspan>' in drawn
     assert '<tspan class="told" lang="de">echte Videos</tspan>' in drawn
-    assert "<text>0.5</text><text>&lt;b&gt;</text>" in drawn
+    assert '<text><tspan class="told" lang="en">0.5</tspan><tspan class="told" lang="de">0,5</tspan>' in drawn
+    assert "<text>5</text><text>&lt;b&gt;</text>" in drawn
+
+
+@pytest.mark.parametrize(
+    ("english", "german", "french"),
+    [
+        ("0.5", "0,5", "0,5"),
+        ("1,234,567", "1.234.567", "1\u202f234\u202f567"),
+        ("0.123  (\u22120.05)", "0,123  (\u22120,05)", "0,123  (\u22120,05)"),
+        ("12.5%", "12,5\u202f%", "12,5\u202f%"),
+        ("1,234 bytes", "1.234 Byte", "1\u202f234 octets"),
+        ("1.2 to 3.4 s (0.98)", "1,2 bis 3,4 s (0,98)", "1,2 à 3,4 s (0,98)"),
+    ],
+)
+def test_numbers_are_written_as_the_language_does(english, german, french):
+    assert languages.translated(english, "en") == english
+    assert (languages.translated(english, "de"), languages.translated(english, "fr")) == (german, french)
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "v0.5", "1e-05", "2026-11-29", ""])
+def test_what_only_looks_like_a_number_stays(text):
+    assert languages.translated(text, "de") is None
+
+
+def test_what_is_html_already_is_nobody_s_sentence():
+    assert languages.told(Markup("12 frames")) == "12 frames"
+
+
+@pytest.mark.parametrize(
+    "text", [*config.RULES.values(), *config.TRACKS.values(), *config.TARGETS.values(), *config.CALIBRATIONS.values()]
+)
+def test_words_of_options_that_a_page_shows_have_a_translation(text):
+    said = {"temperature": "temperature 1.500", "temperature and offset": "temperature and offset 1.500 and +0.100"}
+    said |= {"isotonic regression": "isotonic regression of 12 knots"}
+    assert languages.translated(said.get(text, text), "fr") != text
 
 
 def test_a_long_name_costs_no_time():

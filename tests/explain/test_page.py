@@ -12,9 +12,10 @@ import jax
 import numpy as np
 import pytest
 from hostile import NAME, assert_escaped
+from markupsafe import Markup
 
 from fusion_dfd.evaluation import real_motion
-from fusion_dfd.explain import annotated_video, evidence, page, sentences
+from fusion_dfd.explain import annotated_video, evidence, languages, page, sentences
 from fusion_dfd.models import registry
 from fusion_dfd.runs.run import MOTION, Run
 from fusion_dfd.types import DataError
@@ -47,16 +48,31 @@ def written(build, path: str, directory, variant: str = "fusion", **changes) -> 
     return verdict, pathlib.Path(place)
 
 
+@pytest.fixture
+def english(monkeypatch):
+    """What pages say in English alone, although it is told."""
+    found, told = [], languages.told
+
+    def heard(text):
+        if not isinstance(text, Markup) and re.search(r"[a-z]{2}", text) and languages.translated(text, "de") is None:
+            found.append(text)
+        return told(text)
+
+    monkeypatch.setattr(languages, "told", heard)
+    return found
+
+
 def test_every_system_is_looked_at(variants):
     assert {variants[name].get("system", "fusion") for name in SHOWN} == set(registry.SYSTEMS)
 
 
 @pytest.mark.parametrize("variant", SHOWN)
-def test_a_page_shows_what_the_system_knows_and_leaves_out_what_it_does_not(build, video, tmp_path, variant):
+def test_a_page_shows_what_the_system_knows_and_leaves_out_what_it_does_not(build, video, tmp_path, variant, english):
     detector = build(variant)
     verdict, place = page.write(detector, video(30), str(tmp_path))
     text = place and pathlib.Path(place).read_text()
     found = titles(text)
+    assert english == []
     expected = {*ALWAYS, HIDDEN, *SHOWN[variant], "Motion beside that of real videos"}
     assert len(found) == len(expected)
     assert all(any(title.startswith(want) for title in found) for want in expected)

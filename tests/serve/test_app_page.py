@@ -237,6 +237,7 @@ def test_a_name_is_text(opened, address, file):
 def test_people_are_told_apart_and_the_doubtful_has_a_reason(opened, address, score, file):
     (face,) = score.verdict.faces
     other = dataclasses.replace(face, track=1, verdict="uncertain", probability=0.5, reason="too short", timeline=())
+    face = dataclasses.replace(face, stretches=((0.0, 0.5, 0.9),))
     score.verdict = dataclasses.replace(score.verdict, faces=(face, other))
     page = opened(address)
     page.get_by_label(CHOOSE).set_input_files(file())
@@ -244,6 +245,8 @@ def test_people_are_told_apart_and_the_doubtful_has_a_reason(opened, address, sc
     first, second = page.locator("article").all()
     expect(first.get_by_role("heading", level=3)).to_have_text("Person 1: Looks fake (0.900)")
     expect(first.get_by_role("img")).to_have_accessible_name("By second, highest 0.95 at second 1 of 2")
+    expect(first.locator("svg .stretch")).to_have_text("0.0 to 0.5 s: 0.900")
+    expect(first.get_by_text("Stretches that look forged, with their mean score: 0.0 to 0.5 s (0.90).")).to_be_visible()
     expect(second.get_by_role("heading", level=3)).to_have_text("Person 2: No verdict (0.500)")
     expect(second.get_by_text("too short")).to_be_visible()
     expect(second.get_by_role("img")).to_have_count(0)

@@ -2,7 +2,7 @@
 // reload returns to the job. Text from users is only ever set as text, never as HTML.
 
 import { SAID, ask, at, element, sentence } from "/static/api.js";
-import { gauge, timeline } from "/static/chart.js";
+import { between, gauge, timeline } from "/static/chart.js";
 
 const POLL = 500; // milliseconds
 let model = null;
@@ -149,7 +149,10 @@ function person(face, verdict) {
   made.append(element("p", `${facts.join("; ")}.`, "meta"));
   if (face.timeline.length) {
     made.append(element("h4", "Second by second, from 0 (real) to 1 (fake), not calibrated"));
-    made.append(timeline(width(), face.timeline, verdict.seconds));
+    const stretches = face.stretches ?? []; // results of earlier versions have none
+    made.append(timeline(width(), face.timeline, verdict.seconds, stretches));
+    const found = stretches.map(([begin, end, p]) => `${between(begin, end)} (${p.toFixed(2)})`);
+    if (found.length) made.append(element("p", `Stretches that look forged, with their mean score: ${found.join(", ")}.`));
   }
   const branches = Object.entries(face.branches);
   if (branches.length) {

@@ -13,6 +13,11 @@ function drawing(width, height, label) {
   return node("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
 }
 
+/** How a stretch of time is written. */
+export function between(begin, end) {
+  return `${begin.toFixed(1)} to ${end.toFixed(1)} s`;
+}
+
 /** A scale from 0 to 1 with the threshold, the abstention band (null: none) and the value. */
 export function gauge(width, value, threshold, abstention) {
   const x = (p) => (4 + p * (width - 8)).toFixed(1);
@@ -36,8 +41,11 @@ export function gauge(width, value, threshold, abstention) {
   return made;
 }
 
-/** One bar per scored second; `length` is the length of the video in seconds. */
-export function timeline(width, points, length) {
+/**
+ * One bar per scored second; `length` is the length of the video in seconds. `stretches` look forged, each [begin, end,
+ * probability] in seconds, and are shaded behind the bars.
+ */
+export function timeline(width, points, length, stretches) {
   const [left, top, bottom, height] = [30, 6, 96, 116];
   const seconds = Math.max(Math.ceil(length || 0), points[points.length - 1][0] + 1);
   const step = (width - left) / seconds;
@@ -48,6 +56,13 @@ export function timeline(width, points, length) {
     const y = bottom - p * (bottom - top);
     made.append(node("line", { class: "line", x1: left, x2: width, y1: y, y2: y }));
     made.append(node("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, String(p)));
+  }
+  for (const [begin, end, p] of stretches) {
+    const shade = node("rect", {
+      class: "stretch", x: left + begin * step, y: top, width: Math.max((end - begin) * step, 1), height: bottom - top,
+    });
+    shade.append(node("title", {}, `${between(begin, end)}: ${p.toFixed(3)}`));
+    made.append(shade);
   }
   for (const [second, p] of points) {
     const tall = Math.max(p * (bottom - top), 1.5);
