@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import itertools
 import json
 import math
@@ -192,6 +193,7 @@ def serve(channel: int, shared: int) -> None:
     memory = np.frombuffer(mmap.mmap(shared, AHEAD * SLOT), np.uint8)
     worker = _Worker(memory)
     process_limits.harmless()
+    gc.freeze()  # what is loaded stays, so that looking for cycles costs little
     while True:
         try:
             request = json.loads(requests.recv_bytes())
@@ -210,7 +212,7 @@ class _Worker:
 
     def __init__(self, memory: np.ndarray):
         self._memory = memory
-        self._own = process_limits.address_space()
+        self._own = 0
         self._film: decoding.Film | None = None
         self._size: tuple[int, int] | None = None
         self._end = math.inf
@@ -231,6 +233,10 @@ class _Worker:
         if "limit" in request:
             self._end = time.monotonic() + request["limit"]
             self._film = None
+        # PyAV's frame and its side data refer to each other, and the collector counts objects, not megabytes.
+        gc.collect()
+        if "limit" in request:
+            self._own = process_limits.address_space()  # what the file before left is not charged to this one
         process_limits.bound_memory(self._own, PROBE_MEMORY if "probe" in request else DECODE_MEMORY)
         self._check()
         if "probe" in request:

@@ -1,5 +1,6 @@
 """Whatever happens to the process that decodes, the one that asked gets one sentence and goes on."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -7,10 +8,12 @@ import struct
 import subprocess
 import sys
 
+import av
 import numpy as np
 import pytest
 from barcodes import barcode, number, write
 
+from fusion_dfd import process_limits
 from fusion_dfd.faces import decoder_process
 from fusion_dfd.faces.video import Reader, probe
 from fusion_dfd.types import DataError
@@ -146,6 +149,21 @@ def test_a_script_without_a_main_guard_may_read_videos(tmp_path, film):
     script = tmp_path / "script.py"
     script.write_text(f"from fusion_dfd.faces.video import probe\nprint(probe({film!r}).frames)\n")
     assert subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=60).stdout == b"30\n"
+
+
+def test_frames_that_were_given_are_freed(film, monkeypatch):
+    for limit in ("bound_memory", "bound_time"):  # this process is not to be bound
+        monkeypatch.setattr(process_limits, limit, lambda *_: None)
+    memory = np.zeros(decoder_process.AHEAD * (1 << 20), np.uint8)
+    worker = decoder_process._Worker(memory)
+    gc.disable()
+    try:
+        assert worker.answer({"open": film, "limit": 60.0}) == {}
+        for number in range(20):
+            assert worker.answer({"want": number, "slot": 0, "still": None})["frame"]
+        assert sum(isinstance(one, av.VideoFrame) for one in gc.get_objects()) < 5
+    finally:
+        gc.enable()
 
 
 def test_a_harmless_process_can_write_no_file(tmp_path):
