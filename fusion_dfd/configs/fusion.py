@@ -2,6 +2,7 @@
 
     fusion-dfd train --config fusion.py            the synthetic data at a size two CPU cores train in minutes
     fusion-dfd train --config fusion.py:sample     the same
+    fusion-dfd train --config fusion.py:robust     the same, for videos that were re-encoded, blurred or shared
     fusion-dfd train --config fusion.py:ffpp --config.data.dir=SHARDS      ResNet-50, 224 px, for GPUs
     fusion-dfd train --config fusion.py:vgg16 --config.data.dir=SHARDS     the same with VGG16
 
@@ -14,7 +15,7 @@ from fusion_dfd import config as c
 
 
 def get_config(variant: str = "") -> c.Config:
-    variants = {"": sample, "sample": sample, "ffpp": ffpp, "vgg16": vgg16}
+    variants = {"": sample, "sample": sample, "robust": robust, "ffpp": ffpp, "vgg16": vgg16}
     if variant not in variants:
         raise c.ConfigError(f"fusion.py has no variant {variant!r}; it has {', '.join(filter(None, variants))}")
     return variants[variant]()
@@ -39,6 +40,15 @@ def sample() -> c.Config:
         train=c.Train(steps=600, batch_size=16, eval_every=100, log_every=10),
         evaluate=c.Evaluate(batch_size=16),
     )
+
+
+def robust() -> c.Config:
+    """As ``:sample``, on pairs that are degraded as videos are on their way, and half as long again."""
+    config = sample()
+    config.name = "fusion-robust"
+    config.data.augment.degrade = 0.6
+    config.train.steps = 900
+    return config
 
 
 def ffpp() -> c.Config:
