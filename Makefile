@@ -54,15 +54,18 @@ test-docs: $(VENV)-all/.done
 	REQUIRE_ALL=1 $(ALL_BIN)/python $(PYTEST_ALL) --timeout 1500 -m docs
 
 # Every benchmark with its peers, one after another, and benchmarks/RESULTS.md from the lines they print; an environment of
-# its own, 3 GB (SIZE=full: another, with CUDA, for a GPU). RUN=FOLDER is a trained run for predict, MEDIA=FOLDER and
-# WEIGHTS=FILE are for detectors. What peers do on a CPU, ours does there too, whatever the machine has.
-BENCH := input recurrent train_step predict prepare detectors scale
+# its own, 3 GB (SIZE=full: another, with CUDA, for a GPU). RUN=FOLDER is a trained run for predict and bulk, which is left
+# out without it; MEDIA=FOLDER and WEIGHTS=FILE are for detectors. What peers do on a CPU, ours does there too, whatever
+# the machine has.
+BENCH := input recurrent train_step predict prepare detectors scale large $(if $(RUN),bulk)
 ARGS_train_step = --size $(SIZE)
 ARGS_predict = $(RUN)
 ARGS_detectors = $(MEDIA:%=--media %) $(WEIGHTS:%=--weights %)
 BENCH_VENV := $(VENV)-bench$(if $(filter full,$(SIZE)),-gpu)
-ON_CPU := predict prepare detectors
+ON_CPU := predict prepare detectors bulk
 ARGS_scale = --plot docs/images/scale.svg
+ARGS_large = $(if $(filter full,$(SIZE)),,--videos 90000 --rows 10000)
+ARGS_bulk = --run $(RUN) $(if $(filter full,$(SIZE)),,--clips 300)
 
 bench: $(BENCH_VENV)/.done
 	rm -rf build/bench

@@ -1,11 +1,12 @@
 """Memory of one ``predict`` over thousands of videos: what the process holds after 200 of them and after the last.
 
-    python benchmarks/bulk.py --run RUN [--clips 2000] VIDEO ...
+    python benchmarks/bulk.py --run RUN [--clips 2000] [VIDEO ...]
 
-From the videos, clips are cut that are all different: FRAMES frames from another place each, HEIGHT pixels high, H.264.
-``fusion-dfd predict FOLDER --out results.jsonl`` scores them in one process, and is killed once on the way, after three
-tenths, and started again. Its resident memory is read from /proc while it runs. The second process scores seven tenths
-of the clips, and its memory is compared after 200 of its own and at the end. Prints one JSON line.
+From the videos (without any, ten of rendered faces), clips are cut that are all different: FRAMES frames from another
+place each, HEIGHT pixels high, H.264. ``fusion-dfd predict FOLDER --out results.jsonl`` scores them in one process, and
+is killed once on the way, after three tenths, and started again. Its resident memory is read from /proc while it runs.
+The second process scores seven tenths of the clips, and its memory is compared after 200 of its own and at the end.
+Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ import time
 import cv2
 import memory
 
+from fusion_dfd import config
 from fusion_dfd.faces import recode
 from fusion_dfd.faces.video import Decoder, probe
+from fusion_dfd.synthetic import generate
 
 FRAMES, HEIGHT = 12, 96
 PROGRAM = [sys.executable, "-c", "from fusion_dfd.cli import main; main()", "predict"]
+
+
+def rendered(folder: str) -> list[str]:
+    """The videos of one pair of persons."""
+    generate.generate(folder, config.Synthetic(0, (1, 0, 0), 100))
+    return sorted(map(str, pathlib.Path(folder).rglob("*.mp4")))
 
 
 def cut(folder: pathlib.Path, videos: list[str], count: int) -> None:
@@ -75,12 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", required=True)
     parser.add_argument("--clips", type=int, default=2000)
-    parser.add_argument("videos", nargs="+")
+    parser.add_argument("videos", nargs="*")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name, "clips")
         folder.mkdir()
-        cut(folder, given.videos, given.clips)
+        cut(folder, given.videos or rendered(f"{name}/rendered"), given.clips)
         out = pathlib.Path(name, "results.jsonl")
         command = [*PROGRAM, str(folder), "--checkpoint", given.run, "--out", str(out)]
         killed = 3 * given.clips // 10

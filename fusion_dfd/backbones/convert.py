@@ -52,6 +52,8 @@ class NameTable:
     """False if the library's BatchNorm has no scale; then ours is 1."""
     flipped: str = ""
     """Path of our kernel whose inputs are R, G, B where the library's are B, G, R; ``""`` if there is none."""
+    prepared: Callable[[Arrays], Arrays] = dict
+    """A file's arrays by the same names, where ours are cut otherwise."""
 
     def sources(self, net: nnx.Module) -> dict[str, Source | None]:
         """For every array of ``net``, by path, where it comes from; None if it is all ones."""
@@ -81,6 +83,7 @@ def convert(
     """
     tables = [(table, table.sources(whole)) for table in (*name_tables, _OURS)]
     best, sources = max(tables, key=lambda table: len(_names(table[1]) & arrays.keys()))
+    arrays = best.prepared(arrays)
     taken = {path: _take(arrays, sources[path], leaf.shape) for path, leaf in leaves(net).items()}
     wrong = [problem for _, problem in taken.values() if problem]
     known = _names(sources)

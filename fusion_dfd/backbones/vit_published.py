@@ -5,7 +5,8 @@ facebookresearch/dino, ``*_dinov2`` and ``*_dinov2_reg4`` facebookresearch/dinov
 facebookresearch/dinov3 (DINOv3 License: read it before use); ``*_clip`` openai/CLIP (MIT).
 
 The files of Hugging Face's transformers are read too: openai/clip-vit-base-patch16 and -large-patch14,
-facebook/dinov2-base and -large, facebook/dinov3-vitb16-pretrain-lvd1689m and -vitl16-.
+facebook/dinov2-base and -large, facebook/dinov2-with-registers-base and -large,
+facebook/dinov3-vitb16-pretrain-lvd1689m and -vitl16-.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-from fusion_dfd.backbones.convert import NameTable
+from fusion_dfd.backbones.convert import Arrays, NameTable
 from fusion_dfd.backbones.spec import HALF, IMAGENET_MEAN, IMAGENET_STD, Spec, timm
 from fusion_dfd.backbones.vit import STAGES, Block, ViT, quick_gelu
 
@@ -83,6 +84,21 @@ def _dinov2(net: ViT) -> Iterator[tuple[str, str]]:
     yield "norm", "layernorm"
 
 
+def _dinov2_registers(net: ViT) -> Iterator[tuple[str, str]]:
+    """transformers' Dinov2WithRegistersModel."""
+    yield "register_tokens", "embeddings.register_tokens"
+    yield from _dinov2(net)
+
+
+def _token_placed(arrays: Arrays) -> Arrays:
+    """The class token with its position added, as timm's files and ours have it, and the positions without it."""
+    names = "embeddings.cls_token", "embeddings.position_embeddings"
+    token, places = map(arrays.get, names)
+    if token is None or places is None or token.shape != places[:, :1].shape:
+        return arrays
+    return {**arrays, names[0]: token + places[:, :1], names[1]: places[:, 1:]}
+
+
 def _dinov3(net: ViT) -> Iterator[tuple[str, str]]:
     """transformers' DINOv3ViTModel."""
     yield "class_token", "embeddings.cls_token"
@@ -109,6 +125,7 @@ def _dino(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 TIMM = NameTable("torch", _timm, ignored=(r"head\..*", "mask_token"))
 CLIP = NameTable("torch", _clip, ignored=(r"text_.*", r"visual_projection\.weight", "logit_scale", r".*position_ids"))
 DINOV2 = NameTable("torch", _dinov2, ignored=(r"embeddings\.mask_token",))
+DINOV2_REGISTERS = dataclasses.replace(DINOV2, names=_dinov2_registers, prepared=_token_placed)
 DINOV3 = NameTable("torch", _dinov3, ignored=(r"embeddings\.mask_token",), zero=(r".*\.attention\.[qv]_proj\.bias",))
 
 _SMALL = Spec(
@@ -164,7 +181,7 @@ _REGISTERS = dataclasses.replace(
     build=functools.partial(_V2, registers=4, positions="patches"),
     source="DINOv2 with registers, LVD-142M without labels (Darcet et al. 2024, arXiv:2309.16588)",
     published=timm("vit_base_patch14_reg4_dinov2.lvd142m"),
-    name_tables=(TIMM,),
+    name_tables=(TIMM, DINOV2_REGISTERS),
 )
 _V3 = functools.partial(ViT, registers=4, positions="rotary", biased=False, gain=1e-5, epsilon=1e-5)
 _DINOV3 = dataclasses.replace(

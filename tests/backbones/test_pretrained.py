@@ -79,16 +79,34 @@ def test_all_that_differs_is_listed_at_once(tmp_path, rng):
         assert part in message
 
 
-def dinov3(rng) -> tuple[config.Backbone, dict[str, np.ndarray]]:
-    """A thin DINOv3 and its arrays by transformers' names: queries, keys and values are arrays of their own."""
-    options = config.Backbone("vit_base_dinov3", width=4, stages=1)
+def of_transformers(name: str, rng) -> tuple[config.Backbone, dict[str, np.ndarray]]:
+    """A thin DINO and its arrays by transformers' names: queries, keys and values are arrays of their own."""
+    options = config.Backbone(name, width=4, stages=1)
     net = nnx.eval_shape(lambda: registry.build(options, rngs=nnx.Rngs(0)))
     shapes, arrays = convert.leaves(net), {}
     for path, source in registry.get(options.name).name_tables[1].sources(net).items():
         axes = source.axes or tuple(range(len(shapes[path].shape)))
         whole = rng.normal(size=shapes[path].shape).astype(np.float32).transpose(np.argsort(axes))
         arrays |= dict(zip(source.names, np.split(whole, len(source.names)), strict=True))
+    return options, arrays
+
+
+def dinov3(rng) -> tuple[config.Backbone, dict[str, np.ndarray]]:
+    options, arrays = of_transformers("vit_base_dinov3", rng)
     return options, arrays | {f"layer.{at}.attention.q_proj.bias": np.zeros(4, np.float32) for at in range(3)}
+
+
+def test_the_position_of_a_class_token_is_added_to_it(rng):
+    """DINOv2 with registers: transformers keeps it among the positions, ours and timm's have none for that token."""
+    options, arrays = of_transformers("vit_base_dinov2_reg4", rng)
+    name = "embeddings.position_embeddings"
+    first, rest = rng.normal(size=(1, 1, 4)).astype(np.float32), arrays[name]
+    params, _ = pretrained.from_arrays(arrays | {name: np.concatenate([first, rest], 1)}, options, "here")
+    np.testing.assert_array_equal(params["class_token"], arrays["embeddings.cls_token"] + first)
+    np.testing.assert_array_equal(params["positions"], rest)
+    del arrays[name]
+    with pytest.raises(DataError, match=r"1 arrays differ: embeddings\.position_embeddings is missing"):
+        pretrained.from_arrays(arrays, options, "here")
 
 
 def test_arrays_that_are_apart_in_the_file_are_joined(rng):

@@ -1,6 +1,7 @@
 """The page is made of the lines, and of nothing else."""
 
 import json
+import re
 
 import results
 
@@ -30,6 +31,14 @@ def test_every_benchmark_says_what_it_is():
     scripts = [path for path in results.HERE.glob("*.py") if "__main__" in path.read_text()]
     assert {path.stem for path in scripts} - {"results"} <= set(results.ORDER)
     assert all(results.about(path.stem) for path in scripts)
+
+
+def test_make_bench_runs_benchmarks_of_the_page():
+    """All of them but the soak of the server, which is for hours."""
+    rule = next(
+        row for row in (results.HERE.parent / "Makefile").read_text().splitlines() if row.startswith("BENCH :=")
+    )
+    assert set(re.findall(r"[a-z_]+", rule)) - {"if"} == set(results.ORDER) - {"soak"}
 
 
 def test_versions():

@@ -107,7 +107,7 @@ def randomise_torch(torch, net) -> None:
             any(part in name for part in ("weight", "gamma", "lambda")) and value.ndim == 1
         ):
             value.copy_(0.5 + torch.rand(value.shape, generator=draw))
-        elif name in ("cls_token", "reg_token", "pos_embed"):
+        elif name.endswith(("cls_token", "reg_token", "pos_embed", "register_tokens", "position_embeddings")):
             value.normal_(0, 0.5, generator=draw)
         elif value.ndim == 1:
             value.normal_(0, 0.1, generator=draw)
@@ -170,10 +170,13 @@ def small_of_transformers(transformers, name: str):
         return transformers.CLIPModel(transformers.CLIPConfig(**both))
     if name == "vit_base_dinov2":
         return transformers.Dinov2Model(transformers.Dinov2Config(**tower, image_size=518, patch_size=14))
+    if name == "vit_base_dinov2_reg4":
+        made = transformers.Dinov2WithRegistersConfig(**tower, image_size=518, patch_size=14, num_register_tokens=4)
+        return transformers.Dinov2WithRegistersModel(made)
     return transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(**tower, num_register_tokens=4))
 
 
-@pytest.mark.parametrize("name", ["vit_base_clip", "vit_base_dinov2", "vit_base_dinov3"])
+@pytest.mark.parametrize("name", ["vit_base_clip", "vit_base_dinov2", "vit_base_dinov2_reg4", "vit_base_dinov3"])
 def test_transformers(name, torch, transformers, tmp_path, rng):
     """The names of the files that OpenAI and Meta published for transformers, beside the networks they are for."""
     net = small_of_transformers(transformers, name).eval()
@@ -183,7 +186,8 @@ def test_transformers(name, torch, transformers, tmp_path, rng):
             value.zero_()  # as in the published files of B and L
     net.save_pretrained(tmp_path)
     spec, options = registry.get(name), config.Backbone(name, width=WIDE, stages=1)
-    size = (160, 96) if name == "vit_base_dinov3" else (spec.input_size,) * 2  # others resample in ways of their own
+    sizes = {"vit_base_dinov3": (160, 96), "vit_base_dinov2_reg4": (140, 84)}
+    size = sizes.get(name, (spec.input_size,) * 2)  # others resample in ways of their own
     shown = frames(size, rng)
     pixels = (shown / 255 - np.array(spec.mean)) / np.array(spec.std)
     with torch.no_grad():
