@@ -68,7 +68,7 @@ def attention(curves: dict[str, Sequence[tuple[np.ndarray, np.ndarray]]], unit: 
             axes.plot(x, y, color=colour, linewidth=1.8, label=name if not number else None)
     axes.set(xlabel=f"{unit} of the video", ylabel="weight (1: usual)")
     axes.set_ylim(bottom=0)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))  # one below the other: translations are longer
     return svg(figure, "attention", "Weight of each frame over time")
 
 

@@ -243,7 +243,9 @@ class VerdictRules:
         found = self.calibration and self.calibration.for_people(len(tracks) if self.tracks == "max" else 1)
         faces = tuple(self._face(number, *tracks[number], config, found) for number in sorted(tracks))
         speaks = self.speaker(faces)
-        damaged = f"{video.scan.damaged} damaged packets were left out" if video.scan.damaged else None
+        count = video.scan.damaged
+        lost = "1 damaged packet was" if count == 1 else f"{count} damaged packets were"
+        damaged = f"{lost} left out" if count else None
         turned = f"seen after a turn of the picture by {90 * video.scan.turns} degrees" if video.scan.turns else None
         who = f"face {speaks.track} of {len(faces)} speaks for the video" if speaks.track else None
         left = f"in a crowd, {video.scan.left_out} more faces were not judged" if video.scan.left_out else None
