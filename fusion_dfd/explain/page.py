@@ -29,7 +29,11 @@ TITLE = "Deepfake check of a video"
 
 
 def write(
-    detector: DeepfakeDetector, path: str, directory: str, on_progress: OnProgress | None = None
+    detector: DeepfakeDetector,
+    path: str,
+    directory: str,
+    on_progress: OnProgress | None = None,
+    for_others: bool = False,
 ) -> tuple[Verdict, str]:
     """Score a video and write its page into ``directory`` (made if missing), which replaces an older one of that video.
 
@@ -38,6 +42,8 @@ def write(
       path: any file; one that cannot be scored gets a short page that says why.
       directory: pages of different paths never share a name in it.
       on_progress: as in :meth:`DeepfakeDetector.predict_many`; ``evidence.STEPS`` more steps follow the clips.
+
+      for_others: the page names no folder of this machine and not the command that made it.
 
     Returns the verdict and the path of the page. Raises :class:`fusion_dfd.types.DataError` where nothing can be
     written or where the run's own files are damaged.
@@ -49,7 +55,7 @@ def write(
         film = _film(video, verdict, found)
         with atomic.binary(f"{os.path.splitext(written)[0]}.mp4") as file:
             file.write(film)
-    command = textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
+    command = None if for_others else textwrap.shorten(" ".join(sys.argv), COMMAND, placeholder=" ...")
     values = {
         **page_sections.head(verdict, verdict.warnings),
         **page_sections.explained(verdict),

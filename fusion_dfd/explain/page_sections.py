@@ -187,13 +187,16 @@ def regions(effects: Sequence[Effect], baseline: float) -> Markup | None:
 
 
 def facts(
-    detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str
+    detector: DeepfakeDetector, video: ScoredVideo, verdict: Verdict, found: Evidence | None, command: str | None
 ) -> list[tuple[str, str]]:
     """Names and values for readers who want to check or repeat the result.
 
-    Names of files and the like are HTML already: whatever they are, they are not translated.
+    Without a ``command`` they name no folder of this machine. Names of files and the like are HTML already: whatever
+    they are, they are not translated.
     """
-    rules, rows, kept = detector.rules, [("file", escape(os.path.abspath(verdict.path)))], verdict.record
+    ours, run = command is not None, detector.run
+    file = os.path.abspath(verdict.path) if ours else os.path.basename(verdict.path)
+    rules, rows, kept = detector.rules, [("file", escape(file))], verdict.record
     if kept.file.sha256:
         rows += [("size", f"{kept.file.bytes:,} bytes"), ("SHA-256 of the file", escape(kept.file.sha256))]
     if video.scan is not None:
@@ -212,8 +215,8 @@ def facts(
         *rows,
         ("windows looked at", looked),
         ("scored at", escape(kept.time)),
-        ("command", escape(command)),
-        ("run", escape(os.path.abspath(detector.run.folder)) if detector.run else "none"),
+        *([("command", escape(command))] if ours else []),
+        ("run", escape(os.path.abspath(run.folder) if ours else run.name) if run else "none"),
         ("training step", str(detector.trained.step)),
         ("detector", escape(f"{kept.detector.name}, SHA-256 {kept.detector.digest}")),
         ("SHA-256 of its weights", escape(kept.detector.weights)),

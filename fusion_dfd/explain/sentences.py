@@ -22,6 +22,8 @@ RARE = 0.05
 def headline(verdict: Verdict) -> str:
     if verdict.verdict == "none":
         return SAID["none"]
+    if verdict.verdict == "uncertain":
+        return f"{SAID['uncertain']} (probability of being fake {number(verdict.probability)}, not usable)"
     return f"{SAID[verdict.verdict]}: probability of being fake {number(verdict.probability)}"
 
 

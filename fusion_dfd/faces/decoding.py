@@ -253,7 +253,8 @@ _TURNED = (False, False, False), (True, False, True), (False, True, True), (True
 
 def _open(path: str) -> av.container.InputContainer:
     if not os.path.exists(path):
-        raise Refused("no such file, check the path")
+        linked = os.path.islink(path)
+        raise Refused("a link that leads nowhere, check where it points" if linked else "no such file, check the path")
     if not os.path.isfile(path):
         raise Refused("a pipe or a device, give the path of a video file")
     if not os.path.getsize(path):

@@ -44,7 +44,7 @@ def check(videos: Sequence[Video], out: str, workers: int | None = None) -> dict
     console.Console().print(_table(videos, probes, found))
     for line in warnings:
         print(f"warning: {line}")
-    print(f"{len(found)} bad files\npage: {os.path.join(out, 'check.html')}")
+    print(f"{len(found)} bad file{'' if len(found) == 1 else 's'}\npage: {os.path.join(out, 'check.html')}")
     return found
 
 

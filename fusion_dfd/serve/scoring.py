@@ -61,7 +61,7 @@ def score(detector: DeepfakeDetector, path: str, directory: str, on_progress: On
 
     Returns the verdict, and the path of an HTML report in ``directory``.
     """
-    return page.write(detector, path, directory, on_progress)
+    return page.write(detector, path, directory, on_progress, for_others=True)
 
 
 def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdict:

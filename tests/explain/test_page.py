@@ -95,6 +95,17 @@ def test_the_video_is_scored_once(build, video, tmp_path, monkeypatch):
     assert len(scans) == 1
 
 
+@pytest.mark.parametrize("for_others", [False, True])
+def test_a_page_for_others_names_no_folder_and_no_command(build, tmp_path, for_others):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"")
+    _, place = page.write(build("sequence"), str(path), str(tmp_path / "out"), for_others=for_others)
+    said = pathlib.Path(place).read_text()
+    facts = said[said.index("The facts") : said.index("<details>")]
+    assert (str(tmp_path) in facts) != for_others
+    assert ('lang="en">command</span>' in facts) != for_others
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fusion_dfd.evaluation import real_motion
-from fusion_dfd.explain import sentences
+from fusion_dfd.explain import languages, sentences
 from fusion_dfd.explain.evidence import Effect, Evidence, Pace
 from fusion_dfd.predict import record, warnings
 from fusion_dfd.predict.verdict import Face, Verdict, VerdictRules
@@ -31,6 +31,11 @@ def test_a_video_that_could_not_be_scored_has_no_number():
     assert sentences.headline(Verdict("a.mp4", "none", None, (), "no face found")) == "Could not be scored"
     assert sentences.headline(Verdict("a.mp4", "fake", 0.9991, (FACE,))).endswith(
         "probability of being fake above 0.99"
+    )
+    uncertain = sentences.headline(Verdict("a.mp4", "uncertain", 0.9991, (FACE,)))
+    assert uncertain == "No verdict (probability of being fake above 0.99, not usable)"
+    assert languages.translated(uncertain, "de").endswith(
+        "(Wahrscheinlichkeit einer Fälschung über 0,99, nicht verwertbar)"
     )
 
 

@@ -135,6 +135,7 @@ function width() {
 function meaning(verdict) {
   const what = model.facts.abstention ? "Probability of being fake, calibrated" : "Score for being fake, not calibrated";
   const length = verdict.seconds ? `; the video lasts ${verdict.seconds.toFixed(1)} s` : "";
+  if (verdict.verdict === "uncertain") return `${what}, not usable: it carries no verdict${length}; scored in ${verdict.took.toFixed(1)} s.`;
   return `${what}. A video above the line is called fake${length}; scored in ${verdict.took.toFixed(1)} s.`;
 }
 
