@@ -11,7 +11,8 @@ from typing import BinaryIO
 from fusion_dfd.types import DataError
 
 SUFFIX = ".partial"
-"""Ends the names of files that are being written; a killed process leaves one behind."""
+"""Ends the names of files that are being written. What a killed process leaves behind is used, and so removed, by the
+next one that writes the same file."""
 
 
 @contextlib.contextmanager
@@ -21,15 +22,19 @@ def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
     An older file stays until the new one is complete. Raises :class:`DataError` where the file cannot be written.
     """
     path = os.fspath(path)
-    partial = f"{path}.{os.getpid()}{SUFFIX}"
     folder = os.path.dirname(path) or "."
     try:
         os.makedirs(folder, exist_ok=True)
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with _partial(path) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.remove(file.name)
+                raise
         _sync(folder)
     except OSError as error:
         if error.errno is None:  # of what is written, such as a damaged archive, not of writing it
@@ -38,9 +43,31 @@ def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
             f"cannot write {path}: {error.strerror or error}; make room or choose another folder, then run the same "
             "command again: what was finished is kept"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.remove(partial)
+
+
+def _partial(path: str) -> BinaryIO:
+    """An empty file beside ``path`` that no other process or thread writes to: it is locked while it is open."""
+    number = 0
+    while True:
+        file = open(f"{path}.{number}{SUFFIX}", "wb", opener=_kept)  # noqa: SIM115 - the caller closes it
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody else's
+            file.close()
+            number += 1
+            continue
+        except OSError:  # a file system without locks
+            pass
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+                file.truncate()
+                return file
+        file.close()  # its writer finished between the two lines above: it has another name now
+
+
+def _kept(path: str, flags: int) -> int:
+    """A file descriptor; what is in the file stays, because it may be somebody else's."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
 
 
 def write_text(path: str | os.PathLike, text: str) -> str:

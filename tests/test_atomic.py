@@ -1,5 +1,6 @@
-"""The lock of a folder, and names in texts that are no text."""
+"""The lock of a folder, what killed writers leave, and names in texts that are no text."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -44,3 +45,26 @@ def test_shared_locks_exclude_only_others(tmp_path):
 def test_a_name_that_is_no_text_is_written_as_an_escape(tmp_path):
     atomic.write_text(tmp_path / "a.html", "caf\udce9 \N{LATIN SMALL LETTER E WITH ACUTE}")
     assert (tmp_path / "a.html").read_bytes() == b"caf\\udce9 \xc3\xa9"
+
+
+def test_the_next_writer_uses_what_a_killed_one_left(tmp_path):
+    (tmp_path / "a.txt.0.partial").write_text("longer than what is written now")
+    atomic.write_text(tmp_path / "a.txt", "short")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "short")]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with atomic.binary(tmp_path / "a.txt") as first:
+        first.write(b"first")
+        atomic.write_text(tmp_path / "a.txt", "second")
+        assert (tmp_path / "a.txt").read_text() == "second"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "a.txt.0.partial"]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "first")]
+
+
+def test_a_writer_that_fails_leaves_the_older_file(tmp_path):
+    atomic.write_text(tmp_path / "a.txt", "old")
+    with contextlib.suppress(KeyError), atomic.binary(tmp_path / "a.txt") as file:
+        file.write(b"new")
+        raise KeyError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]

@@ -33,6 +33,14 @@ REGISTRIES = [
     "forge.registry",
 ]  # fmt: skip
 """What one of these imports is an entrance too: it is chosen by name."""
+WRITERS = [
+    "atomic",
+    "predict.bulk", "peers.score", "training.logger",  # append lines; what reads them ends before half a line
+    "runs.search",  # a lock, and what is to be removed
+    "serve.files", "serve.service", "serve.upload",  # videos that arrive, and are moved when they are whole
+    "weights.keras_process",  # to a pipe
+]  # fmt: skip
+"""Modules that open files for writing or rename them. The others write by :mod:`fusion_dfd.atomic`."""
 SHORT, LONG = 80, 400
 """Lines up to which a module has two importers, and lines that no module exceeds."""
 
@@ -119,6 +127,26 @@ def test_the_web_framework_stays_in_its_layer():
     web = {"fastapi", "starlette", "uvicorn", "pydantic"}
     for name, path in MODULES.items():
         assert name.startswith("serve.") or not {module.split(".")[0] for module in imported(path)} & web, name
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call opens a file for writing, or writes, copies or renames one, in any way but the module atomic's."""
+    if isinstance(call.func, ast.Name):
+        modes = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "mode")]
+        constant = [str(mode.value) for mode in modes if isinstance(mode, ast.Constant)]
+        return call.func.id == "open" and any(set(mode) & set("wax+") for mode in constant)
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    owner = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+    if call.func.attr in ("write_text", "write_bytes"):
+        return owner != "atomic"
+    return f"{owner}.{call.func.attr}" in ("os.rename", "os.replace", "shutil.copy", "shutil.copyfile", "shutil.move")
+
+
+def test_files_are_written_whole_or_not_at_all():
+    calls = [(name, call) for name, path in MODULES.items() for call in ast.walk(tree(path))]
+    found = {name for name, call in calls if isinstance(call, ast.Call) and writes(call)}
+    assert sorted(found) == sorted(WRITERS)
 
 
 def test_no_file_is_a_drawer():

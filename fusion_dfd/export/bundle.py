@@ -68,7 +68,8 @@ def write(
         with atomic.binary(os.path.join(out, runtime.ONNX)) as file:
             file.write(runtime.onnx(config, trained.weights, {"fusion_dfd": __version__, "step": str(trained.step)}))
     for name in source.files():
-        shutil.copyfile(source.path(name), os.path.join(out, name))
+        with open(source.path(name), "rb") as known, atomic.binary(os.path.join(out, name)) as file:
+            shutil.copyfileobj(known, file)
     _write_text(out, CARD, _card(source.model_card, config.name, onnx))
     facts = _facts(trained, out, verify.compare(trained, out, windows, onnx))
     if said := statement or (source.verified or {}).get(STATEMENT):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
 import numpy as np
+
+from fusion_dfd import atomic
 
 
 class Codec(NamedTuple):
@@ -78,28 +78,20 @@ def write(path: str, frames: Iterable[np.ndarray], rate: Fraction | int, crf: in
       rate: frames per second.
       crf: constant rate factor of libx264, 0..51.
 
-    Raises OSError where the file cannot be written.
+    Raises DataError where the file cannot be written.
     """
-    partial = f"{path}.{os.getpid()}.part"
     codec = CODECS["h264"]
-    try:
-        frames = iter(frames)
-        first = next(frames)
-        with av.open(partial, "w", format="mp4") as container:
-            options = {"crf": str(crf), "preset": "veryfast", **codec.options}
-            stream = container.add_stream(codec.encoder, rate=rate, options=options)
-            # One thread: with several, x264's rate control, and so the bytes, depend on their number.
-            stream.thread_count, stream.pix_fmt = 1, "yuv420p"
-            stream.height, stream.width = first.shape[:2]
-            for frame in itertools.chain([first], frames):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    except av.error.FFmpegError as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(partial)
+    frames = iter(frames)
+    first = next(frames)
+    with atomic.binary(path) as file, av.open(file, "w", format="mp4") as container:
+        options = {"crf": str(crf), "preset": "veryfast", **codec.options}
+        stream = container.add_stream(codec.encoder, rate=rate, options=options)
+        # One thread: with several, x264's rate control, and so the bytes, depend on their number.
+        stream.thread_count, stream.pix_fmt = 1, "yuv420p"
+        stream.height, stream.width = first.shape[:2]
+        for frame in itertools.chain([first], frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def _picture(frame: np.ndarray, number: int) -> av.VideoFrame:

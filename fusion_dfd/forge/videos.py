@@ -302,9 +302,12 @@ def _make(takes: Sequence[Take], out: str, options: Options, count: int) -> None
 def _make_one(task: tuple[Take, Sequence[Take]], report: process_pool.Report, out: str, options: Options) -> None:
     """Write the real video of a take of a team, its forgeries and, last, a record of them."""
     take, team = task
-    write = functools.partial(_write, out, rate=take.passage.rate)
+
+    def write(place: str, frames: Iterator[np.ndarray], crf: int) -> None:
+        recode.write(os.path.join(out, place), frames, take.passage.rate, crf)
+
     report(take.id)
-    write(_place(ORIGINAL, take.id, options.crf), take.passage.frames(), crf=options.crf)
+    write(_place(ORIGINAL, take.id, options.crf), take.passage.frames(), options.crf)
     face = take.passage.face(take.group)
     name = f"{take.id}_{take.partner}"
     record = {"segments": [], "skipped": []}
@@ -317,11 +320,11 @@ def _make_one(task: tuple[Take, Sequence[Take]], report: process_pool.Report, ou
             record["skipped"].append([take.passage.path, method, str(error)])
             continue
         marked = np.where(forged.mask > MARKED, np.uint8(255), np.uint8(0))[..., None].repeat(3, -1)
-        write(_place(method, name, options.crf), take.passage.pasted(forged.frames), crf=options.crf)
-        write(_place(method, name), take.passage.pasted(marked, 0), crf=MASK_CRF)
+        write(_place(method, name, options.crf), take.passage.pasted(forged.frames), options.crf)
+        write(_place(method, name), take.passage.pasted(marked, 0), MASK_CRF)
         if forged.partner is not None:
             half = os.path.join("original_sequences", method, f"c{options.crf}", "videos", f"{name}.mp4")
-            write(half, take.passage.pasted(forged.partner), crf=options.crf)
+            write(half, take.passage.pasted(forged.partner), options.crf)
         record["segments"] += [[name, method, *run] for run in _runs(marked.any((1, 2, 3)))]
     atomic.write_text(_record(out, take), json.dumps(record))
 
@@ -352,18 +355,6 @@ def _place(method: str, name: str, crf: int | None = None) -> str:
         return os.path.join("original_sequences", "youtube", f"c{crf}", "videos", f"{name}.mp4")
     kind = "masks" if crf is None else f"c{crf}"
     return os.path.join("manipulated_sequences", method, kind, "videos", f"{name}.mp4")
-
-
-def _write(out: str, place: str, frames: Iterator[np.ndarray], rate, crf: int) -> None:
-    path = os.path.join(out, place)
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        recode.write(path, frames, rate, crf)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path}: {error.strerror or error}; make room, then run the same command again: what was "
-            "finished is kept"
-        ) from error
 
 
 def _runs(here: np.ndarray) -> list[tuple[int, int]]:

@@ -79,7 +79,9 @@ def write(
     frame_scores: Sequence[FrameScore] | None = None,
     about: AboutRun | None = None,
 ) -> str:
-    """Write report, metrics and scores into ``folder`` (made if missing); returns the path of ``report.html``.
+    """Write scores, report and metrics into ``folder`` (made if missing); returns the path of ``report.html``.
+
+    ``metrics.json`` is written last: where it lies, the report is complete.
 
     Args:
       folder: older files of the same names are replaced, each whole.
@@ -99,8 +101,9 @@ def write(
             write_csv(os.path.join(folder, f"{name}.csv"), rows, kind)
             if parquet_available():
                 write_parquet(os.path.join(folder, f"{name}.parquet"), rows, kind)
+    page = atomic.write_text(os.path.join(folder, "report.html"), _page(summary, scores, scored, about))
     atomic.write_text(os.path.join(folder, "metrics.json"), json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    return atomic.write_text(os.path.join(folder, "report.html"), _page(summary, scores, scored, about))
+    return page
 
 
 def _page(summary: Summary, scores: Sequence[Score], scored: Sequence[VideoScore], about: AboutRun) -> str:

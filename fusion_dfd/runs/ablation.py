@@ -144,14 +144,18 @@ def _fitting(markdown: str, width: int) -> str:
 
 
 def _finished(config: c.Config) -> dict | None:
-    """The summary of a cell that was trained and tested before under the same configuration."""
+    """The summary of a cell that was trained and tested before under the same configuration.
+
+    A run writes its configuration at every start, and the summary last: an older one is not of this configuration.
+    """
     run = Run(config.workdir)
     try:
         with open(run.path(CONFIG)) as file:
             same = dataclasses.replace(c.from_json(file.read()), name=config.name) == config
+        newer = os.path.getmtime(run.metrics) >= os.path.getmtime(run.path(CONFIG))
     except (FileNotFoundError, c.ConfigError):
         return None
-    return run.summary if same else None
+    return run.summary if same and newer else None
 
 
 def _cost(config: c.Config) -> comparison.Cost:

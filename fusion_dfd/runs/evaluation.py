@@ -82,10 +82,10 @@ def _write_report(run: Run, scored: ScoredSplit, split: str, out: str, bootstrap
         robustness=robustness.of_run(run.folder, run.step),
         thumbnails=thumbnails(scored.split, config.data),
     )
-    page = evaluation_page.write(out, summary, scored.scores, scored.frames, about)
     sets = sorted({f"{row.dataset} {row.compression}".strip() for row in scored.scores})
     card = model_card.card(config.name, summary, split, sets, run.training_data, warnings)
     atomic.write_text(os.path.join(out, "model_card.md"), card)
+    page = evaluation_page.write(out, summary, scored.scores, scored.frames, about)
     terminal.print_summary(summary)
     for line in warnings:
         Console().print(f"warning: {line}", highlight=False, markup=False)

@@ -48,6 +48,8 @@ CALIBRATION = "calibration.json"
 FAMILIARITY = "domain.npz"
 MOTION = "motion.npz"
 TRAINING_DATA = "data.json"
+METRICS = "metrics.json"
+"""In the report."""
 REPORT = "report"
 WEIGHTS = "model.safetensors"
 VERIFIED = "VERIFIED.json"
@@ -199,9 +201,14 @@ class Run:
         return os.path.join(self.report, "report.html")
 
     @property
+    def metrics(self) -> str:
+        """Path of the report's statistics, its last file."""
+        return os.path.join(self.report, METRICS)
+
+    @property
     def summary(self) -> dict[str, Any] | None:
         """The report's statistics, see :func:`fusion_dfd.evaluation.summary.summarise`."""
-        text = self._report_text("metrics.json")
+        text = self._report_text(METRICS)
         if text is None:
             return None
         summary = json.loads(text)

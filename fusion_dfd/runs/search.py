@@ -1,14 +1,15 @@
 """Search for better options on val: Optuna proposes values, the training loop tries them, a database stores the trials.
 
 Several processes, also on several machines, may work on one study at the same time; they share only the storage.
-Another process repeats a trial that was killed. It resumes from the trial's checkpoint if the folder is shared too,
-because the folder is named after the trial's values. Test is never opened.
+A trial that was killed is repeated, by the next start or by another process. It resumes from the trial's checkpoint if
+the folder is shared too, because the folder is named after the trial's values. Test is never opened.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -18,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 
 from fusion_dfd import cache
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 60
 """Seconds between signs of life of a trial; after twice as many without one another process takes it over."""
+
+SQLITE = "sqlite:///"
+INSTEAD_OF = "instead_of"
+"""Attribute of a trial: the number of the killed one whose values it tries."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +81,9 @@ def run(config: c.Config, space: Space, search: Search, root: str) -> str:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     first = current(config.validate(), space)
     with _database(optuna, search) as storage:
-        return _search(_study(optuna, config, search, storage), config, space, search, first, root)
+        study = _study(optuna, config, search, storage)
+        with _at_work(study, space, search):
+            return _search(study, config, space, search, first, root)
 
 
 def _search(
@@ -95,6 +103,7 @@ def _search(
     try:
         while len(ended := search_page.ended(study)) < search.trials:
             console.rule(f"trial {len(ended) + 1} of {search.trials}")
+            study.sampler = _sampler(search, sum(trial.state.name not in ("FAIL", "WAITING") for trial in study.trials))
             study.optimize(objective, n_trials=1)
             console.print(search_page.sentence(study, first), highlight=False)
     except Stopped:
@@ -105,8 +114,8 @@ def _search(
 @contextlib.contextmanager
 def _database(optuna, search: Search) -> Iterator[optuna.storages.BaseStorage]:
     """The storage of a study; its connections are closed at the end."""
-    if search.storage.startswith("sqlite:///"):
-        os.makedirs(os.path.dirname(search.storage.removeprefix("sqlite:///")) or ".", exist_ok=True)
+    if search.storage.startswith(SQLITE):
+        os.makedirs(os.path.dirname(search.storage.removeprefix(SQLITE)) or ".", exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         storage = optuna.storages.RDBStorage(
@@ -123,34 +132,75 @@ def _database(optuna, search: Search) -> Iterator[optuna.storages.BaseStorage]:
 
 def _study(optuna, config: c.Config, search: Search, storage: optuna.storages.BaseStorage) -> optuna.Study:
     every, steps = config.train.eval_every, config.train.steps
-    samplers: dict[str, Callable] = {
-        # Trials that other processes are running count as bad, so that not all of them try the same values.
-        "tpe": lambda: optuna.samplers.TPESampler(seed=search.seed, constant_liar=True),
-        "gp": lambda: _gaussian(optuna, search.seed),
-        "random": lambda: optuna.samplers.RandomSampler(seed=search.seed),
-    }
     pruners: dict[str, Callable] = {
         "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=every),
         "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=every, max_resource=steps),
         "none": optuna.pruners.NopPruner,
     }
-    for name, value, known in [("sampler", search.sampler, samplers), ("pruner", search.pruner, pruners)]:
-        if value not in known:
-            raise c.ConfigError(f"--{name}={value}: want one of {', '.join(known)}")
     return optuna.create_study(
         storage=storage,
-        sampler=samplers[search.sampler](),
-        pruner=pruners[search.pruner](),
+        sampler=_sampler(search, 0),
+        pruner=_named("pruner", search.pruner, pruners)(),
         study_name=config.name,
         direction="maximize",
         load_if_exists=True,
     )
 
 
-def _gaussian(optuna, seed: int):
-    if importlib.util.find_spec("torch") is None:
+def _sampler(search: Search, number: int) -> optuna.samplers.BaseSampler:
+    """What proposes the values of a trial, given how many trials there were before.
+
+    Each trial has a seed of its own, so that a search that was stopped goes on as if it had not been.
+    """
+    import optuna
+
+    seed = int(np.random.SeedSequence([search.seed, number]).generate_state(1)[0])
+    samplers: dict[str, Callable] = {
+        # Trials that other processes are running count as bad, so that not all of them try the same values.
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+        "gp": lambda: optuna.samplers.GPSampler(seed=seed),
+        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+    }
+    chosen = _named("sampler", search.sampler, samplers)
+    if search.sampler == "gp" and importlib.util.find_spec("torch") is None:
         raise DataError("--sampler=gp needs PyTorch: pip install torch, or take --sampler=tpe")
-    return optuna.samplers.GPSampler(seed=seed)
+    return chosen()
+
+
+def _named(flag: str, name: str, known: dict[str, Callable]) -> Callable:
+    if name not in known:
+        raise c.ConfigError(f"--{flag}={name}: want one of {', '.join(known)}")
+    return known[name]
+
+
+@contextlib.contextmanager
+def _at_work(study: optuna.Study, space: Space, search: Search) -> Iterator[None]:
+    """Take part in a study. Whoever finds nobody else at work enqueues again the trials of processes that were killed.
+
+    A lock beside the file of an SQLite database says who is at work. In other databases heartbeats do, more slowly.
+    """
+    if not search.storage.startswith(SQLITE):
+        yield
+        return
+    with open(f"{search.storage.removeprefix(SQLITE)}.lock", "ab") as lock:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for trial in study.trials:
+                if trial.state.name == "RUNNING":
+                    _enqueue_again(study, trial, space)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+def _enqueue_again(study: optuna.Study, trial: optuna.trial.FrozenTrial, space: Space) -> None:
+    """Have the values of a killed trial tried next, before it counts as failed: a kill in between loses nothing."""
+    import optuna
+
+    if not any(other.user_attrs.get(INSTEAD_OF) == trial.number for other in study.trials):
+        whole = trial.params.keys() == space.keys()
+        values = trial.params if whole else trial.system_attrs.get("fixed_params", {})
+        study.enqueue_trial(values, user_attrs={INSTEAD_OF: trial.number})
+    study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
 def _suggest(trial, name: str, options: Float | Int | Choice) -> Any:
@@ -172,10 +222,25 @@ def _train(trial, cell: c.Config, train: Split, val: Split, root: str) -> float:
         if trial.should_prune():
             raise optuna.TrialPruned
 
-    fitted = loop.fit(cell, train, val, workdir, judge)
+    try:
+        fitted = loop.fit(cell, train, val, workdir, judge)
+    except optuna.TrialPruned:
+        _remove_checkpoints(workdir)
+        raise
     if not fitted.finished:
         trial.study.enqueue_trial(trial.params)
         raise Stopped
-    # A study has many trials, and the checkpoints of one that has ended are of no use.
-    shutil.rmtree(os.path.join(workdir, checkpoint.FOLDER))
+    _remove_checkpoints(workdir)
     return fitted.progress.best_auc
+
+
+def _remove_checkpoints(workdir: str) -> None:
+    """A study has many trials, and the checkpoints of one that has ended are of no use.
+
+    They are renamed first, because a trial that was killed meanwhile must not continue from half of them.
+    """
+    folder = os.path.join(workdir, checkpoint.FOLDER)
+    removed = f"{folder}.removed"
+    shutil.rmtree(removed, ignore_errors=True)
+    os.rename(folder, removed)
+    shutil.rmtree(removed)

@@ -35,7 +35,8 @@ def get_config(variant: str = "") -> c.Config:
 
 
 def ended(study) -> list:
-    """The trials that were trained to the end or ended early, in order."""
+    """The trials that were trained to the end or ended early, in order. Their places are their numbers on pages: those
+    of the study also count trials that were killed."""
     return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
@@ -54,10 +55,11 @@ def sentence(study, first: dict[str, Any]) -> str:
         return "no trial has been trained to its end yet"
     default = _default(study, first)
     began = "not trained yet" if default is None else f"{default:.4f}"
-    early = len(ended(study)) - len(whole)
+    tried = ended(study)
+    best = next(number for number, trial in enumerate(tried) if trial.number == study.best_trial.number)
     return (
-        f"best val AUC {study.best_value:.4f}, trial {study.best_trial.number} of {len(ended(study))} ({early} ended "
-        f"early); the values it began with: {began}"
+        f"best val AUC {study.best_value:.4f}, trial {best} of {len(tried)} ({len(tried) - len(whole)} ended early); "
+        f"the values it began with: {began}"
     )
 
 
@@ -83,8 +85,8 @@ def write(study, config: c.Config, space: Space, first: dict[str, Any], root: st
     )
     atomic.write_text(path, text)
     rows = [
-        {"number": trial.number, "state": trial.state.name, "value": _value(trial), **trial.params}
-        for trial in ended(study)
+        {"number": number, "state": trial.state.name, "value": _value(trial), **trial.params}
+        for number, trial in enumerate(ended(study))
     ]
     atomic.write_text(os.path.join(root, "trials.json"), json.dumps(rows, indent=2) + "\n")
     return atomic.write_text(os.path.join(root, "study.html"), _page(study, space, first))
@@ -105,7 +107,9 @@ def _page(study, space: Space, first: dict[str, Any]) -> str:
         importances=_importances(study),
         parallel=_parallel(study, space),
         sentence=sentence(study, first),
-        trials=plots.trials([(trial.number, _value(trial), trial.state.name == "PRUNED") for trial in ended(study)]),
+        trials=plots.trials(
+            [(number, _value(trial), trial.state.name == "PRUNED") for number, trial in enumerate(ended(study))]
+        ),
     )
 
 

@@ -5,7 +5,7 @@ Files::
     .lock             locked while a server runs on this folder
     name              random; the database that belongs to this folder holds it too
     jobs.sqlite       the store, unless --store names another
-    incoming/         uploads that are not accepted yet
+    incoming/         uploads that are not accepted yet, and the videos that workers try their detectors on
     jobs/ID/ID        the video of a job, until it is scored
     jobs/ID/*.html    its report, and its annotated copy
 """
@@ -37,8 +37,9 @@ class Files:
 
     def __init__(self, root: str):
         self.root = root
-        for name in ("incoming", "jobs"):
-            os.makedirs(os.path.join(root, name), mode=0o700, exist_ok=True)
+        self.incoming = os.path.join(root, "incoming")
+        for folder in (self.incoming, os.path.join(root, "jobs")):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(root, NAME)
         if not os.path.exists(path):
             atomic.write_text(path, secrets.token_hex(16))
@@ -48,7 +49,7 @@ class Files:
     @contextlib.contextmanager
     def arriving(self) -> Iterator[str]:
         """Path for an upload, which is removed at the end unless it was taken."""
-        path = os.path.join(self.root, "incoming", secrets.token_hex(16))
+        path = os.path.join(self.incoming, secrets.token_hex(16))
         try:
             yield path
         finally:
@@ -96,10 +97,9 @@ class Files:
             os.remove(self.video(job_id))
 
     def clean(self, known: Callable[[str], bool]) -> None:
-        """Remove what a killed server left: uploads that were not accepted, folders of jobs that are not ``known``."""
-        with os.scandir(os.path.join(self.root, "incoming")) as entries:
-            for entry in entries:
-                os.remove(entry.path)
+        """Remove what a killed server left: what was incoming, folders of jobs that are not ``known``."""
+        shutil.rmtree(self.incoming)
+        os.mkdir(self.incoming, 0o700)
         for name in os.listdir(os.path.join(self.root, "jobs")):
             if not known(name):
                 self.remove(name)

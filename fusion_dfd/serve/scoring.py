@@ -79,9 +79,9 @@ def renamed(verdict: Verdict, report: str | None, path: str, name: str) -> Verdi
     return dataclasses.replace(verdict, path=name, reason=reason)
 
 
-def warm(detector: DeepfakeDetector) -> None:
-    """Compile all programs by scoring and explaining a rendered video."""
-    with tempfile.TemporaryDirectory() as folder:
+def warm(detector: DeepfakeDetector, inside: str) -> None:
+    """Compile all programs by scoring and explaining a rendered video, in a temporary folder ``inside`` another."""
+    with tempfile.TemporaryDirectory(dir=inside) as folder:
         path = os.path.join(folder, "warm.mp4")
         take.shoot(take.RenderTask(Synthetic(frames=8), 0, 1, {take.ORIGINAL: path}))
         score(detector, path, folder, lambda *_: None)

@@ -157,7 +157,7 @@ def load_all(plan: Plan) -> list[Detector]:
     found = []
     for name, run in plan.detectors:
         detector = load(run)
-        scoring.warm(detector)
+        scoring.warm(detector, Files(plan.root).incoming)
         facts = scoring.gather(name, detector)
         found.append(Detector(facts, functools.partial(scoring.score, detector)))
     return found

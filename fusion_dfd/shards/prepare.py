@@ -63,7 +63,6 @@ def prepare(preparation: Preparation) -> Manifest:
     """
     planned, out = preparation.planned(), preparation.out
     with _claimed(out, planned):
-        _sweep(out)
         todo = [shard for shard in planned.shards if not shard_writer.valid(shard)]
         done = manifest.load(out)
         if todo or done is None:
@@ -131,7 +130,6 @@ def _make(planned: plan.Plan, todo: Sequence[plan.ShardPlan], preparation: Prepa
 
 
 def _finish(planned: plan.Plan, out: str) -> Manifest:
-    _sweep(out)
     made = manifest.gather(planned)
     tfds_metadata.write(
         out,
@@ -150,13 +148,6 @@ def _claimed(out: str, planned: plan.Plan, shared: bool = False) -> Iterator[Non
     with atomic.locked(out, "preparing", shared):
         _check_plan(out, planned)
         yield
-
-
-def _sweep(out: str) -> None:
-    """Remove incomplete files of killed processes."""
-    for leftover in glob.glob(os.path.join(glob.escape(out), "*" + atomic.SUFFIX)):
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(leftover)
 
 
 def _check_plan(out: str, planned: plan.Plan) -> None:

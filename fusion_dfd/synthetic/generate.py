@@ -65,7 +65,6 @@ def generate(root: str, options: Synthetic, workers: int | None = None) -> str:
     try:
         _begin(root, options, made)
         _render(root, [task for task in _tasks(root, options) if task.wanted], workers)
-        _sweep(root)
         atomic.write_text(os.path.join(root, MARKER), json.dumps(made, indent=1))
         os.remove(os.path.join(root, STARTED))
     except OSError as error:
@@ -135,12 +134,3 @@ def _render(root: str, tasks: list[take.RenderTask], workers: int | None) -> Non
             if isinstance(result, process_pool.Died):
                 raise DataError(f"{root}: a worker process died, probably for lack of memory; run again to continue.")
             bar.advance(shown, len(task.wanted))
-
-
-def _sweep(root: str) -> None:
-    """Remove incomplete files of killed runs."""
-    for method in (take.ORIGINAL, *take.FAMILIES):
-        with os.scandir(os.path.join(root, take.folder(method))) as entries:
-            for entry in entries:
-                if entry.name.endswith(".part"):
-                    os.remove(entry.path)

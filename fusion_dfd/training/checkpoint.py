@@ -20,6 +20,7 @@ import json
 import logging
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,9 @@ class Checkpoints:
     def __init__(self, workdir: str, config: c.Config):
         self.workdir = os.path.abspath(workdir)
         self.config = config
+        if jax.process_index() == 0:
+            for leftover in pathlib.Path(self.workdir, FOLDER).glob("*/*-tmp*"):  # of a killed process
+                shutil.rmtree(leftover)
         self._last = _manager(self.workdir, "last", keep=2)
         self._best = _manager(self.workdir, "best", keep=1)
 
@@ -55,9 +59,11 @@ class Checkpoints:
         return self._last.latest_step()
 
     def save_last(self, state: TrainState, progress: dict[str, Any]) -> None:
-        """Save what a stopped run continues from; does nothing when this step is saved already."""
+        """Save what a stopped run continues from. Of a step that is saved already, only the digests can be missing."""
         step = int(state.step)
         if step == self.last_step:
+            if not _digests_path(self.workdir, "last", step).exists():
+                _write_digests(self.workdir, "last", step)
             return
         meta = {"config": c.to_json(self.config), "progress": progress, "paths": old_paths.VERSION}
         with _writing(self.workdir):
@@ -65,9 +71,13 @@ class Checkpoints:
             _write_digests(self.workdir, "last", step)
 
     def save_best(self, state: TrainState, metrics: dict[str, Any]) -> None:
-        """Save the averaged weights as the run's best."""
+        """Save the averaged weights as the run's best, in place of those of this step or later.
+
+        There are some where a run was killed before its first state was saved, and began anew.
+        """
         meta = {"config": c.to_json(self.config), "metrics": metrics, "paths": old_paths.VERSION}
         with _writing(self.workdir):
+            self._delete_best(int(state.step))
             args = _args(ocp.args.StandardSave(state.average), ocp.args.JsonSave(meta))
             self._best.save(int(state.step), args=args, force=True)
             _write_digests(self.workdir, "best", int(state.step))
@@ -79,12 +89,17 @@ class Checkpoints:
           DataError: the run was started with another model, optimiser or data configuration, or no state is whole.
         """
         step = self._whole_step()
-        for later in (best for best in self._best.all_steps() if best > step):
-            self._best.delete(later)  # chosen after this state was saved: that step will be evaluated again
+        self._delete_best(step + 1)  # chosen after this state was saved: those steps will be evaluated again
         meta = self._last.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
         _same_run(_saved_config(meta, self.workdir), self.config, self.workdir)
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
         return _restore(self._last, step, target, meta, self.config), meta["progress"]
+
+    def _delete_best(self, first: int) -> None:
+        """Those of step ``first`` or later."""
+        for step in (step for step in self._best.all_steps() if step >= first):
+            self._best.delete(step)
+        _drop_digests(self.workdir, "best")
 
     def _whole_step(self) -> int:
         """The newest step of ``last`` whose files are as they were written; damaged ones after it are deleted."""
@@ -192,24 +207,32 @@ def _digests(run: str, name: str, step: int) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def _digests_path(run: str, name: str, step: int) -> pathlib.Path:
+    """Beside the folder of the checkpoints, which Orbax owns."""
+    return pathlib.Path(run, FOLDER, f"{name}-{step}{DIGESTS}")
+
+
 def _write_digests(run: str, name: str, step: int) -> None:
-    """Beside the folder of the checkpoints, which Orbax owns. Digests of checkpoints that are gone are removed."""
     if jax.process_index():
         return
-    beside = pathlib.Path(run, FOLDER)
-    for old in beside.glob(f"{name}-*{DIGESTS}"):
-        if not (beside / name / old.name.removeprefix(f"{name}-").removesuffix(DIGESTS)).is_dir():
+    _drop_digests(run, name)
+    atomic.write_text(_digests_path(run, name, step), json.dumps(_digests(run, name, step), indent=1) + "\n")
+
+
+def _drop_digests(run: str, name: str) -> None:
+    """Remove those of checkpoints that are gone."""
+    if jax.process_index():
+        return
+    for old in pathlib.Path(run, FOLDER).glob(f"{name}-*{DIGESTS}"):
+        if not (old.parent / name / old.name.removeprefix(f"{name}-").removesuffix(DIGESTS)).is_dir():
             old.unlink()
-    path = beside / f"{name}-{step}{DIGESTS}"
-    atomic.write_text(str(path), json.dumps(_digests(run, name, step), indent=1) + "\n")
 
 
 def _changed(run: str, name: str, step: int) -> str | None:
     """Which file of a checkpoint is not as it was written; None if all are, or if that is not known."""
-    path = os.path.join(run, FOLDER, f"{name}-{step}{DIGESTS}")
+    path = _digests_path(run, name, step)
     try:
-        with open(path, encoding="utf-8") as file:
-            written = json.load(file)
+        written = json.loads(path.read_text(encoding="utf-8"))
         found = _digests(run, name, step)
     except FileNotFoundError:
         return None  # of an earlier version, or killed between the checkpoint and its digests

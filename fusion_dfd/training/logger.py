@@ -10,7 +10,7 @@ from typing import Any
 import tensorboardX
 from rich.console import Console
 
-from fusion_dfd import terminal
+from fusion_dfd import atomic, terminal
 
 
 class Silent:
@@ -36,11 +36,9 @@ class Writer(Silent):
     """
 
     def __init__(self, workdir: str, start: int, steps: int, resumed: bool = False):
-        os.makedirs(workdir, exist_ok=True)
         self._path = os.path.join(workdir, "log.jsonl")
         kept = [row for row in read_log(workdir) if row["step"] <= start] if resumed else []
-        with open(self._path, "w") as file:
-            file.writelines(json.dumps(row) + "\n" for row in kept)
+        atomic.write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._board = tensorboardX.SummaryWriter(os.path.join(workdir, "tensorboard"), purge_step=start)
         self.console = Console()
         self._progress = terminal.progress(

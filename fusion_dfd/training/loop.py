@@ -27,7 +27,7 @@ from fusion_dfd.input.windows import WindowSource
 from fusion_dfd.shards.clip_index import Split
 from fusion_dfd.training import distributed, feature_cache, optim, state, step
 from fusion_dfd.training.checkpoint import Checkpoints
-from fusion_dfd.training.logger import Silent, Writer
+from fusion_dfd.training.logger import Silent, Writer, read_log
 from fusion_dfd.types import DataError
 
 GIVE_UP = 10
@@ -37,6 +37,8 @@ SATURATED = 0.995
 """AUC on val from which on a difference between two checkpoints is chance."""
 RECENT = 3
 """Evaluations in a row with the same AUC after which val is said not to rank."""
+VAL = "val/"
+"""Begins the names of metrics of val in the log."""
 
 
 @dataclasses.dataclass
@@ -114,8 +116,9 @@ def fit(
     """Train on ``train``, select on ``val``, keep everything in ``workdir``. Continues the run in that folder, if any.
 
     Args:
-      after_evaluation: called with the step and the metrics of val after every evaluation and its checkpoint. An
-        exception that it raises ends the training orderly and is passed on.
+      after_evaluation: called with the step and the metrics of val after every evaluation and its checkpoint, in a run
+        that is continued first with those before. An exception that it raises ends the training orderly and is passed
+        on.
       make_train_step: as :func:`fusion_dfd.training.step.make_train_step`.
       stop_signal: a context manager that yields a function, which returns whether a stop has been requested.
 
@@ -148,6 +151,8 @@ def fit(
         if resumed:
             writer.say(f"continuing {workdir} from step {start}")
         with _closing(writer, checkpoints):
+            for at, values in _evaluated(workdir, start) if resumed and after_evaluation else ():
+                after_evaluation(at, values)
             training = _Loop(
                 config=config,
                 train_step=make_train_step(graphs, tx, config.optim, replicated),
@@ -161,6 +166,14 @@ def fit(
             )
             with stop_signal() as stop_requested:
                 return training.run(now, iter(batches), stop_requested)
+
+
+def _evaluated(workdir: str, last: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Step and metrics of val of the evaluations in the log, up to step ``last``."""
+    for row in read_log(workdir):
+        values = {name.removeprefix(VAL): value for name, value in row.items() if name.startswith(VAL)}
+        if values and row["step"] <= last:
+            yield row["step"], values
 
 
 @contextlib.contextmanager
@@ -244,7 +257,7 @@ class _Loop:
 
     def _evaluate(self, now: state.TrainState, at: int) -> dict[str, Any]:
         values = self.validate(now.average)
-        self.writer.log(at, {f"val/{name}": value for name, value in values.items()})
+        self.writer.log(at, {f"{VAL}{name}": value for name, value in values.items()})
         auc = values["auc"]
         # Without both classes there is no AUC; then the lowest loss selects.
         score = auc if auc is not None else -values["loss"]

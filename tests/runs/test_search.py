@@ -1,6 +1,7 @@
 """A search begins with the given options, continues where it stopped, ends bad trials early, and never sees test."""
 
 import dataclasses
+import fcntl
 import json
 import pathlib
 import runpy
@@ -107,8 +108,9 @@ def test_a_trial_worse_than_most_ends_early(tiny, tmp_path, monkeypatch):
     assert all(row["value"] == 0.5 for row in rows(tmp_path) if row["state"] == "PRUNED")
 
 
-@pytest.mark.slow
-def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch):
+@pytest.mark.parametrize("alone", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch, alone):
+    """At once by the only process at work on the study, after a while where there are others."""
     trained = scripted(monkeypatch, lambda config, step: 0.5)
     monkeypatch.setattr(tune, "HEARTBEAT", 1)
     with tune._database(optuna, search(tmp_path, 1)) as storage:
@@ -118,9 +120,24 @@ def test_a_killed_trial_is_begun_again(tiny, tmp_path, monkeypatch):
         for name, options in SPACE.items():
             tune._suggest(lost, name, options)
         storage.record_heartbeat(lost._trial_id)  # its last sign of life
-    time.sleep(3)
-    tune.run(tiny, SPACE, search(tmp_path, 1), str(tmp_path))
+    with open(tmp_path / "study.db.lock", "ab") as other:
+        if not alone:
+            fcntl.flock(other, fcntl.LOCK_SH)
+            time.sleep(3)
+        tune.run(tiny, SPACE, search(tmp_path, 1), str(tmp_path))
     assert current(trained[0], SPACE) == lost.params
+    assert len(rows(tmp_path)) == 1
+
+
+def test_a_search_in_parts_tries_what_it_tries_in_one(tiny, tmp_path, monkeypatch):
+    trained = scripted(monkeypatch, lambda config, step: config.optim.lr)
+    for root, counts in ((tmp_path / "whole", [4]), (tmp_path / "parts", [1, 3, 4])):
+        root.mkdir()
+        for count in counts:
+            tune.run(tiny, SPACE, search(root, count), str(root))
+    values = [current(cell, SPACE) for cell in trained]
+    assert values[:4] == values[4:]
+    assert len({value["optim.lr"] for value in values}) == 4
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_layout_is_that_of_faceforensics(root):
             }
     assert set(videos(root)) == want
     assert len(want) == 3 * 10
-    assert not list(pathlib.Path(root).rglob("*.part"))
+    assert not list(pathlib.Path(root).rglob("*.partial"))
 
 
 def test_the_name_of_originals_is_the_contract(root):
@@ -108,13 +108,13 @@ def test_without_the_marker_only_missing_videos_are_made(made, small):
     content = {path: digest(path) for path in videos(made).values()}
     for path in lost:
         path.unlink()
-    (made / take.folder(ORIGINAL) / "000.mp4.4711.part").write_bytes(b"what a killed run left")
+    (lost[0].parent / f"{lost[0].name}.0.partial").write_bytes(b"what a killed run left")
     times = {path: path.stat().st_mtime_ns for path in videos(made).values()}
     generate.generate(str(made), small, workers=1)
     assert {path: digest(path) for path in videos(made).values()} == content
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert (made / "sample.json").exists()
-    assert not list(made.rglob("*.part"))
+    assert not list(made.rglob("*.partial"))
 
 
 def test_other_options_are_refused_and_both_are_named(made, small):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -109,3 +110,27 @@ def test_where_no_state_is_whole_a_sentence_says_so(saved, rng):
     with pytest.raises(DataError, match="no earlier checkpoint is whole, start a new run"):
         again.restore_last(first)
     again.close()
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(saved):
+    config, _, second = saved
+    folder = pathlib.Path(config.workdir, "checkpoints")
+    shutil.rmtree(folder / "last")
+    (folder / "best" / "2.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    again = checkpoint.Checkpoints(config.workdir, config)
+    assert again.last_step is None
+    assert [path.name for path in (folder / "best").iterdir()] == ["1"]
+    again.save_best(second, {"auc": 0.75})
+    again.close()
+    assert checkpoint.describe_best(config.workdir)[1:] == (1, {"auc": 0.75})
+
+
+def test_a_state_killed_before_its_digests_gets_them(saved):
+    config, first, second = saved
+    digests = pathlib.Path(config.workdir, "checkpoints", "last-1.sha256.json")
+    digests.unlink()
+    again = checkpoint.Checkpoints(config.workdir, config)
+    again.restore_last(first)
+    again.save_last(second, {"number": 1})
+    again.close()
+    assert digests.exists()

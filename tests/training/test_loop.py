@@ -61,9 +61,12 @@ def test_a_stopped_run_continued_is_the_same_run(tiny, tmp_path, options):
         tiny.model.branches = ("spatial", "micro")
     whole, parts = str(tmp_path / "whole"), str(tmp_path / "parts")
     assert fit(tiny, whole).finished
-    stopped = fit(tiny, parts, stop_signal=stop_before(3))
+    seen = []
+    stopped = fit(tiny, parts, stop_signal=stop_before(3), after_evaluation=lambda *found: seen.append(found))
     assert (stopped.step, stopped.finished) == (3, False)
-    assert fit(tiny, parts).finished
+    assert fit(tiny, parts, after_evaluation=lambda *found: seen.append(found)).finished
+    assert [step for step, _ in seen] == [2, 2, 4], "what continues a run is told of its evaluations, too"
+    assert seen[0] == seen[1]
     (one, progress_one), (two, progress_two) = last_state(tiny, whole), last_state(tiny, parts)
     assert int(one.step) == int(two.step) == 4
     assert_equal(one, two)
