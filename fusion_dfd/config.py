@@ -25,6 +25,7 @@ FORGERS = {
     "regions": "motion of brows, lids, mouth or jaw exchanged",
     "mouth": "the mouth of another moment",
     "rerender": "the face drawn again by an autoencoder",
+    "drift": "features a little elsewhere in every frame",
 }
 """What ``data.forge`` may hold; :mod:`fusion_dfd.forge` has them."""
 RULES = {

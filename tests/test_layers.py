@@ -76,8 +76,48 @@ def imports(path: pathlib.Path) -> set[str]:
     return {module for name in inside for module in (name, name.rpartition(".")[0]) if module in MODULES}
 
 
+@functools.cache
+def top_level(module: str) -> frozenset[str]:
+    """What a module of the package, or a package within it, defines or imports at its top level."""
+    path = MODULES.get(module) or PACKAGE.joinpath(*filter(None, module.split(".")), "__init__.py")
+    found = {"__name__", "__file__", "__doc__", "__path__", "__dict__"}
+    found |= {name.removeprefix(f"{module}.").split(".")[0] for name in MODULES if name.startswith(f"{module}.")}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(name.asname or name.name).split(".")[0] for name in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return frozenset(found)
+
+
+def lacking(path: pathlib.Path) -> list[str]:
+    """What a file takes from a module of the package that does not have it: ``module.name``."""
+    nodes, known, found = list(ast.walk(tree(path))), {}, []
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "fusion_dfd":
+            origin = node.module.removeprefix("fusion_dfd").removeprefix(".")
+            for name in node.names:
+                inside = f"{origin}.{name.name}".removeprefix(".")
+                if inside in MODULES:
+                    known[name.asname or name.name] = inside
+                elif origin and name.name not in top_level(origin):
+                    found.append(inside)
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    uses = [node for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)]
+    taken = [(known[use.value.id], use.attr) for use in uses if use.value.id in known.keys() - own]
+    return found + [f"{module}.{name}" for module, name in taken if name not in top_level(module)]
+
+
 def lines(path: pathlib.Path) -> int:
     return len(path.read_text().splitlines())
+
+
+def test_what_is_taken_from_a_module_is_there():
+    files = [path for folder in ("fusion_dfd", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")]
+    assert {str(path.relative_to(ROOT)): names for path in files if (names := lacking(path))} == {}
 
 
 def test_every_module_has_a_layer():

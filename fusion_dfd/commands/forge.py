@@ -39,11 +39,12 @@ def define(values: flags.FlagValues) -> None:
 
 
 def main(_: list[str], given: flags.FlagValues) -> None:
+    from fusion_dfd.datasets import faceforensics
     from fusion_dfd.forge import pictures, registry, videos
 
     names = tuple(dict.fromkeys(given.forgers)) or tuple(registry.FORGERS)
     options = videos.Options(names, given.per_video, given.frames, given.crf, given.seed)
     print(videos.forge(given.root, given.out, options, given.workers, given.train_autoencoders))
-    print(f"videos, {videos.SEGMENTS} and {videos.SKIPPED}: {given.out}")
+    print(f"videos, {faceforensics.SEGMENTS} and {videos.SKIPPED}: {given.out}")
     if given.pictures:
         print(f"pictures: {pictures.write(given.out, given.pictures)}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fusion_dfd.config import ConfigError
 from fusion_dfd.forge.animate import animate
 from fusion_dfd.forge.blend import blend
+from fusion_dfd.forge.drift import drift
 from fusion_dfd.forge.forger import Forger
 from fusion_dfd.forge.mouth import mouth
 from fusion_dfd.forge.regions import regions
@@ -18,6 +19,7 @@ FORGERS: dict[str, Forger] = {
     "regions": regions,
     "mouth": mouth,
     "rerender": rerender,
+    "drift": drift,
 }
 """Each in a module of its own, whose docstring says what it imitates."""
 

@@ -107,9 +107,7 @@ def jitter(frames: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> 
     count, height, width = frames.shape[:3]
     size = rng.uniform(0.15, 0.6) * min(height, width) / 256
     keep = rng.choice([0.0, rng.uniform(0.5, 0.97)])
-    coarse = rng.normal(0, size, (count, 4, 4, 2))
-    for index in range(1, count):
-        coarse[index] = keep * coarse[index - 1] + np.sqrt(1 - keep**2) * coarse[index]
+    coarse = size * noise(rng, keep, (count, 4, 4, 2))
     out = frames.copy()
     for index in np.flatnonzero(~np.isnan(points).any((1, 2))):
         place = points[index]
@@ -118,6 +116,14 @@ def jitter(frames: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> 
         grid = ((place - low) / np.maximum(high - low, 1) * 3).T[::-1]
         moves = [ndimage.map_coordinates(coarse[index, ..., axis], grid, order=1, mode="nearest") for axis in (0, 1)]
         out[index] = warp(frames[index], place, place + np.stack(moves, -1))
+    return out
+
+
+def noise(rng: np.random.Generator, keep: float, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 [t, ...] of standard deviation 1, of which a frame keeps the share ``keep`` of the one before."""
+    out = rng.normal(size=shape)
+    for index in range(1, len(out)):
+        out[index] = keep * out[index - 1] + np.sqrt(1 - keep**2) * out[index]
     return out
 
 

@@ -100,6 +100,20 @@ def test_a_mouth_is_replaced_below_the_eyes_only():
     assert not (got.mask * (rows < lids[:, None])[..., None]).any()
 
 
+def test_features_drift_and_the_oval_does_not():
+    face = talking_face(24)
+    for seed in SEEDS:
+        got = forged(FORGERS["drift"], face, seed)
+        away = got.mesh - face.mesh
+        oval = np.isin(mesh.STORED, mesh.OVAL)
+        np.testing.assert_array_equal(away[:, oval], 0)
+        steps = np.linalg.norm(np.diff(away[:, ~oval], axis=0), axis=-1)
+        assert 0.2 < steps.mean() / (64 / 256) < 8
+        assert np.linalg.norm(away, axis=-1).mean(1).min() > 0
+    with pytest.raises(NotApplicable, match="single frame"):
+        forged(FORGERS["drift"], talking_face(1), 0)
+
+
 @pytest.mark.parametrize("name", ["regions", "mouth"])
 def test_other_moments_of_a_still_face_are_refused(name):
     with pytest.raises(NotApplicable, match=r"all moments|no region"):

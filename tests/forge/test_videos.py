@@ -6,8 +6,10 @@ import pathlib
 
 import numpy as np
 import pytest
+from absl import flags
 from talking_face import talking_face
 
+from fusion_dfd.commands import forge
 from fusion_dfd.config import ConfigError
 from fusion_dfd.datasets import faceforensics, splits
 from fusion_dfd.faces import mesh, recode
@@ -188,3 +190,15 @@ def test_everybody_has_a_partner_in_the_split_and_nobody_two(groups):
     assert all(len({take.group for take in team}) in ((1,) if groups == "a" else (2, 3)) for team in teams)
     paired = {take.id: take for team in teams for take in videos._pairs(team)}
     assert all(paired[take.partner].partner == take.id for take in paired.values())
+
+
+def test_the_command_says_what_it_wrote(real, tmp_path, capsys):
+    given = flags.FlagValues()
+    forge.define(given)
+    out, shown = str(tmp_path / "out"), str(tmp_path / "shown")
+    given(["forge", "--root", str(real), "--out", out, "--forgers", "inverted", "--workers", "0", "--pictures", shown])
+    forge.main([], given)
+    said = capsys.readouterr().out
+    assert f"videos, segments.csv and skipped.csv: {out}" in said
+    assert f"pictures: {shown}" in said
+    assert (tmp_path / "shown" / "inverted.webp").exists()
