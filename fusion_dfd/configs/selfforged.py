@@ -51,7 +51,7 @@ def full() -> c.Config:
         faces=c.Faces(size=256, scale=1.6, clip_length=48, clips=8, mesh=True),
         data=c.Data(
             frames=16,
-            forge=("blend", "mouth", "regions"),
+            forge=("blend", "mouth", "regions", "drift"),
             val_forge=("animate",),
             augment=AUGMENT(),
         ),
