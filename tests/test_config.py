@@ -212,7 +212,7 @@ def told(capsys, monkeypatch, verb: str, *words: str) -> str:
         (["--config", "fusion.py", "--config.optim.lrr=3"], "no option optim.lrr; did you mean optim.lr?"),
         (["--config", "fusion.py", "--config.seed=1.5"], "--config.seed=1.5"),
         (["--config", "fusion.py", "--config.optim.clip=-1"], "optim.clip=-1.0: want more than 0"),
-        (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, ffpp, vgg16"),
+        (["--config", "fusion.py:nosuch"], "no variant 'nosuch'; it has sample, robust, ffpp, vgg16"),
         (["--config", "nosuch.py"], "no configuration 'nosuch.py'; there are: baselines.py, fusion.py"),
         (["--config", "fusion.py", "--optim.lr=3"], "optim.lr"),
         (["--config", "fusion.py", "--config.synthetic.pairs=(1,2)"], "synthetic.pairs=(1, 2): want 3 numbers"),
