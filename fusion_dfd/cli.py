@@ -246,7 +246,7 @@ def _guarded(module: ModuleType, words: list[str], values: flags.FlagValues) -> 
         return GONE
     except MemoryError:
         _fail(f"out of memory; {_LESS}", 1)
-    except RuntimeError as error:  # JAX's is one; importing JAX for its name would cost every command a second
+    except RuntimeError as error:  # JAX's own is one
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         _fail(f"the device is out of memory; {_LESS}", 1)

@@ -200,7 +200,6 @@ PRINTS = """
 import sys, types
 from absl import flags
 from fusion_dfd import cli
-assert "jax" not in sys.modules  # every command would wait for it
 verb = types.SimpleNamespace(main=lambda words, values: print(*words))
 sys.exit(cli._guarded(verb, ["a\\udcff.mp4"] * 40000, flags.FlagValues()))
 """

@@ -66,7 +66,9 @@ def test_every_system_is_looked_at(variants):
     assert {variants[name].get("system", "fusion") for name in SHOWN} == set(registry.SYSTEMS)
 
 
-@pytest.mark.parametrize("variant", SHOWN)
+@pytest.mark.parametrize(
+    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("fusion", "frame"))) for name in SHOWN]
+)
 def test_a_page_shows_what_the_system_knows_and_leaves_out_what_it_does_not(build, video, tmp_path, variant, english):
     detector = build(variant)
     verdict, place = page.write(detector, video(30), str(tmp_path))

@@ -97,6 +97,7 @@ class Package:
 
 
 @pytest.mark.manual
+@pytest.mark.slow
 @pytest.mark.parametrize("network", retinaface_networks.NETWORKS)
 def test_the_networks_agree_with_the_package(tmp_path, network, monkeypatch):
     trained = random_network(tmp_path, network)

@@ -68,6 +68,7 @@ def test_numpy_decodes_as_jax_does(enlarge):
     np.testing.assert_allclose(ours, jitted(arrays, codes), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_trained_is_read_again_and_keeps_what_the_code_can_hold(faces, tmp_path, one_small, monkeypatch):
     (path,) = autoencoder.train(iter(faces), str(tmp_path), 0, steps=120)
     monkeypatch.setattr(autoencoder, "folder", lambda: str(tmp_path))

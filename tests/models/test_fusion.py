@@ -13,7 +13,8 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import fusion
 
-RUN = [("temporal",), ("micro",), config.BRANCHES]  # test_registry.py has the spatial branch alone
+RUN = [config.BRANCHES, *(pytest.param((name,), marks=pytest.mark.slow) for name in ("temporal", "micro"))]
+"""test_registry.py has the spatial branch alone."""
 """Each branch alone, and all: a branch does not know of the others."""
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(config.BRANCHES, n)]
 LENGTH = np.array([3, 4, 2])

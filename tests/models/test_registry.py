@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from small_systems import LENGTH, SIDE, VARIANTS, clips, garbage, options, split
+from small_systems import EVERY, LENGTH, SIDE, VARIANTS, clips, garbage, options, split
 
 from fusion_dfd import config
 from fusion_dfd.models import registry
@@ -56,7 +56,7 @@ def test_the_names_are_those_of_the_options():
         registry.build(config.Model(system="oracle"), rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", EVERY)
 def test_a_training_step_sees_no_padding_and_moves_everything(variant):
     graph, _, params, stats = split(variant)
     key = jax.random.key(1)
@@ -71,7 +71,7 @@ def test_a_training_step_sees_no_padding_and_moves_everything(variant):
     jax.tree.map(np.testing.assert_array_equal, (logits, new, grads), again)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", EVERY)
 def test_evaluation_sees_no_padding_and_does_not_mix_rows(variant):
     _, graph, params, stats = split(variant)
     outputs = evaluate(graph, params, stats, clips())
@@ -107,7 +107,7 @@ def test_the_order_of_frames_matters(variant):
     assert np.abs(ahead.logit - back.logit).min() > 1e-6
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", EVERY)
 def test_a_row_without_frames_stays_finite(variant):
     graph, _, params, stats = split(variant)
     images, landmarks, _ = clips()

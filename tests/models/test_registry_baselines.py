@@ -22,7 +22,7 @@ def reads_no_backbone(config: c.Config) -> bool:
 
 
 BUILDABLE = [
-    pytest.param(name, marks=[pytest.mark.slow] * name.startswith("full"))
+    pytest.param(name, marks=[pytest.mark.slow] * name.startswith(("full", "fusion:")))
     for name, one in SHIPPED.items()
     if reads_no_backbone(one) or one.model.backbone.name in BACKBONES
 ]

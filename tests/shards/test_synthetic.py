@@ -8,6 +8,8 @@ import pytest
 from fusion_dfd import config
 from fusion_dfd.shards import clip_index, manifest, records, synthetic
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = config.Synthetic(pairs=(1, 1, 1), frames=8, size=128)
 FACES = config.Faces(every=4, threshold=0.5, min_size=40, size=96, clip_length=8, clips=1)
 

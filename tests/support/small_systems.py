@@ -6,6 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import nnx
 
 from fusion_dfd import config
@@ -22,6 +23,9 @@ VARIANTS = {
     "sequence+gru": {"sequence": config.Sequence("gru", bidirectional=True, batch_norm=True), "recurrent": (4, 3)},
 }
 """Each system as it comes, and forms of them that read other options."""
+HEAVY = VARIANTS.keys() - {"fusion", "sequence", "frame", "flow"}
+"""Those of which a step of training or of evaluation takes long to compile."""
+EVERY = [pytest.param(name, marks=[pytest.mark.slow] * (name in HEAVY)) for name in VARIANTS]
 
 
 def options(variant: str) -> config.Model:

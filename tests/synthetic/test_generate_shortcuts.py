@@ -10,6 +10,8 @@ from sklearn.metrics import roc_auc_score
 from fusion_dfd.config import Synthetic
 from fusion_dfd.synthetic.generate import generate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict[str, np.ndarray]:

@@ -105,7 +105,8 @@ def test_accumulation_over_equal_parts_is_the_whole_batch(tiny, batch):
     assert_close(whole.params, parts.params, 1e-5)
 
 
-@pytest.mark.parametrize("accumulate", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_sharpness_aware_step_is_two_passes(tiny, batch, accumulate):
     """By hand: the gradient of the same batch at w + rho g / |g|, then the plain optimiser at w."""
     tiny.optim.accumulate, tiny.optim.warmup, rho = accumulate, 0, 0.3

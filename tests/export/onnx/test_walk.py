@@ -38,7 +38,8 @@ def batches():
 
 
 @pytest.mark.parametrize(
-    "variant", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALL)) for name in systems.VARIANTS]
+    "variant",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in systems.HEAVY | ALL.keys())) for name in systems.VARIANTS],
 )
 def test_a_system_gives_what_it_gives_live(variant):
     options = dataclasses.replace(systems.options(variant), **ALL.get(variant, {}))
