@@ -36,6 +36,7 @@ RULES = {
     "top_4": "the mean probability of its 4 most suspicious windows",
     "soft_1": "the sigmoid of the soft maximum of its windows' logits, sharpness 1",
     "soft_4": "the sigmoid of the soft maximum of its windows' logits, sharpness 4",
+    "attention": "the mean of its windows' probabilities, weighted by the softmax of their logits",
 }
 """How windows become a face, and how each rule reads after "A face's probability is"."""
 CHOSEN = "val"

@@ -90,6 +90,9 @@ def face_probability(logits: np.ndarray, rule: str) -> float:
             return float(most.mean())
         case "soft_1" | "soft_4":
             return float(probability(soft_maximum(logits, int(rule[-1]))))
+        case "attention":
+            # Ilse et al., ICML 2018, equation 8; a window's score is its logit, and nothing is learnt.
+            return float(special.softmax(np.asarray(logits, np.float64)) @ probability(logits))
     raise DataError(f"no aggregation rule {rule!r}: choose one of {', '.join(config.RULES)}")
 
 

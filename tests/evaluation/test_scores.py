@@ -140,7 +140,7 @@ def test_one_forged_second_in_ten_is_found_by_the_most_suspicious_windows(make):
     def probabilities(rule):
         return {label: [row.probability for row in scores.videos(rows, rule) if row.label == label] for label in (0, 1)}
 
-    for rule in ("top_2", "top_4", "soft_1", "soft_4"):
+    for rule in ("top_2", "top_4", "soft_1", "soft_4", "attention"):
         found = probabilities(rule)
         assert min(found[1]) > max(probabilities("mean_probability")[1])
         assert (min(found[1]) > max(found[0])) == (rule != "top_4"), "three windows of four are untouched"
@@ -155,6 +155,7 @@ def test_rules_by_hand(make):
         "top_4": p.mean(),
         "soft_1": scores.probability(np.log(np.exp([-1.0, 0.0, 2.0]).mean())),
         "soft_4": scores.probability(np.log(np.exp([-4.0, 0.0, 8.0]).mean()) / 4),
+        "attention": (p * np.exp([-1.0, 0.0, 2.0])).sum() / np.exp([-1.0, 0.0, 2.0]).sum(),
     }
     for rule, probability in want.items():
         assert scores.videos(rows, rule)[0].probability == pytest.approx(probability)
