@@ -66,4 +66,4 @@ def test_the_program_lists_its_verbs(site, run):
 def test_a_named_configuration_is_found_and_changed(site, run):
     done = run(site / "bin" / "fusion-dfd", "train", "--config", "fusion.py", "--config.train.steps=0")
     assert done.returncode == 2
-    assert "train.steps=0: want 1 or more" in done.stderr
+    assert "train.steps=0: want 1 .. 1000000000" in done.stderr

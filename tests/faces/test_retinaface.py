@@ -97,7 +97,6 @@ class Package:
 
 
 @pytest.mark.manual
-@pytest.mark.slow
 @pytest.mark.parametrize("network", retinaface_networks.NETWORKS)
 def test_the_networks_agree_with_the_package(tmp_path, network, monkeypatch):
     trained = random_network(tmp_path, network)
@@ -123,6 +122,7 @@ FROZEN = {
 """Values at five places, evenly apart, of the outputs for ``noise(1, 64, 96)``."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", retinaface_networks.NETWORKS)
 def test_the_networks_agree_with_frozen_outputs_of_the_package(tmp_path, network):
     trained = random_network(tmp_path, network)
