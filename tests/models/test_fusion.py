@@ -13,9 +13,8 @@ from flax import nnx
 from fusion_dfd import config
 from fusion_dfd.models import fusion
 
-RUN = [config.BRANCHES, *(pytest.param((name,), marks=pytest.mark.slow) for name in ("temporal", "micro"))]
-"""test_registry.py has the spatial branch alone."""
-"""Each branch alone, and all: a branch does not know of the others."""
+RUN = [*((branch,) for branch in config.BRANCHES), config.BRANCHES]
+"""Each branch alone, and all: a branch does not know of the others. What all share is compiled by the first ones."""
 SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(config.BRANCHES, n)]
 LENGTH = np.array([3, 4, 2])
 PER_FRAME = ("frame_logits", "frame_attention", "spatial_attention", "motion_attention", "micro_frame_attention")

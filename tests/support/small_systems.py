@@ -16,7 +16,7 @@ LENGTH = np.array([3, 4, 2])
 SIDE = 32
 VARIANTS = {
     **{name: {} for name in registry.SYSTEMS},
-    "fusion": {"branches": ("spatial",)},  # test_fusion.py has the others
+    "fusion": {"branches": ("spatial",)},  # test_fusion.py has the other branches
     "r2plus1d": {"backbone": config.Backbone(width=4, stages=2), "remat": True},  # the second stage strides over time
     "frame+vit": {"backbone": config.Backbone("vit_base_dinov3", width=4, stages=1)},
     "fusion+transformer": {"branches": ("temporal",), "temporal": "transformer"},
