@@ -79,7 +79,7 @@ build/bench/%.json:
 	mv build/bench/$*.line $@
 
 docs: $(VENV)-all/.done
-	$(ALL_BIN)/python -m sphinx -b html docs build/docs
+	$(ALL_BIN)/python -m sphinx -E -b html docs build/docs
 
 # Of ruff alone, so that a mistake is said before anything else is installed.
 RUFF := $(VENV)-ruff/bin/ruff
