@@ -61,6 +61,9 @@ PLACEHOLDERS = {
     "train.steps=200 --config.train.eval_every=50": "train.steps=4",
     " --config.train.steps=60 --config.train.eval_every=20": "",
     "--pairs 8,3,3": "--pairs 4,2,2 --frames 24 --size 96",
+    "synthetic.frames=250": "synthetic.frames=60",
+    "pairs=16,6,8 --config.faces.clip_length=240": "pairs=2,2,2",
+    "train.steps=400 --config.train.eval_every=200": "train.steps=4",
     "--size 80 --clip_length 48": "--size 48 --clip_length 12",
 }
 FINE = {"predict": {0, 10, 11}}
