@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -45,24 +46,29 @@ def binary(path: str | os.PathLike) -> Iterator[BinaryIO]:
         ) from error
 
 
-def _partial(path: str) -> BinaryIO:
+@contextlib.contextmanager
+def _partial(path: str) -> Iterator[BinaryIO]:
     """An empty file beside ``path`` that no other process or thread writes to: it is locked while it is open."""
-    number = 0
-    while True:
-        file = open(f"{path}.{number}{SUFFIX}", "wb", opener=_kept)  # noqa: SIM115 - the caller closes it
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody else's
-            file.close()
-            number += 1
-            continue
-        except OSError:  # a file system without locks
-            pass
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+    for number in itertools.count():
+        with open(f"{path}.{number}{SUFFIX}", "wb", opener=_kept) as file:
+            if _taken(file):
                 file.truncate()
-                return file
-        file.close()  # its writer finished between the two lines above: it has another name now
+                yield file
+                return
+
+
+def _taken(file: BinaryIO) -> bool:
+    """Whether an open file could be locked, and still has its name: its writer may have renamed it meanwhile."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # somebody else's
+        return False
+    except OSError:  # a file system without locks
+        pass
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    except FileNotFoundError:
+        return False
 
 
 def _kept(path: str, flags: int) -> int:

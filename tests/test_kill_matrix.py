@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -27,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import synthetic_tracks
+from waiting import PATIENCE, until
 
 from fusion_dfd import config as c
 from fusion_dfd.training import checkpoint
@@ -237,17 +237,6 @@ SERVER = {
 }
 """Moments to be killed at; the last one of "rename" is that between a job's row and the answer. The two of "idle" are
 chosen by the test: while a video is scored, and when nothing is left to do."""
-PATIENCE = 200
-"""Seconds; a machine may be busy."""
-
-
-def until(ask):
-    """The first truthy answer."""
-    end = time.monotonic() + PATIENCE
-    while not (answer := ask()):
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.05)
-    return answer
 
 
 def ask(address: str, path: str, body: bytes | None = None) -> dict | None:

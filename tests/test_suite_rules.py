@@ -48,7 +48,7 @@ def test_what_takes_long_and_what_may_be_skipped(pytester, monkeypatch, require_
     for name, wanted in (names | {"media": "SKIPPED"}).items():
         assert (wanted, f"test_rules.py::test_{name}") in found
     assert (file, "test_file.py") in found or (file, "[1]") in found
-    assert any("s of processor time, more than 40 s" in line for line in lines)
+    assert any("s of processor time, more than 20 s" in line for line in lines)
 
 
 def test_two_markers_are_refused(pytester):

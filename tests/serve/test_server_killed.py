@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 
@@ -21,13 +20,13 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra app is not installed")
 pytest.importorskip("httpcore2", reason="the extra app is not installed")
 
+from waiting import PATIENCE, until
+
 from fusion_dfd.serve import callbacks, keys
 
 pytestmark = [pytest.mark.extras, pytest.mark.timeout(900)]
 
 ROOT = pathlib.Path(__file__).parents[2]
-PATIENCE = 200
-"""Seconds; a machine may be busy."""
 
 
 @dataclasses.dataclass
@@ -52,15 +51,6 @@ class Server:
         threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/children")
         children = [pid for thread in threads for pid in thread.read_text().split()]
         return [pid for pid in map(int, children) if b"spawn_main" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
-def until(ask):
-    """The first truthy answer."""
-    end = time.monotonic() + PATIENCE
-    while not (answer := ask()):
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.05)
-    return answer
 
 
 @pytest.fixture

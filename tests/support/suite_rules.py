@@ -11,10 +11,10 @@ import os
 
 import pytest
 
-LIMIT = 40.0
+LIMIT = 20.0
 """Seconds of processor time of a test with its fixtures, in its own process and in those it started and waited for.
 
-The first test to need a program compiles it, and slow machines take twice the time, hence far more than a test takes.
+The first test to need a program compiles it, hence far more than a test takes by itself.
 """
 MEDIA = "FUSION_DFD_MEDIA"
 """Named in the reason of every skip for want of third-party media."""
